@@ -1,0 +1,52 @@
+# Every target sets up what it needs: `make demo` and `make test` work in a clean clone
+# with nothing but Python 3.11 (or newer) and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help demo test lint types docs bench clean install
+
+help:            ## what can be made
+	@grep -E '^[a-z]+: .*##|^[a-z]+:  *##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) (about two minutes, once) ..."
+	$(PIP) install -q -c constraints.txt -e '.[specpy,ipython]'
+	@touch $@
+
+$(VENV)/.dev-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) with what the tests need (about three minutes, once) ..."
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.run-installed
+
+install: $(VENV)/.run-installed   ## the virtual environment, pinned
+
+demo: $(VENV)/.run-installed      ## optimise a simulated STED microscope: 60 images, table, picture
+	$(BIN)/stedopt run --catalog demo --figure demo/run.png
+
+test: $(VENV)/.dev-installed lint types   ## linters, types, tests with coverage, documentation
+	$(BIN)/python -m pytest --cov --cov-report=term -q
+	$(MAKE) docs
+
+lint: $(VENV)/.dev-installed      ## ruff and the floors' contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.dev-installed     ## mypy
+	$(BIN)/mypy
+
+docs: $(VENV)/.dev-installed      ## the documentation, warnings are errors
+	$(BIN)/python -m sphinx -W -q -b html docs docs/_build/html
+
+bench: $(VENV)/.dev-installed     ## the figures that the documentation quotes
+	$(PIP) install -q -c constraints.txt -e '.[dev,pysted]'
+	$(BIN)/python -m tests.benchmarks
+
+clean:           ## remove everything that make made
+	rm -rf $(VENV) demo bench docs/_build .coverage htmlcov

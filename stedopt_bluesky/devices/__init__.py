@@ -1,0 +1,1 @@
+"""ophyd devices: lasers, scanner, microscope, and the two places where somebody decides."""

@@ -1,0 +1,106 @@
+"""Somebody chooses an option; the choice and its cloud become an Event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ophyd import Component as Cpt
+from ophyd import Device, Signal
+from ophyd.status import Status
+
+from stedopt_bluesky.acquisition import Choice, Options
+from stedopt_bluesky.devices.background import complete_in_background
+from stedopt_bluesky.devices.image_store import ImageStore
+
+Choose = Callable[[Options], Choice]
+
+
+class Decision(Device):
+    """Set a cloud of options, and it is done when one of them has been chosen.
+
+    The cloud (float64, G × M) goes to HDF5 as a stream asset; iteration, index
+    and who chose are scalars of the Event.
+
+    Parameters
+    ----------
+    configurations : int
+        Number of configurations G.
+    objectives : int
+        Number of objectives M.
+    folder : Path
+        Where files of clouds are made.
+    """
+
+    iteration = Cpt(Signal, value=0)
+    index = Cpt(Signal, value=0)
+    chosen_by = Cpt(Signal, value="")
+    rewindable = Cpt(Signal, value=False, kind="omitted")
+
+    def __init__(
+        self, *, configurations: int, objectives: int, folder: Path, name: str, **kwargs: Any
+    ) -> None:
+        self._shape = (configurations, objectives)
+        self._store = ImageStore(folder)
+        super().__init__(name=name, **kwargs)
+        self._key = f"{name}_cloud"
+
+    def stage(self) -> list[object]:
+        """Make the file of clouds."""
+        self._store.open({self._key: (self._shape, np.float64)})
+        return super().stage()
+
+    def check_value(self, options: Any) -> None:
+        """Refuse what is not a cloud of options of this size.
+
+        Raises
+        ------
+        ValueError
+            When the cloud's shape is another.
+        """
+        if options.values.shape != self._shape:
+            raise ValueError(
+                f"expected a cloud of options of shape {self._shape}, got {options.values.shape}"
+            )
+
+    def set(self, options: Options, *, choose: Choose) -> Status:
+        """Have ``choose`` pick one of the options, in a thread; done when it has.
+
+        The status fails with ``IndexError`` when the choice is not one of the options.
+        """
+        self.check_value(options)
+
+        def decide() -> None:
+            choice = choose(options)
+            if not 0 <= choice.index < len(options.values):
+                raise IndexError(
+                    f"{choice.chosen_by} chose option {choice.index}: "
+                    f"0 to {len(options.values) - 1} are there"
+                )
+            self._store.write({self._key: np.ascontiguousarray(options.values, np.float64)})
+            self.iteration.put(options.iteration)
+            self.index.put(int(choice.index))
+            self.chosen_by.put(choice.chosen_by)
+
+        return complete_in_background(self, decide)
+
+    def describe(self) -> dict[str, Any]:
+        """Describe the scalars, and the cloud as a stream asset."""
+        return {**super().describe(), **self._store.describe()}
+
+    def get_index(self) -> int:
+        """Clouds that Events have collected."""
+        return self._store.index
+
+    def collect_asset_docs(
+        self, index: int | None = None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the stream documents of the cloud just chosen from."""
+        yield from self._store.collect()
+
+    def unstage(self) -> list[object]:
+        """Close the file of clouds."""
+        self._store.close()
+        return super().unstage()

@@ -1,0 +1,150 @@
+"""Arrays of a run: once to an HDF5 file, and into documents as stream assets.
+
+One file per device and run, one dataset per data key, one index per Event.
+The file is written in HDF5's single-writer-multiple-reader mode, so that it
+can be read while it grows and after the program was killed.
+"""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+MIMETYPE = "application/x-hdf5"
+
+
+class ImageStore:
+    """Append-only arrays that a device announces as external stream assets.
+
+    Parameters
+    ----------
+    folder : Path
+        Where files are made, in a sub-folder per day.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: h5py.File | None = None
+        self._shapes: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+        self._resources: dict[str, str] = {}
+        self._announced = False
+        self._written = False
+        self.index = 0
+
+    def open(self, arrays: Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]]) -> None:
+        """Make the run's file.
+
+        Parameters
+        ----------
+        arrays : mapping of data key to (shape, dtype)
+            Of the array of one Event. HDF5 allows no new dataset later on.
+
+        Raises
+        ------
+        OSError
+            When the file cannot be made.
+        """
+        day = self._folder / f"{datetime.datetime.now():%Y/%m/%d}"
+        day.mkdir(parents=True, exist_ok=True)
+        self._file = h5py.File(day / f"{uuid.uuid4()}.h5", "w", libver="latest")
+        self._shapes = {key: (tuple(s), np.dtype(d)) for key, (s, d) in arrays.items()}
+        self._resources = {key: str(uuid.uuid4()) for key in arrays}
+        for key, (shape, dtype) in self._shapes.items():
+            self._file.create_dataset(
+                key, shape=(0, *shape), maxshape=(None, *shape), chunks=(1, *shape), dtype=dtype
+            )
+        self._file.swmr_mode = True
+        self._announced = self._written = False
+        self.index = 0
+
+    def write(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Write the arrays of the Event in progress and flush them.
+
+        The index moves on only when the Event collects them: an Event that was
+        dropped leaves its arrays to be overwritten, and no array without an Event.
+
+        Raises
+        ------
+        ValueError
+            When a key, a shape or a dtype is not what :meth:`open` was told.
+        OSError
+            When the disk refuses.
+        """
+        if self._file is None:
+            raise ValueError("the image store is not open")
+        for key, (shape, dtype) in self._shapes.items():
+            array = arrays[key]
+            if array.shape != shape or array.dtype != dtype:
+                raise ValueError(
+                    f"{key}: expected {dtype} {shape}, got {array.dtype} {array.shape}"
+                )
+        for key in self._shapes:
+            dataset = self._file[key]
+            dataset.resize(self.index + 1, axis=0)
+            dataset[self.index] = arrays[key]
+            dataset.flush()
+        self._written = True
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """Data keys of the arrays, for a device's ``describe``."""
+        return {
+            key: {
+                "source": f"file:{key}",
+                "dtype": "array",
+                "shape": list(shape),
+                "dtype_numpy": dtype.str,
+                "external": "STREAM:",
+            }
+            for key, (shape, dtype) in self._shapes.items()
+        }
+
+    def collect(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the stream documents of the Event in progress and move on to the next."""
+        if self._file is None or not self._written:
+            return
+        if not self._announced:
+            for key, (shape, _) in self._shapes.items():
+                yield "stream_resource", self._resource(key, shape)
+            self._announced = True
+        for resource in self._resources.values():
+            yield (
+                "stream_datum",
+                {
+                    "uid": f"{resource}/{self.index}",
+                    "stream_resource": resource,
+                    "descriptor": "",
+                    "indices": {"start": self.index, "stop": self.index + 1},
+                    "seq_nums": {"start": 0, "stop": 0},
+                },
+            )
+        self._written = False
+        self.index += 1
+
+    def _resource(self, key: str, shape: tuple[int, ...]) -> dict[str, Any]:
+        assert self._file is not None  # noqa: S101  collect() has seen to it
+        path = Path(self._file.filename).resolve().as_uri().removeprefix("file://")
+        return {
+            "uid": self._resources[key],
+            "data_key": key,
+            "mimetype": MIMETYPE,
+            "uri": f"file://localhost{path}",
+            "parameters": {"dataset": key, "chunk_shape": [1, *shape], "swmr": True},
+            "run_start": "",
+        }
+
+    def close(self) -> None:
+        """Close the file; safe to call twice. A file without a single array is removed."""
+        if self._file is None:
+            return
+        path = Path(self._file.filename)
+        self._file.close()
+        self._file = None
+        if self.index == 0 and not self._written:
+            path.unlink()

@@ -1,0 +1,193 @@
+"""The microscope as a detector: confocal 1, STED (one or more), confocal 2."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ophyd import Component as Cpt
+from ophyd import Device, Signal
+from ophyd.status import Status
+
+from stedopt_bluesky.acquisition import ImageSet
+from stedopt_bluesky.devices.background import complete_in_background
+from stedopt_bluesky.devices.image_store import ImageStore
+from stedopt_bluesky.devices.laser import Laser
+from stedopt_bluesky.devices.scanner import Scanner
+from stedopt_bluesky.imspector.instrument import Instrument
+from stedopt_bluesky.imspector.scan import Scans
+
+CONFOCAL = "confocal"
+STED = "sted"
+
+# A scan may take this many times its pixels' time (flyback, settling) plus a margin
+# before it is given up: a 224 × 224 image at 10 µs has 0.5 s of pixels.
+_DEADLINE_FACTOR = 3.0
+_DEADLINE_MARGIN_S = 10.0
+
+
+@dataclass(frozen=True)
+class ConfocalSettings:
+    """Fixed settings of the two confocal images.
+
+    Parameters
+    ----------
+    excitation_power_uW : float
+        Excitation power at the back aperture, µW.
+    dwelltime_us : float
+        Pixel dwelltime, µs.
+    """
+
+    excitation_power_uW: float  # noqa: N815  the unit's own letters
+    dwelltime_us: float
+
+
+def deadline_s(pixels: int, dwelltime_us: float, line_steps: int = 1) -> float:
+    """Longest time to wait for the end of a scan of ``pixels`` × ``pixels``, s."""
+    exposure = pixels**2 * dwelltime_us * 1e-6 * line_steps
+    return _DEADLINE_FACTOR * exposure + _DEADLINE_MARGIN_S
+
+
+class Microscope(Device):
+    """Images one region: confocal 1, STED (one or more), confocal 2.
+
+    Images go to HDF5 and into documents as stream assets; an exposure bleaches
+    the sample, so that the device is not rewindable.
+
+    Parameters
+    ----------
+    instrument : Instrument
+        What is scanned with.
+    excitation, depletion : Laser
+        Whose powers the STED image has.
+    scanner : Scanner
+        Field and speed.
+    confocal : ConfocalSettings
+        Of the confocal images.
+    sted_images : int
+        STED images between the two confocal ones.
+    folder : Path
+        Where image files are made.
+    """
+
+    frame_index = Cpt(Signal, value=0)
+    exposure_s = Cpt(Signal, value=0.0)
+    acquisition_s = Cpt(Signal, value=0.0)
+    excitation_dose_uJ = Cpt(Signal, value=0.0)
+    depletion_dose_mJ = Cpt(Signal, value=0.0)
+    rewindable = Cpt(Signal, value=False, kind="omitted")
+
+    def __init__(
+        self,
+        *,
+        instrument: Instrument,
+        excitation: Laser,
+        depletion: Laser,
+        scanner: Scanner,
+        confocal: ConfocalSettings,
+        sted_images: int,
+        folder: Path,
+        name: str,
+        **kwargs: Any,
+    ) -> None:
+        self._instrument = instrument
+        self._excitation = excitation
+        self._depletion = depletion
+        self._scanner = scanner
+        self._confocal = confocal
+        self._scans = Scans(instrument)
+        self._store = ImageStore(folder)
+        super().__init__(name=name, **kwargs)
+        sted = [f"{name}_sted{i}" for i in range(1, sted_images + 1)]
+        self._shots = [
+            (f"{name}_confocal1", CONFOCAL),
+            *((key, STED) for key in sted),
+            (f"{name}_confocal2", CONFOCAL),
+        ]
+        self.images: ImageSet | None = None
+
+    def stage(self) -> list[object]:
+        """Set the confocal images, connect to Imspector's signals, make the image file."""
+        self._instrument.set_power(
+            CONFOCAL, self._excitation.name, self._confocal.excitation_power_uW
+        )
+        self._instrument.set_dwelltime(CONFOCAL, self._confocal.dwelltime_us)
+        self._instrument.set_line_steps(CONFOCAL, 1)
+        shape = (self._scanner.pixels, self._scanner.pixels)
+        self._store.open({key: (shape, np.int16) for key, _ in self._shots})
+        self._scans.connect()
+        return super().stage()
+
+    def trigger(self) -> Status:
+        """Image the region; done when Imspector has reported the end of the last scan."""
+        return complete_in_background(self, self._acquire)
+
+    def _acquire(self) -> None:
+        start = time.monotonic()
+        self._excitation.apply()
+        self._depletion.apply()
+        images = {
+            key: self._scans.acquire(configuration, self._deadline_s(configuration))
+            for key, configuration in self._shots
+        }
+        acquired = time.monotonic()
+        self._store.write(images)
+        confocal1, *sted, confocal2 = images.values()
+        dwelltime_us, line_steps = self._scanner.dwelltime_us.get(), self._scanner.line_steps.get()
+        self.images = ImageSet(
+            confocal1=confocal1,
+            sted=tuple(sted),
+            confocal2=confocal2,
+            pixel_size_nm=self._scanner.pixel_size_nm.get(),
+            dwelltime_us=dwelltime_us,
+            line_steps=int(line_steps),
+        )
+        sted_s = len(sted) * sted[0].size * dwelltime_us * 1e-6 * line_steps
+        confocal_s = 2 * confocal1.size * self._confocal.dwelltime_us * 1e-6
+        excitation_uW = self._excitation.power.get()
+        self.frame_index.put(self._store.index)
+        self.exposure_s.put(sted_s + confocal_s)
+        self.acquisition_s.put(acquired - start)
+        self.excitation_dose_uJ.put(
+            excitation_uW * sted_s + self._confocal.excitation_power_uW * confocal_s
+        )
+        self.depletion_dose_mJ.put(self._depletion.power.get() * sted_s)
+
+    def _deadline_s(self, configuration: str) -> float:
+        if configuration == CONFOCAL:
+            return deadline_s(self._scanner.pixels, self._confocal.dwelltime_us)
+        dwelltime_us, line_steps = self._scanner.dwelltime_us.get(), self._scanner.line_steps.get()
+        return deadline_s(self._scanner.pixels, dwelltime_us, int(line_steps))
+
+    def describe(self) -> dict[str, Any]:
+        """Describe scalars with their units, and the images as stream assets."""
+        description = super().describe()
+        for signal in (self.exposure_s, self.acquisition_s):
+            description[signal.name]["units"] = "s"
+        description[self.excitation_dose_uJ.name]["units"] = "µJ"
+        description[self.depletion_dose_mJ.name]["units"] = "mJ"
+        return {**description, **self._store.describe()}
+
+    def get_index(self) -> int:
+        """Images of one kind that Events have collected."""
+        return self._store.index
+
+    def collect_asset_docs(
+        self, index: int | None = None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the stream documents of the images just taken."""
+        yield from self._store.collect()
+
+    def unstage(self) -> list[object]:
+        """Abandon a scan in progress, lasers off, close the file; each whatever fails."""
+        with contextlib.ExitStack() as always:
+            always.callback(self._store.close)
+            always.callback(self._scans.disconnect)
+            always.callback(self._instrument.lasers_off)
+            always.callback(self._scans.stop)
+        return super().unstage()

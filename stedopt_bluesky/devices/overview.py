@@ -1,0 +1,127 @@
+"""The confocal overview on which regions are laid."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from ophyd import Device
+from ophyd.status import Status
+
+from stedopt_bluesky.devices.background import complete_in_background
+from stedopt_bluesky.devices.image_store import ImageStore
+from stedopt_bluesky.devices.microscope import deadline_s
+from stedopt_bluesky.imspector.instrument import Instrument
+from stedopt_bluesky.imspector.scan import Scans
+
+OVERVIEW = "overview"
+
+
+@dataclass(frozen=True)
+class OverviewSettings:
+    """Settings of the overview.
+
+    Parameters
+    ----------
+    size_um : float
+        Side, µm.
+    pixel_size_nm : float
+        Pixel size, nm.
+    excitation_power_uW : float
+        Excitation power at the back aperture, µW.
+    dwelltime_us : float
+        Pixel dwelltime, µs.
+    """
+
+    size_um: float
+    pixel_size_nm: float
+    excitation_power_uW: float  # noqa: N815  the unit's own letters
+    dwelltime_us: float
+
+    @property
+    def pixels(self) -> int:
+        """Pixels along a side."""
+        return round(self.size_um * 1000 / self.pixel_size_nm)
+
+
+class Overview(Device):
+    """Takes one confocal image of the whole field.
+
+    Parameters
+    ----------
+    instrument : Instrument
+        What is scanned with.
+    excitation : str
+        Name of the instrument's excitation laser.
+    settings : OverviewSettings
+        Field, power and speed.
+    folder : Path
+        Where image files are made.
+    """
+
+    def __init__(
+        self,
+        *,
+        instrument: Instrument,
+        excitation: str,
+        settings: OverviewSettings,
+        folder: Path,
+        name: str,
+        **kwargs: Any,
+    ) -> None:
+        self._instrument = instrument
+        self._laser = excitation
+        self._scans = Scans(instrument)
+        self._store = ImageStore(folder)
+        super().__init__(name=name, **kwargs)
+        self.settings = settings
+        self.key = f"{name}_image"
+        self.image: npt.NDArray[np.int16] | None = None
+
+    def stage(self) -> list[object]:
+        """Set field, power and speed, connect to Imspector's signals, make the image file."""
+        settings = self.settings
+        self._instrument.set_power(OVERVIEW, self._laser, settings.excitation_power_uW)
+        self._instrument.set_dwelltime(OVERVIEW, settings.dwelltime_us)
+        self._instrument.set_line_steps(OVERVIEW, 1)
+        self._instrument.set_field(OVERVIEW, settings.size_um, settings.pixel_size_nm)
+        self._store.open({self.key: ((settings.pixels, settings.pixels), np.int16)})
+        self._scans.connect()
+        return super().stage()
+
+    def trigger(self) -> Status:
+        """Take the overview; done when Imspector has reported the end of the scan."""
+        return complete_in_background(self, self._acquire)
+
+    def _acquire(self) -> None:
+        deadline = deadline_s(self.settings.pixels, self.settings.dwelltime_us)
+        self.image = self._scans.acquire(OVERVIEW, deadline)
+        self._store.write({self.key: self.image})
+
+    def describe(self) -> dict[str, Any]:
+        """Describe the image as a stream asset."""
+        return {**super().describe(), **self._store.describe()}
+
+    def get_index(self) -> int:
+        """Overviews that Events have collected."""
+        return self._store.index
+
+    def collect_asset_docs(
+        self, index: int | None = None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the stream documents of the overview just taken."""
+        yield from self._store.collect()
+
+    def unstage(self) -> list[object]:
+        """Abandon a scan in progress, laser off, close the file; each whatever fails."""
+        with contextlib.ExitStack() as always:
+            always.callback(self._store.close)
+            always.callback(self._scans.disconnect)
+            always.callback(self._instrument.set_power, OVERVIEW, self._laser, 0.0)
+            always.callback(self._scans.stop)
+        return super().unstage()

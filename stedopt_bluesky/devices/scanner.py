@@ -1,0 +1,93 @@
+"""The scanner: where, how finely and how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ophyd import Component as Cpt
+from ophyd import Device, Kind
+
+from stedopt_bluesky.devices.setting import Setting
+from stedopt_bluesky.imspector.instrument import Instrument
+
+
+class Scanner(Device):
+    """Field and speed of the scan of a region.
+
+    Dwelltime and line steps are the STED image's; field, pixel size and offset
+    hold for all images of a region.
+
+    Parameters
+    ----------
+    instrument : Instrument
+        Where the settings go.
+    sted : str
+        Name of the configuration of the STED images.
+    configurations : sequence of str
+        Names of all configurations that image a region.
+    reach_um : float
+        Farthest offset of a region's centre, µm.
+    """
+
+    dwelltime_us = Cpt(Setting, write="_set_dwelltime", unit="µs", low=1.0, high=1000.0)
+    line_steps = Cpt(Setting, write="_set_line_steps", unit="lines", low=1, high=64, integer=True)
+    x_um = Cpt(Setting, write="_set_x", unit="µm")
+    y_um = Cpt(Setting, write="_set_y", unit="µm")
+    size_um = Cpt(Setting, write="_set_size", unit="µm", low=0.5, high=200.0, kind=Kind.config)
+    pixel_size_nm = Cpt(
+        Setting, write="_set_pixel_size", unit="nm", low=5.0, high=2000.0, kind=Kind.config
+    )
+
+    def __init__(
+        self,
+        *,
+        instrument: Instrument,
+        sted: str,
+        configurations: Sequence[str],
+        reach_um: float,
+        name: str,
+        **kwargs: Any,
+    ) -> None:
+        self._instrument = instrument
+        self._sted = sted
+        self._configurations = tuple(configurations)
+        super().__init__(name=name, **kwargs)
+        # Documents name the parameters as the configuration does.
+        self.dwelltime_us.name = "dwelltime_us"
+        self.line_steps.name = "line_steps"
+        self.x_um.name = "region_x_um"
+        self.y_um.name = "region_y_um"
+        for offset in (self.x_um, self.y_um):
+            offset.low, offset.high = -reach_um, reach_um
+
+    @property
+    def pixels(self) -> int:
+        """Pixels along a side of a region."""
+        return round(self.size_um.get() * 1000 / self.pixel_size_nm.get())
+
+    def _set_dwelltime(self, value: float) -> None:
+        self._instrument.set_dwelltime(self._sted, value)
+
+    def _set_line_steps(self, value: float) -> None:
+        self._instrument.set_line_steps(self._sted, int(value))
+
+    def _set_x(self, value: float) -> None:
+        for configuration in self._configurations:
+            self._instrument.set_offset(configuration, "x", value)
+
+    def _set_y(self, value: float) -> None:
+        for configuration in self._configurations:
+            self._instrument.set_offset(configuration, "y", value)
+
+    def _set_size(self, value: float) -> None:
+        self._set_field(value, self.pixel_size_nm.get())
+
+    def _set_pixel_size(self, value: float) -> None:
+        self._set_field(self.size_um.get(), value)
+
+    def _set_field(self, size_um: float, pixel_size_nm: float) -> None:
+        # Either may be set first; the field is written once both are known.
+        if size_um == size_um and pixel_size_nm == pixel_size_nm:
+            for configuration in self._configurations:
+                self._instrument.set_field(configuration, size_um, pixel_size_nm)

@@ -1,0 +1,102 @@
+"""A number on the instrument: checked, written, then remembered."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+from ophyd import Signal
+from ophyd.status import Status
+from ophyd.utils import LimitError
+
+
+class Setting(Signal):
+    """Signal whose value is checked against limits before its device writes it.
+
+    Parameters
+    ----------
+    write : str
+        Name of the parent device's method that takes the value to the instrument;
+        ``""`` for a number that is only recorded.
+    unit : str
+        Unit of the value, shown in the descriptor.
+    low, high : float
+        What is allowed, both ends included. A device narrows them in its ``__init__``.
+    integer : bool
+        Whether only whole numbers are allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        write: str = "",
+        unit: str = "",
+        low: float = 0.0,
+        high: float = math.inf,
+        integer: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(value=0 if integer else math.nan, **kwargs)
+        self._write = write
+        self._integer = integer
+        self.unit = unit
+        self.low = low
+        self.high = high
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """What is allowed, (low, high), in the setting's unit."""
+        return (self.low, self.high)
+
+    def check_value(self, value: Any) -> None:
+        """Refuse what must not be written.
+
+        Raises
+        ------
+        LimitError
+            When the value is not a number, not finite or outside the limits.
+        """
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if (
+            not number
+            or not self.low <= value <= self.high
+            or not math.isfinite(value)
+            or (self._integer and value != int(value))
+        ):
+            shown = f"{value:g}" if number else repr(value)
+            kind = "a whole number from " if self._integer else ""
+            raise LimitError(
+                f"{self.name} = {shown} {self.unit}: "
+                f"{kind}{self.low:g} to {self.high:g} {self.unit} is allowed"
+            )
+
+    def put(self, value: Any, **kwargs: Any) -> None:
+        """Check the value, write it to the instrument, then remember it.
+
+        Raises
+        ------
+        LimitError
+            Before anything is written.
+        """
+        self.check_value(value)
+        if self._write:
+            getattr(self.parent, self._write)(float(value))
+        super().put(int(value) if self._integer else float(value), **kwargs)
+
+    def set(self, value: Any, *, timeout: Any = None, settle_time: Any = None) -> Status:
+        """Write the value; the instrument has it when this returns."""
+        self.put(value)
+        status = Status(self)
+        status.set_finished()
+        return status
+
+    def describe(self) -> dict[str, Any]:
+        """Descriptor with the unit and the limits."""
+        description = super().describe()
+        dtype = "integer" if self._integer else "number"
+        description[self.name] |= {"dtype": dtype, "shape": [], "units": self.unit}
+        if math.isfinite(self.high):
+            limits = {"low": self.low, "high": self.high}
+            description[self.name]["limits"] = {"control": limits}
+        return description

@@ -1,0 +1,1 @@
+"""Imspector, the Abberior microscope's program, through SpecPy."""

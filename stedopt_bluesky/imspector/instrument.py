@@ -1,0 +1,209 @@
+"""The session's measurement in Imspector, and the last gate before the backend.
+
+Every write of a power goes through :meth:`Instrument.set_power`, which refuses
+what is above the laser's limit, whoever asks. Units are this package's (µW,
+mW, µs, nm, µm); Imspector's own (percent, s, m) appear only below this line.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import numbers
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stedopt_bluesky.imspector import paths
+from stedopt_bluesky.imspector.api import Application, Configuration
+from stedopt_bluesky.imspector.calibration import PowerCalibration
+
+# The channel that is imaged: the first one of the measurement.
+CHANNEL = 0
+
+
+class PowerLimitError(ValueError):
+    """A power that must not reach the microscope."""
+
+
+@dataclass(frozen=True)
+class LaserLine:
+    """One laser as the instrument knows it.
+
+    Parameters
+    ----------
+    name : str
+        For example ``"excitation"``.
+    number : int
+        Position in Imspector's list of lasers, from 0.
+    calibration : PowerCalibration
+        Percent ↔ power at the back aperture.
+    power_limit : float
+        Hard limit, in the calibration's unit.
+    """
+
+    name: str
+    number: int
+    calibration: PowerCalibration
+    power_limit: float
+
+    def check(self, power: float) -> None:
+        """Refuse a power that must not be sent.
+
+        Raises
+        ------
+        PowerLimitError
+            When the power is not a finite number from 0 to the limit.
+        """
+        unit = self.calibration.unit
+        number = isinstance(power, numbers.Real) and not isinstance(power, bool)
+        if not number or not math.isfinite(power) or not 0 <= power <= self.power_limit:
+            shown = f"{power:g}" if number else repr(power)
+            raise PowerLimitError(
+                f"{self.name} power = {shown} {unit}: 0 to {self.power_limit:g} {unit} is allowed"
+            )
+
+
+class Instrument:
+    """A measurement of its own in Imspector, with one configuration per kind of image.
+
+    Parameters
+    ----------
+    application : Application
+        A connected Imspector, or the digital twin.
+    lasers : sequence of LaserLine
+        The lasers that may be used; all others are switched off.
+    configurations : sequence of str
+        Names of the configurations to make, for example ``("confocal", "sted")``.
+
+    Raises
+    ------
+    RuntimeError
+        When Imspector refuses; the message is the vendor's.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        lasers: Sequence[LaserLine],
+        configurations: Sequence[str],
+    ) -> None:
+        self.application = application
+        self.lasers: Mapping[str, LaserLine] = {laser.name: laser for laser in lasers}
+        # Imspector's tree is read, changed and set back: one writer at a time.
+        self._lock = threading.RLock()
+        self.measurement = application.create_measurement()
+        first = self.measurement.active_configuration()
+        first.set_name(configurations[0])
+        made = [first]
+        for name in configurations[1:]:
+            clone = self.measurement.clone(first)
+            clone.set_name(name)
+            made.append(clone)
+        self._configurations = dict(zip(configurations, made, strict=True))
+        for configuration in made:
+            configuration.set_parameters(paths.SCAN_MODE, paths.XY_SCAN_MODE)
+            configuration.set_parameters(paths.SCAN_AXES, list(paths.XY_SCAN_AXES))
+        self.lasers_off()
+
+    def configuration(self, name: str) -> Configuration:
+        """Imspector's configuration of that name, to be activated and read."""
+        return self._configurations[name]
+
+    def set_power(self, configuration: str, laser: str, power: float) -> None:
+        """Set a laser's power in one configuration, after the last check.
+
+        Parameters
+        ----------
+        configuration, laser : str
+            Their names.
+        power : float
+            In the laser's unit, at the back aperture; 0 also switches the laser off.
+
+        Raises
+        ------
+        PowerLimitError
+            When the power is above the limit, negative or not finite; nothing is written.
+        """
+        line = self.lasers[laser]
+        line.check(power)
+        percent = line.calibration.to_percent(power) if power > 0 else 0.0
+        with self._lock:
+            target = self._configurations[configuration]
+            target.set_parameters(paths.laser_power(CHANNEL, line.number), percent)
+            target.set_parameters(paths.laser_active(CHANNEL, line.number), power > 0)
+
+    def power(self, configuration: str, laser: str) -> float:
+        """Power read back from Imspector, in the laser's unit."""
+        line = self.lasers[laser]
+        target = self._configurations[configuration]
+        if not target.parameters(paths.laser_active(CHANNEL, line.number)):
+            return 0.0
+        percent = float(target.parameters(paths.laser_power(CHANNEL, line.number)))
+        return line.calibration.to_power(percent) if percent else 0.0
+
+    def lasers_off(self) -> None:
+        """Zero the power of every laser in every configuration, and switch it off.
+
+        Every configuration is tried, also when one of them fails.
+
+        Raises
+        ------
+        RuntimeError
+            When Imspector refused at least one of the writes.
+        """
+        failures = []
+        with self._lock:
+            for name, configuration in self._configurations.items():
+                try:
+                    channels = copy.deepcopy(configuration.parameters(paths.CHANNELS))
+                    for channel in channels:
+                        for laser in channel["lasers"]:
+                            laser["power"]["calibrated"] = 0.0
+                            laser["active"] = False
+                    configuration.set_parameters(paths.CHANNELS, channels)
+                except RuntimeError as error:
+                    failures.append(f"{name}: {error}")
+        if failures:
+            raise RuntimeError("lasers may be on, Imspector refused: " + "; ".join(failures))
+
+    def set_dwelltime(self, configuration: str, dwelltime_us: float) -> None:
+        """Set the pixel dwelltime, µs."""
+        self._set_first(configuration, paths.PIXEL_STEPS, dwelltime_us * 1e-6)
+
+    def set_line_steps(self, configuration: str, line_steps: int) -> None:
+        """Set how often each line is scanned."""
+        self._set_first(configuration, paths.LINE_STEPS, int(line_steps))
+
+    def _set_first(self, configuration: str, path: str, value: float) -> None:
+        # A list is set back whole: setting one element is ignored by some versions.
+        with self._lock:
+            target = self._configurations[configuration]
+            steps = list(target.parameters(path))
+            steps[0] = value
+            target.set_parameters(path, steps)
+
+    def set_field(self, configuration: str, size_um: float, pixel_size_nm: float) -> None:
+        """Set a square field: its side (µm) and the pixel size (nm)."""
+        with self._lock:
+            target = self._configurations[configuration]
+            for axis in ("x", "y"):
+                target.set_parameters(paths.pixel_size(axis), pixel_size_nm * 1e-9)
+                target.set_parameters(paths.scan_length(axis), size_um * 1e-6)
+
+    def set_offset(self, configuration: str, axis: str, offset_um: float) -> None:
+        """Set the offset of the field's centre along ``"x"`` or ``"y"``, µm."""
+        with self._lock:
+            self._configurations[configuration].set_parameters(
+                paths.scan_offset(axis), offset_um * 1e-6
+            )
+
+    def parameters(self) -> dict[str, Any]:
+        """Imspector's whole tree of each configuration, for the record."""
+        return {name: c.parameters("") for name, c in self._configurations.items()}
+
+    def close(self) -> None:
+        """Switch the lasers off and close the measurement."""
+        self.lasers_off()
+        self.application.close(self.measurement)

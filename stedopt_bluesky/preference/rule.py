@@ -1,0 +1,101 @@
+"""Choose by a weighted utility of the objectives, or at random."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stedopt_bluesky.acquisition import Choice, Objective, Options
+
+
+def utilities(
+    values: npt.NDArray[np.float64], objectives: Sequence[Objective], weights: Mapping[str, float]
+) -> npt.NDArray[np.float64]:
+    """Weighted mean of the objectives, each scaled to 0 … 1 over its usual range.
+
+    An objective scores 0 at the worse end of its range, 1 at the better one and
+    on along the same line beyond both: clipping would make most options of an
+    early, wide cloud equally good.
+
+    Parameters
+    ----------
+    values : ndarray, shape (..., M)
+        Objectives, each in its unit.
+    objectives : sequence of Objective, length M
+        Their ranges and directions.
+    weights : mapping of objective's name to weight
+        Not negative, at least one above 0.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        Utility, 1 at the best ends of all ranges; NaN where an objective of positive weight is NaN.
+    """
+    total = np.zeros(values.shape[:-1])
+    for column, objective in enumerate(objectives):
+        weight = weights[objective.name]
+        if weight == 0:
+            continue
+        low, high = objective.range
+        score = (values[..., column] - low) / (high - low)
+        total += weight * (score if objective.direction == "maximise" else 1 - score)
+    return total / sum(weights.values())
+
+
+@dataclass(frozen=True)
+class WeightedRule:
+    """Choose the option of highest weighted utility.
+
+    Options of equal utility: the one with the least time, then at random
+    (as the published program resolves a click that hits several).
+
+    Parameters
+    ----------
+    objectives : tuple of Objective
+        In the order of the cloud's columns.
+    weights : mapping of objective's name to weight
+        Not negative.
+    seed : int
+        Of the draw among equals; the draw depends on nothing but it and the iteration.
+    """
+
+    objectives: tuple[Objective, ...]
+    weights: Mapping[str, float]
+    seed: int
+
+    def __call__(self, options: Options) -> Choice:
+        """Choose one of the options."""
+        utility = utilities(options.values, self.objectives, self.weights)
+        best = np.flatnonzero(utility == np.max(utility))
+        for column, objective in enumerate(self.objectives):
+            if objective.name == "imaging_time_s":
+                time = options.values[best, column]
+                best = best[time == np.min(time)]
+        return Choice(_draw(best, self.seed, options.iteration), "weighted_rule")
+
+
+@dataclass(frozen=True)
+class RandomChoice:
+    """Choose any option, each as likely.
+
+    Parameters
+    ----------
+    seed : int
+        The choice depends on nothing but it and the iteration.
+    """
+
+    seed: int
+
+    def __call__(self, options: Options) -> Choice:
+        """Choose one of the options."""
+        return Choice(
+            _draw(np.arange(len(options.values)), self.seed, options.iteration), "random_choice"
+        )
+
+
+def _draw(candidates: npt.NDArray[np.intp], seed: int, iteration: int) -> int:
+    # 1 sets this stream apart from the strategy's own, default_rng([seed, iteration]).
+    return int(np.random.default_rng([seed, iteration, 1]).choice(candidates))

@@ -1,0 +1,426 @@
+"""The one place where things are wired: a configuration becomes a session to image with.
+
+Heavy rooms (Bluesky, the twin, the catalogue) are imported when a session is
+opened, not with this module: a microscope that does not answer is reported at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stedopt_bluesky import __version__
+from stedopt_bluesky.acquisition import Choice, ImageSet, Objective, Options, Region
+from stedopt_bluesky.config import ConfigError, ExperimentConfig
+
+if TYPE_CHECKING:
+    from bluesky import RunEngine
+    from bluesky.utils import MsgGenerator
+
+    from stedopt_bluesky.bandit.strategy import Strategy
+    from stedopt_bluesky.devices.station import Station
+    from stedopt_bluesky.imspector.api import Application
+    from stedopt_bluesky.imspector.instrument import Instrument
+    from stedopt_bluesky.records.folder import CatalogFolder
+    from stedopt_bluesky.records.journal import Journal
+
+Observation = tuple[int, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Session:
+    """A microscope, a strategy and a journal, ready for ``RE(session.optimize())``.
+
+    Made by :func:`open_session`.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        What everything was made from.
+    station : Station
+        The devices.
+    strategy : Strategy
+        Draws options and learns.
+    rate, choose : callable
+        Who rates the images and who chooses from the cloud of options.
+    run_engine : RunEngine
+        The journal is its first subscriber.
+    instrument : Instrument
+        Imspector's measurement, and the last gate before it.
+    metadata : mapping
+        Goes into the start document of every run.
+    """
+
+    config: ExperimentConfig
+    station: Station
+    strategy: Strategy
+    rate: Callable[[ImageSet], Mapping[str, float]]
+    choose: Callable[[Options], Choice]
+    run_engine: RunEngine
+    instrument: Instrument
+    metadata: Mapping[str, Any]
+
+    def optimize(
+        self,
+        images: int | None = None,
+        *,
+        regions: Sequence[Region] | None = None,
+        md: Mapping[str, Any] | None = None,
+    ) -> MsgGenerator[str]:
+        """Make the plan of this session: ``RE(session.optimize(images=20))``.
+
+        Parameters
+        ----------
+        images : int, optional
+            Regions to image; the configuration's number when left out.
+        regions : sequence of Region, optional
+            Where; laid over an overview when left out.
+        md : mapping, optional
+            Added to the start document.
+        """
+        from stedopt_bluesky.plans import optimize_sted
+
+        config = self.config
+        return optimize_sted(
+            self.station,
+            self.strategy,
+            config.space,
+            rate=self.rate,
+            choose=self.choose,
+            images=config.images if images is None else images,
+            regions=regions,
+            region_size_um=config.imaging.region_size_um,
+            minimum_foreground=config.overview.minimum_foreground,
+            md={**self.metadata, **(md or {})},
+        )
+
+
+def objectives_of(config: ExperimentConfig) -> tuple[Objective, ...]:
+    """Objectives of a configuration, in its order.
+
+    Raises
+    ------
+    ConfigError
+        When one is not known.
+    """
+    from stedopt_bluesky.objectives import OBJECTIVES
+
+    for i, objective in enumerate(config.objectives):
+        if objective.name not in OBJECTIVES:
+            raise ConfigError(
+                f"objectives.{i}.name = {objective.name!r}: allowed are {', '.join(OBJECTIVES)}"
+            )
+    return tuple(OBJECTIVES[o.name].objective for o in config.objectives)
+
+
+def make_strategy(
+    config: ExperimentConfig, history: Iterable[Observation] = ()
+) -> Strategy:
+    """Make the strategy of a configuration, taught the observations of earlier images.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        Grid, objectives, seed and the bandit's settings.
+    history : iterable of (index, objectives by name)
+        In the order of imaging.
+    """
+    from stedopt_bluesky.bandit import KernelTS, RandomPolicy
+
+    objectives = objectives_of(config)
+    strategy: Strategy
+    if config.bandit.strategy == "random":
+        strategy = RandomPolicy(config.space, objectives, config.seed)
+    else:
+        strategy = KernelTS(
+            config.space,
+            objectives,
+            config.seed,
+            bandwidth=config.bandit.bandwidth,
+            norm_bound=config.bandit.norm_bound,
+            deterministic={"imaging_time_s": _imaging_times(config)},
+        )
+    for index, values in history:
+        strategy.ingest(index, values)
+    return strategy
+
+
+def _imaging_times(config: ExperimentConfig) -> Any:
+    """Imaging time of every configuration, s, shape (G,)."""
+    from stedopt_bluesky.objectives import imaging_times_s
+
+    space, imaging = config.space, config.imaging
+    columns = {name: space.grid[:, i] for i, name in enumerate(space.names)}
+    return imaging_times_s(
+        columns.get("dwelltime_us", imaging.dwelltime_us),
+        columns.get("line_steps", imaging.line_steps),
+        imaging.pixels**2 * imaging.sted_images,
+        configurations=space.size,
+    )
+
+
+def make_choose(config: ExperimentConfig) -> Callable[[Options], Choice]:
+    """Make who chooses from the cloud of options."""
+    from stedopt_bluesky.preference.rule import RandomChoice, WeightedRule
+
+    if config.choice.rule == "random":
+        return RandomChoice(config.seed)
+    return WeightedRule(objectives_of(config), weights_of(config), config.seed)
+
+
+def weights_of(config: ExperimentConfig) -> dict[str, float]:
+    """Weights of the objectives in the rule that chooses."""
+    return {o.name: o.weight for o in config.objectives}
+
+
+def connect_application(config: ExperimentConfig) -> Application:
+    """Connect to Imspector, or start the digital twin, as the configuration says.
+
+    Raises
+    ------
+    NoImspectorError
+        When Imspector does not answer; there is no silent fall back to the twin.
+    ConfigError
+        When the twin's sample or dye is not one.
+    """
+    objectives_of(config)
+    if config.microscope.kind == "specpy":
+        from stedopt_bluesky.imspector.connect import connect
+
+        return connect(config.microscope.host)
+    from stedopt_bluesky.twin import FLUOROPHORES, SAMPLE_NAMES, TwinApplication
+    from stedopt_bluesky.twin import make_sample, sample_from_image
+
+    microscope, sample = config.microscope, config.sample
+    if microscope.fluorophore not in FLUOROPHORES:
+        raise ConfigError(
+            f"microscope.fluorophore = {microscope.fluorophore!r}: "
+            f"allowed are {', '.join(FLUOROPHORES)}"
+        )
+    field_m = microscope.field_um * 1e-6
+    try:
+        if sample.name in SAMPLE_NAMES:
+            specimen = make_sample(sample.name, config.seed, field_m)
+        elif Path(sample.name).exists():
+            specimen = sample_from_image(
+                Path(sample.name), config.seed, field_m, sample.pixel_size_nm * 1e-9
+            )
+        else:
+            raise ConfigError(
+                f"sample.name = {sample.name!r}: no such file; allowed are the structures "
+                f"{', '.join(SAMPLE_NAMES)}, or the path of a 2-D image (TIFF or .npy)"
+            )
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"sample.name = {sample.name!r}: {error}") from None
+    return TwinApplication(
+        specimen,
+        seed=config.seed,
+        fluorophore=FLUOROPHORES[microscope.fluorophore],
+        real_time=microscope.real_time,
+    )
+
+
+@contextlib.contextmanager
+def open_session(
+    config: ExperimentConfig,
+    application: Application,
+    folder: CatalogFolder,
+    *,
+    history: Iterable[Observation] = (),
+    run_engine: RunEngine | None = None,
+) -> Iterator[Session]:
+    """Wire a session; on leaving, whatever happened, the lasers are off.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        What is wired.
+    application : Application
+        From :func:`connect_application`.
+    folder : CatalogFolder
+        Where journal and images go.
+    history : iterable of (index, objectives by name)
+        Observations of earlier runs, for the strategy to start from.
+    run_engine : RunEngine, optional
+        An existing one; a new one when left out.
+
+    Yields
+    ------
+    Session
+    """
+    from bluesky import RunEngine
+
+    from stedopt_bluesky.objectives import make_rater
+    from stedopt_bluesky.records.journal import Journal
+
+    instrument = _make_instrument(config, application)
+    try:
+        station = make_station(config, instrument, folder.arrays)
+        engine = run_engine or RunEngine({})
+        journal = Journal(folder)
+        token = engine.subscribe(journal)
+        try:
+            yield Session(
+                config=config,
+                station=station,
+                strategy=make_strategy(config, history),
+                rate=make_rater([o.name for o in config.objectives]),
+                choose=make_choose(config),
+                run_engine=engine,
+                instrument=instrument,
+                metadata=_metadata(config, application, instrument),
+            )
+        finally:
+            engine.unsubscribe(token)
+            journal.close()
+    finally:
+        instrument.close()
+
+
+def _make_instrument(config: ExperimentConfig, application: Application) -> Instrument:
+    from stedopt_bluesky.devices.microscope import CONFOCAL, STED
+    from stedopt_bluesky.devices.overview import OVERVIEW
+    from stedopt_bluesky.imspector.calibration import PowerCalibration
+    from stedopt_bluesky.imspector.instrument import Instrument, LaserLine
+
+    excitation, depletion = config.excitation, config.depletion
+    lines = [
+        LaserLine(
+            "excitation",
+            excitation.laser,
+            PowerCalibration(
+                excitation.calibration_percent, excitation.calibration_power_uW, "µW"
+            ),
+            excitation.power_limit_uW,
+        ),
+        LaserLine(
+            "depletion",
+            depletion.laser,
+            PowerCalibration(depletion.calibration_percent, depletion.calibration_power_mW, "mW"),
+            depletion.power_limit_mW,
+        ),
+    ]
+    return Instrument(application, lines, (CONFOCAL, STED, OVERVIEW))
+
+
+def make_station(config: ExperimentConfig, instrument: Instrument, arrays: Path) -> Station:
+    """Make the devices of a configuration and set what is not optimised.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        Limits and settings.
+    instrument : Instrument
+        What the devices drive.
+    arrays : Path
+        Folder of image files.
+    """
+    from stedopt_bluesky.devices.decision import Decision
+    from stedopt_bluesky.devices.label import ImageLabel
+    from stedopt_bluesky.devices.laser import Laser
+    from stedopt_bluesky.devices.microscope import CONFOCAL, STED, ConfocalSettings, Microscope
+    from stedopt_bluesky.devices.overview import Overview, OverviewSettings
+    from stedopt_bluesky.devices.rating import Rating
+    from stedopt_bluesky.devices.scanner import Scanner
+    from stedopt_bluesky.devices.station import Station
+
+    imaging, overview = config.imaging, config.overview
+    laser = partial(Laser, instrument=instrument, configuration=STED)
+    excitation = laser(line="excitation", data_key="excitation_power_uW", name="excitation")
+    depletion = laser(line="depletion", data_key="depletion_power_mW", name="depletion")
+    scanner = Scanner(
+        instrument=instrument,
+        sted=STED,
+        configurations=(CONFOCAL, STED),
+        reach_um=overview.size_um / 2,
+        name="scanner",
+    )
+    settings: list[tuple[Any, float]] = [
+        (scanner.size_um, imaging.region_size_um),
+        (scanner.pixel_size_nm, imaging.pixel_size_nm),
+        (scanner.dwelltime_us, imaging.dwelltime_us),
+        (scanner.line_steps, imaging.line_steps),
+        (excitation.power, imaging.excitation_power_uW),
+        (depletion.power, imaging.depletion_power_mW),
+    ]
+    for setting, value in settings:
+        setting.put(value)
+    return Station(
+        excitation=excitation,
+        depletion=depletion,
+        scanner=scanner,
+        microscope=Microscope(
+            instrument=instrument,
+            excitation=excitation,
+            depletion=depletion,
+            scanner=scanner,
+            confocal=ConfocalSettings(
+                imaging.confocal_excitation_power_uW, imaging.confocal_dwelltime_us
+            ),
+            sted_images=imaging.sted_images,
+            folder=arrays,
+            name="microscope",
+        ),
+        overview=Overview(
+            instrument=instrument,
+            excitation="excitation",
+            settings=OverviewSettings(
+                overview.size_um,
+                overview.pixel_size_nm,
+                overview.excitation_power_uW,
+                overview.dwelltime_us,
+            ),
+            folder=arrays,
+            name="overview",
+        ),
+        decision=Decision(
+            configurations=config.space.size,
+            objectives=len(config.objectives),
+            folder=arrays,
+            name="decision",
+        ),
+        label=ImageLabel(name="image"),
+        rating=Rating(objectives=objectives_of(config), name="objective"),
+    )
+
+
+def _metadata(
+    config: ExperimentConfig, application: Application, instrument: Instrument
+) -> dict[str, Any]:
+    """Compose what the start document says of a run: everything needed to understand it alone."""
+    sample = config.sample
+    name = Path(sample.name).stem if Path(sample.name).suffix else sample.name
+    return {
+        "sample": name,
+        "structure": sample.structure or name,
+        "preset": config.preset,
+        "operator": config.operator,
+        "seed": config.seed,
+        "microscope": config.microscope.kind,
+        "stedopt": {
+            "version": __version__,
+            "config": config.model_dump(mode="json", exclude_none=True),
+        },
+        "imspector": {
+            "version": application.version(),
+            "parameters": _without_nan(instrument.parameters()["sted"]),
+        },
+    }
+
+
+def _without_nan(tree: Any) -> Any:
+    """Replace what JSON has no word for by None."""
+    if isinstance(tree, dict):
+        return {key: _without_nan(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_without_nan(value) for value in tree]
+    if isinstance(tree, float) and not math.isfinite(tree):
+        return None
+    return tree
