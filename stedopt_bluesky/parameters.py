@@ -6,6 +6,7 @@ product of the parameters' values, the last parameter varying fastest.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,8 +50,10 @@ class Parameter:
             raise ValueError(f"parameter {self.name!r} has no values")
         if not all(math.isfinite(v) for v in values):
             raise ValueError(f"parameter {self.name!r}: values must be finite, got {values}")
-        if any(b <= a for a, b in zip(values, values[1:], strict=False)):
-            raise ValueError(f"parameter {self.name!r}: values must increase strictly, got {values}")
+        if any(b <= a for a, b in itertools.pairwise(values)):
+            raise ValueError(
+                f"parameter {self.name!r}: values must increase strictly, got {values}"
+            )
 
     @property
     def range(self) -> float:
@@ -166,6 +169,4 @@ class ParameterSpace:
         if not 0 <= index < self.size:
             raise IndexError(f"configuration {index} is outside 0 … {self.size - 1}")
         position = np.unravel_index(index, self.shape)
-        return {
-            p.name: p.values[int(i)] for p, i in zip(self.parameters, position, strict=True)
-        }
+        return {p.name: p.values[int(i)] for p, i in zip(self.parameters, position, strict=True)}

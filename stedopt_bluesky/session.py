@@ -7,6 +7,7 @@ opened, not with this module: a microscope that does not answer is reported at o
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from stedopt_bluesky import __version__
 from stedopt_bluesky.acquisition import Choice, ImageSet, Objective, Options, Region
-from stedopt_bluesky.config import ConfigError, ExperimentConfig
+from stedopt_bluesky.config import ConfigError, ExperimentConfig, parse_config
+from stedopt_bluesky.config.errors import allowed_text
 
 if TYPE_CHECKING:
     from bluesky import RunEngine
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from stedopt_bluesky.imspector.api import Application
     from stedopt_bluesky.imspector.instrument import Instrument
     from stedopt_bluesky.records.folder import CatalogFolder
-    from stedopt_bluesky.records.journal import Journal
+    from stedopt_bluesky.records.resume import RunChain
+    from stedopt_bluesky.records.run_record import RunRecord
 
 Observation = tuple[int, Mapping[str, float]]
 
@@ -101,7 +104,7 @@ class Session:
 
 
 def objectives_of(config: ExperimentConfig) -> tuple[Objective, ...]:
-    """Objectives of a configuration, in its order.
+    """Objectives of a configuration, in its order and with its noise bounds.
 
     Raises
     ------
@@ -110,17 +113,26 @@ def objectives_of(config: ExperimentConfig) -> tuple[Objective, ...]:
     """
     from stedopt_bluesky.objectives import OBJECTIVES
 
-    for i, objective in enumerate(config.objectives):
-        if objective.name not in OBJECTIVES:
+    chosen = []
+    for i, entry in enumerate(config.objectives):
+        if entry.name not in OBJECTIVES:
             raise ConfigError(
-                f"objectives.{i}.name = {objective.name!r}: allowed are {', '.join(OBJECTIVES)}"
+                f"objectives.{i}.name = {entry.name!r}: {allowed_text(entry.name, OBJECTIVES)}"
             )
-    return tuple(OBJECTIVES[o.name].objective for o in config.objectives)
+        objective = OBJECTIVES[entry.name].objective
+        low, high = objective.noise_bounds
+        if entry.noise_upper_bound is not None:
+            if entry.noise_upper_bound < low:
+                raise ConfigError(
+                    f"objectives.{i}.noise_upper_bound = {entry.noise_upper_bound:g}: "
+                    f"at least {low:g} {objective.unit}"
+                )
+            high = entry.noise_upper_bound
+        chosen.append(dataclasses.replace(objective, noise_bounds=(low, high)))
+    return tuple(chosen)
 
 
-def make_strategy(
-    config: ExperimentConfig, history: Iterable[Observation] = ()
-) -> Strategy:
+def make_strategy(config: ExperimentConfig, history: Iterable[Observation] = ()) -> Strategy:
     """Make the strategy of a configuration, taught the observations of earlier images.
 
     Parameters
@@ -154,13 +166,12 @@ def _imaging_times(config: ExperimentConfig) -> Any:
     """Imaging time of every configuration, s, shape (G,)."""
     from stedopt_bluesky.objectives import imaging_times_s
 
-    space, imaging = config.space, config.imaging
-    columns = {name: space.grid[:, i] for i, name in enumerate(space.names)}
+    imaging = config.imaging
     return imaging_times_s(
-        columns.get("dwelltime_us", imaging.dwelltime_us),
-        columns.get("line_steps", imaging.line_steps),
-        imaging.pixels**2 * imaging.sted_images,
-        configurations=space.size,
+        config.space,
+        (imaging.pixels, imaging.pixels),
+        dwelltime_us=imaging.dwelltime_us,
+        line_steps=imaging.line_steps,
     )
 
 
@@ -193,8 +204,9 @@ def connect_application(config: ExperimentConfig) -> Application:
         from stedopt_bluesky.imspector.connect import connect
 
         return connect(config.microscope.host)
-    from stedopt_bluesky.twin import FLUOROPHORES, SAMPLE_NAMES, TwinApplication
-    from stedopt_bluesky.twin import make_sample, sample_from_image
+    from stedopt_bluesky.twin.application import TwinApplication
+    from stedopt_bluesky.twin.fluorophores import FLUOROPHORES
+    from stedopt_bluesky.twin.samples import SAMPLE_NAMES, make_sample, sample_from_image
 
     microscope, sample = config.microscope, config.sample
     if microscope.fluorophore not in FLUOROPHORES:
@@ -284,6 +296,46 @@ def open_session(
         instrument.close()
 
 
+def config_of(record: RunRecord) -> ExperimentConfig:
+    """Configuration that a stored run was made from.
+
+    Raises
+    ------
+    ConfigError
+        When the start document holds none that this version understands.
+    """
+    try:
+        data = record.start["stedopt"]["config"]
+    except (KeyError, TypeError):
+        raise ConfigError(
+            f"run {record.uid} was not made by stedopt: it has no configuration"
+        ) from None
+    return parse_config(data, source=f"run {record.uid[:8]}")
+
+
+def regions_left(chain: RunChain, config: ExperimentConfig) -> list[Region] | None:
+    """Regions of a stored run that have not been imaged, laid over its own overview.
+
+    Returns
+    -------
+    list of Region or None
+        None when the run had not come to its overview.
+    """
+    from stedopt_bluesky.plans.regions import lay_regions
+
+    first = chain.records[0]
+    if "overview" not in first.streams or not first.events("overview"):
+        return None
+    overview = first.images("overview_image")[0]
+    regions = lay_regions(
+        overview,
+        config.overview.pixel_size_nm,
+        config.imaging.region_size_um,
+        config.overview.minimum_foreground,
+    )
+    return regions[chain.regions_used :]
+
+
 def _make_instrument(config: ExperimentConfig, application: Application) -> Instrument:
     from stedopt_bluesky.devices.microscope import CONFOCAL, STED
     from stedopt_bluesky.devices.overview import OVERVIEW
@@ -295,9 +347,7 @@ def _make_instrument(config: ExperimentConfig, application: Application) -> Inst
         LaserLine(
             "excitation",
             excitation.laser,
-            PowerCalibration(
-                excitation.calibration_percent, excitation.calibration_power_uW, "µW"
-            ),
+            PowerCalibration(excitation.calibration_percent, excitation.calibration_power_uW, "µW"),
             excitation.power_limit_uW,
         ),
         LaserLine(

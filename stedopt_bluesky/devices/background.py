@@ -31,7 +31,7 @@ def complete_in_background(device: Any, work: Callable[[], None]) -> Status:
     def run() -> None:
         try:
             work()
-        except Exception as error:  # noqa: BLE001  whatever it is, the status must end
+        except Exception as error:
             status.set_exception(error)
         else:
             status.set_finished()

@@ -94,9 +94,7 @@ class Decision(Device):
         """Clouds that Events have collected."""
         return self._store.index
 
-    def collect_asset_docs(
-        self, index: int | None = None
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the stream documents of the cloud just chosen from."""
         yield from self._store.collect()
 

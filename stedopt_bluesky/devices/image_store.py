@@ -129,7 +129,8 @@ class ImageStore:
 
     def _resource(self, key: str, shape: tuple[int, ...]) -> dict[str, Any]:
         assert self._file is not None  # noqa: S101  collect() has seen to it
-        path = Path(self._file.filename).resolve().as_uri().removeprefix("file://")
+        # Tiled reads the path as it stands: percent signs would not be decoded.
+        path = "/" + Path(self._file.filename).resolve().as_posix().lstrip("/")
         return {
             "uid": self._resources[key],
             "data_key": key,

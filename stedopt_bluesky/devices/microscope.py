@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,13 +44,13 @@ class ConfocalSettings:
         Pixel dwelltime, µs.
     """
 
-    excitation_power_uW: float  # noqa: N815  the unit's own letters
+    excitation_power_uW: float
     dwelltime_us: float
 
 
-def deadline_s(pixels: int, dwelltime_us: float, line_steps: int = 1) -> float:
-    """Longest time to wait for the end of a scan of ``pixels`` × ``pixels``, s."""
-    exposure = pixels**2 * dwelltime_us * 1e-6 * line_steps
+def deadline_s(shape: tuple[int, int], dwelltime_us: float, line_steps: int = 1) -> float:
+    """Longest time to wait for the end of a scan of ``shape`` (Y, X) pixels, s."""
+    exposure = math.prod(shape) * dwelltime_us * 1e-6 * line_steps
     return _DEADLINE_FACTOR * exposure + _DEADLINE_MARGIN_S
 
 
@@ -118,8 +119,9 @@ class Microscope(Device):
         )
         self._instrument.set_dwelltime(CONFOCAL, self._confocal.dwelltime_us)
         self._instrument.set_line_steps(CONFOCAL, 1)
-        shape = (self._scanner.pixels, self._scanner.pixels)
-        self._store.open({key: (shape, np.int16) for key, _ in self._shots})
+        self._store.open(
+            {key: (self._instrument.image_shape(shot), np.int16) for key, shot in self._shots}
+        )
         self._scans.connect()
         return super().stage()
 
@@ -159,10 +161,11 @@ class Microscope(Device):
         self.depletion_dose_mJ.put(self._depletion.power.get() * sted_s)
 
     def _deadline_s(self, configuration: str) -> float:
+        shape = self._instrument.image_shape(configuration)
         if configuration == CONFOCAL:
-            return deadline_s(self._scanner.pixels, self._confocal.dwelltime_us)
+            return deadline_s(shape, self._confocal.dwelltime_us)
         dwelltime_us, line_steps = self._scanner.dwelltime_us.get(), self._scanner.line_steps.get()
-        return deadline_s(self._scanner.pixels, dwelltime_us, int(line_steps))
+        return deadline_s(shape, dwelltime_us, int(line_steps))
 
     def describe(self) -> dict[str, Any]:
         """Describe scalars with their units, and the images as stream assets."""
@@ -177,9 +180,7 @@ class Microscope(Device):
         """Images of one kind that Events have collected."""
         return self._store.index
 
-    def collect_asset_docs(
-        self, index: int | None = None
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the stream documents of the images just taken."""
         yield from self._store.collect()
 

@@ -40,13 +40,8 @@ class OverviewSettings:
 
     size_um: float
     pixel_size_nm: float
-    excitation_power_uW: float  # noqa: N815  the unit's own letters
+    excitation_power_uW: float
     dwelltime_us: float
-
-    @property
-    def pixels(self) -> int:
-        """Pixels along a side."""
-        return round(self.size_um * 1000 / self.pixel_size_nm)
 
 
 class Overview(Device):
@@ -90,8 +85,9 @@ class Overview(Device):
         self._instrument.set_dwelltime(OVERVIEW, settings.dwelltime_us)
         self._instrument.set_line_steps(OVERVIEW, 1)
         self._instrument.set_field(OVERVIEW, settings.size_um, settings.pixel_size_nm)
-        self._store.open({self.key: ((settings.pixels, settings.pixels), np.int16)})
+        self._store.open({self.key: (self._instrument.image_shape(OVERVIEW), np.int16)})
         self._scans.connect()
+        self.image = None
         return super().stage()
 
     def trigger(self) -> Status:
@@ -99,7 +95,8 @@ class Overview(Device):
         return complete_in_background(self, self._acquire)
 
     def _acquire(self) -> None:
-        deadline = deadline_s(self.settings.pixels, self.settings.dwelltime_us)
+        shape = self._instrument.image_shape(OVERVIEW)
+        deadline = deadline_s(shape, self.settings.dwelltime_us)
         self.image = self._scans.acquire(OVERVIEW, deadline)
         self._store.write({self.key: self.image})
 
@@ -111,9 +108,7 @@ class Overview(Device):
         """Overviews that Events have collected."""
         return self._store.index
 
-    def collect_asset_docs(
-        self, index: int | None = None
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the stream documents of the overview just taken."""
         yield from self._store.collect()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,11 +62,6 @@ class Scanner(Device):
         for offset in (self.x_um, self.y_um):
             offset.low, offset.high = -reach_um, reach_um
 
-    @property
-    def pixels(self) -> int:
-        """Pixels along a side of a region."""
-        return round(self.size_um.get() * 1000 / self.pixel_size_nm.get())
-
     def _set_dwelltime(self, value: float) -> None:
         self._instrument.set_dwelltime(self._sted, value)
 
@@ -88,6 +84,6 @@ class Scanner(Device):
 
     def _set_field(self, size_um: float, pixel_size_nm: float) -> None:
         # Either may be set first; the field is written once both are known.
-        if size_um == size_um and pixel_size_nm == pixel_size_nm:
+        if not (math.isnan(size_um) or math.isnan(pixel_size_nm)):
             for configuration in self._configurations:
                 self._instrument.set_field(configuration, size_um, pixel_size_nm)

@@ -69,7 +69,5 @@ class PowerCalibration:
 
 def _interpolate(x: float, xs: Sequence[float], ys: Sequence[float], unit: str) -> float:
     if not xs[0] <= x <= xs[-1]:  # also refuses NaN
-        raise ValueError(
-            f"{x:g} {unit} is outside the calibration, {xs[0]:g} to {xs[-1]:g} {unit}"
-        )
+        raise ValueError(f"{x:g} {unit} is outside the calibration, {xs[0]:g} to {xs[-1]:g} {unit}")
     return float(np.interp(x, xs, ys))

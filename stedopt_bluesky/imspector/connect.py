@@ -8,7 +8,6 @@ from typing import cast
 from stedopt_bluesky.imspector.api import Application
 
 
-
 class NoImspectorError(RuntimeError):
     """No Imspector answers; the message says what to start."""
 

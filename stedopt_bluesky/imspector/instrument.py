@@ -192,6 +192,13 @@ class Instrument:
                 target.set_parameters(paths.pixel_size(axis), pixel_size_nm * 1e-9)
                 target.set_parameters(paths.scan_length(axis), size_um * 1e-6)
 
+    def image_shape(self, configuration: str) -> tuple[int, int]:
+        """Shape (Y, X) of the image that a configuration will give, read from Imspector."""
+        target = self._configurations[configuration]
+        return int(target.parameters(paths.scan_pixels("y"))), int(
+            target.parameters(paths.scan_pixels("x"))
+        )
+
     def set_offset(self, configuration: str, axis: str, offset_um: float) -> None:
         """Set the offset of the field's centre along ``"x"`` or ``"y"``, µm."""
         with self._lock:

@@ -41,6 +41,11 @@ def scan_length(axis: str) -> str:
     return f"ExpControl/scan/range/{axis}/len"
 
 
+def scan_pixels(axis: str) -> str:
+    """Pixels along ``"x"`` or ``"y"``: Imspector's own rounding of length over pixel size."""
+    return f"ExpControl/scan/range/{axis}/res"
+
+
 def scan_offset(axis: str) -> str:
     """Offset of the scanned field's centre along ``"x"`` or ``"y"``, m."""
     return f"ExpControl/scan/range/{axis}/off"

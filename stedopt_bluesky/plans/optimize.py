@@ -17,6 +17,7 @@ from stedopt_bluesky.devices.station import Station
 from stedopt_bluesky.parameters import ParameterSpace
 from stedopt_bluesky.plans.acquire import acquire
 from stedopt_bluesky.plans.regions import lay_regions
+from stedopt_bluesky.plans.run import recorded_run
 
 
 class NotEnoughRegionsError(RuntimeError):
@@ -98,11 +99,15 @@ def optimize_sted(
 
     # The microscope is unstaged first: whatever fails afterwards, the lasers are off.
     @bpp.stage_decorator([station.decision, station.overview, station.microscope])
-    @bpp.run_decorator(md=metadata)
-    def run() -> MsgGenerator[None]:
+    def run() -> MsgGenerator[str]:
+        return (yield from recorded_run(image_regions(), metadata))
+
+    def image_regions() -> MsgGenerator[None]:
         places = regions
         if places is None:
             places = yield from survey(station, region_size_um, minimum_foreground)
+        if places is None:
+            return
         if len(places) < images:
             raise NotEnoughRegionsError(
                 f"{images} images are planned, but only {len(places)} regions of "
@@ -113,18 +118,23 @@ def optimize_sted(
             yield from bps.checkpoint()
             yield from optimise_one(station, strategy, space, place, rate=rate, choose=choose)
 
-    uid = yield from run()
-    return uid
+    return (yield from run())
 
 
 def survey(
     station: Station, region_size_um: float, minimum_foreground: float
-) -> MsgGenerator[list[Region]]:
-    """Take the overview, record it in stream ``overview`` and lay regions over it."""
+) -> MsgGenerator[list[Region] | None]:
+    """Take the overview, record it in stream ``overview`` and lay regions over it.
+
+    Returns
+    -------
+    list of Region or None
+        None when the plan is only looked at (``check_limits``), not run.
+    """
     overview = station.overview
     yield from bps.trigger_and_read([overview], name="overview")
-    if overview.image is None:  # the plan is only looked at (check_limits), not run
-        return []
+    if overview.image is None:
+        return None
     return lay_regions(
         overview.image, overview.settings.pixel_size_nm, region_size_um, minimum_foreground
     )

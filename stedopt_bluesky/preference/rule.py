@@ -16,9 +16,9 @@ def utilities(
 ) -> npt.NDArray[np.float64]:
     """Weighted mean of the objectives, each scaled to 0 … 1 over its usual range.
 
-    An objective scores 0 at the worse end of its range, 1 at the better one and
-    on along the same line beyond both: clipping would make most options of an
-    early, wide cloud equally good.
+    An objective scores 0 at the worse end of its range and 1 at the better one.
+    Beyond the better end it gains nothing more: an image that is good enough is
+    not worth more bleaching. Beyond the worse end it goes on falling.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def utilities(
     Returns
     -------
     ndarray, shape (...)
-        Utility, 1 at the best ends of all ranges; NaN where an objective of positive weight is NaN.
+        Utility, at most 1; NaN where an objective of positive weight is NaN.
     """
     total = np.zeros(values.shape[:-1])
     for column, objective in enumerate(objectives):
@@ -41,7 +41,9 @@ def utilities(
             continue
         low, high = objective.range
         score = (values[..., column] - low) / (high - low)
-        total += weight * (score if objective.direction == "maximise" else 1 - score)
+        if objective.direction == "minimise":
+            score = 1 - score
+        total += weight * np.minimum(score, 1)
     return total / sum(weights.values())
 
 

@@ -1,0 +1,227 @@
+"""The commands of ``stedopt``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stedopt_bluesky import __version__
+from stedopt_bluesky.cli.options import DEFAULT_CATALOG, Catalog, Json, Uid
+from stedopt_bluesky.cli.output import clear_errors, console, print_json, stdout
+
+app = typer.Typer(
+    name="stedopt",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+    help="Optimise a STED microscope's imaging parameters while it images.\n\n"
+    "Try it without a microscope: [bold]stedopt run[/] images a simulated sample.",
+)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def run(
+    config: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CONFIG.toml]", help="Left out: the preset 'demo'."),
+    ] = None,
+    images: Annotated[int | None, typer.Option(help="Regions to image.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random draw.")] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|NAME",
+            help="The twin's sample: actin, tubulin, synapses, or a 2-D image (TIFF, .npy).",
+        ),
+    ] = None,
+    microscope: Annotated[
+        str | None,
+        typer.Option(metavar="twin|specpy", help="The digital twin, or a running Imspector."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Start from this preset instead of a file.")
+    ] = None,
+    strategy: Annotated[
+        str | None, typer.Option(metavar="kernel_ts|random", help="What draws the options.")
+    ] = None,
+    operator: Annotated[str | None, typer.Option(help="Who runs it, to search by.")] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png",
+            help="Where to save the picture of the run; "
+            "left out: in the catalogue, under figures/.",
+        ),
+    ] = None,
+    catalog: Catalog = DEFAULT_CATALOG,
+    as_json: Json = False,
+) -> None:
+    """Image region after region while optimising the imaging parameters.
+
+    Everything is kept in the catalogue. Ctrl-C once: the image in progress is
+    finished, then the run is closed; twice: it is abandoned. Either way the
+    lasers are off and the command to go on is printed.
+
+    Examples: [bold]stedopt run --images 20[/], [bold]stedopt run --sample my_image.tiff[/],
+    [bold]stedopt config > mine.toml && stedopt run mine.toml[/]
+    """
+    from stedopt_bluesky.cli.running import begin
+
+    changes: dict[str, Any] = {
+        "images": images,
+        "seed": seed,
+        "sample.name": sample,
+        "microscope.kind": microscope,
+        "bandit.strategy": strategy,
+        "operator": operator,
+    }
+    with clear_errors():
+        begin(
+            config,
+            preset,
+            {key: value for key, value in changes.items() if value is not None},
+            catalog=catalog,
+            figure=figure,
+            as_json=as_json,
+        )
+
+
+@app.command()
+def resume(
+    uid: Uid,
+    images: Annotated[
+        int | None, typer.Option(help="How many more; left out: to the planned number.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Where to save the picture.")
+    ] = None,
+    catalog: Catalog = DEFAULT_CATALOG,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was interrupted, or take more images of one that was not.
+
+    A new run begins, linked to the old one, with what its models had learnt;
+    regions that were imaged are not imaged again.
+    """
+    from stedopt_bluesky.cli.running import go_on
+
+    with clear_errors():
+        go_on(uid, images, catalog=catalog, figure=figure, as_json=as_json)
+
+
+@app.command()
+def runs(
+    sample: Annotated[str | None, typer.Option(help="Only of this sample.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Only of this preset.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Only from then on: 2026-11-20 [14:30].")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="Only before then.")] = None,
+    uid: Annotated[str | None, typer.Option(help="Only those whose uid begins so.")] = None,
+    catalog: Catalog = DEFAULT_CATALOG,
+    as_json: Json = False,
+) -> None:
+    """List runs, newest first."""
+    from stedopt_bluesky.records.folder import CatalogFolder
+    from stedopt_bluesky.records.runs import list_runs
+
+    with clear_errors():
+        found = list_runs(
+            CatalogFolder.open(catalog), sample=sample, preset=preset, since=since, until=until
+        )
+    found = [run for run in found if run.uid.startswith(uid or "")]
+    if as_json:
+        print_json(
+            [
+                {**vars(run), "begun": datetime.fromtimestamp(run.time).astimezone().isoformat()}
+                for run in found
+            ]
+        )
+        return
+    from stedopt_bluesky.reports.tables import runs_table
+
+    stdout.print(runs_table(found) if found else "no run matches")
+
+
+@app.command()
+def show(
+    uid: Uid,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw the run's picture there.")
+    ] = None,
+    catalog: Catalog = DEFAULT_CATALOG,
+    as_json: Json = False,
+) -> None:
+    """Show one run: its best and last images, how it ended, how to go on."""
+    from stedopt_bluesky.cli.showing import show_run
+
+    with clear_errors():
+        show_run(uid, catalog=catalog, figure=figure, as_json=as_json)
+
+
+@app.command()
+def replay(
+    uid: Uid,
+    catalog: Catalog = DEFAULT_CATALOG,
+    as_json: Json = False,
+) -> None:
+    """Make every decision of a run anew and compare; re-emit and check its documents.
+
+    Exit code 1 when a decision differs: the program, or the record, has changed.
+    """
+    from stedopt_bluesky.cli.showing import replay_run
+
+    with clear_errors():
+        replay_run(uid, catalog=catalog, as_json=as_json)
+
+
+@app.command()
+def config(
+    preset: Annotated[
+        str | None, typer.Argument(metavar="[PRESET]", help="Left out: 'demo'.")
+    ] = None,
+    names: Annotated[bool, typer.Option("--list", help="List the presets instead.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print a preset as a commented TOML file to edit.
+
+    Example: [bold]stedopt config live_far_red > mine.toml[/]
+    """
+    from stedopt_bluesky import config as configuration
+
+    with clear_errors():
+        if names:
+            presets = list(configuration.preset_names())
+            if as_json:
+                print_json(presets)
+            else:
+                typer.echo("\n".join(presets))
+            return
+        chosen = configuration.preset(preset or configuration.DEFAULT_PRESET)
+    if as_json:
+        print_json(chosen.model_dump(mode="json", exclude_none=True))
+    else:
+        typer.echo(configuration.commented_toml(chosen), nl=False)
+        console.print("# save it: stedopt config > mine.toml, then: stedopt run mine.toml")

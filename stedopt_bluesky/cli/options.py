@@ -1,0 +1,24 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Catalog = Annotated[
+    Path,
+    typer.Option(
+        "--catalog",
+        envvar="STEDOPT_CATALOG",
+        metavar="DIR",
+        help="Folder of the catalogue: journals, images, databases.",
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="One JSON document on standard output, for scripts.")
+]
+Uid = Annotated[str, typer.Argument(metavar="UID", help="A run's uid, or its first characters.")]
+
+DEFAULT_CATALOG = Path("stedopt-data")

@@ -1,0 +1,119 @@
+"""Configurations in files: the presets, TOML, and a commented TOML to edit."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+import tomlkit.items
+
+from stedopt_bluesky.config.errors import ConfigError, allowed_text
+from stedopt_bluesky.config.experiment import ExperimentConfig, parse_config
+from stedopt_bluesky.config.sections import Section
+
+DEFAULT_PRESET = "demo"
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the presets, the default first."""
+    folder = resources.files("stedopt_bluesky") / "presets"
+    names = sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if ".toml" in p.name)
+    return (DEFAULT_PRESET, *(n for n in names if n != DEFAULT_PRESET))
+
+
+def preset(name: str = DEFAULT_PRESET) -> ExperimentConfig:
+    """Load a preset by name.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such preset.
+    """
+    if name not in preset_names():
+        raise ConfigError(f"preset = {name!r}: {allowed_text(name, preset_names())}")
+    return parse_config(_preset_data(name), source=f"preset {name}")
+
+
+def _preset_data(name: str) -> dict[str, Any]:
+    text = (resources.files("stedopt_bluesky") / "presets" / f"{name}.toml").read_text("utf-8")
+    return {"preset": name, **tomllib.loads(text)}
+
+
+def load_config(path: str | Path) -> ExperimentConfig:
+    """Read a configuration from a TOML file.
+
+    A file that names a ``preset`` says only what differs from it.
+
+    Raises
+    ------
+    ConfigError
+        When the file cannot be read, is not TOML or holds a value that is not allowed.
+    """
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}: expected a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    if name := data.get("preset", ""):
+        if name not in preset_names():
+            raise ConfigError(f"{path}: preset = {name!r}: {allowed_text(name, preset_names())}")
+        data = _merged(_preset_data(name), data)
+    return parse_config(data, source=str(path))
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Lay changes over a base, section by section; lists are replaced whole."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merged(base[key], value) if both else value
+    return merged
+
+
+def commented_toml(config: ExperimentConfig) -> str:
+    """Write a configuration as a TOML file with a comment on every field, to be edited.
+
+    Reading the text gives the same configuration again.
+    """
+    document = tomlkit.document()
+    document.add(tomlkit.comment("stedopt run THIS_FILE.toml"))
+    tables = []
+    for name, field in ExperimentConfig.model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, Section):
+            tables.append((name, _table(value)))
+        elif isinstance(value, tuple):
+            array = tomlkit.aot()
+            for entry in value:
+                array.append(_table(entry))
+            tables.append((name, array))
+        else:
+            document.add(tomlkit.nl())
+            document.add(tomlkit.comment(field.description or name))
+            document.add(name, value)
+    for name, table in tables:
+        document.add(tomlkit.nl())
+        document.add(name, table)
+    return tomlkit.dumps(document)
+
+
+def _table(section: Section) -> tomlkit.items.Table:
+    table = tomlkit.table()
+    if section.__doc__:
+        table.add(tomlkit.comment(section.__doc__.strip().splitlines()[0]))
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if value is None:
+            if field.description:
+                table.add(tomlkit.comment(field.description))
+                table.add(tomlkit.comment(f"{name} = ..."))
+            continue
+        if field.description:
+            table.add(tomlkit.comment(field.description))
+        table.add(name, list(value) if isinstance(value, tuple) else value)
+    return table

@@ -1,0 +1,143 @@
+"""The picture of a run: objectives over time, where the parameters went, first and last images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stedopt_bluesky.records.run_record import RunRecord
+from stedopt_bluesky.reports.labels import axis_label
+from stedopt_bluesky.reports.summary import RunReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# First and last images shown: as many as fit side by side and still show the structure.
+_SHOWN = 3
+# Brightest pixels are clipped so that one hot pixel does not darken the image.
+_CLIP_PERCENTILE = 99.8
+# A moving average over five images shows the trend that single images' scatter hides.
+_SMOOTH = 5
+
+
+def save_figure(record: RunRecord, report: RunReport, path: Path) -> None:
+    """Draw a run and save it as PNG.
+
+    Parameters
+    ----------
+    record : RunRecord
+        Where the images come from.
+    report : RunReport
+        Objectives and parameters.
+    path : Path
+        Where to save; missing folders are made.
+
+    Raises
+    ------
+    ValueError
+        When the run has no image.
+    """
+    from matplotlib.figure import Figure
+
+    if not report.rows:
+        raise ValueError(f"run {report.uid} has no image to draw")
+    figure = Figure(figsize=(13, 9), layout="constrained", dpi=110)
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1.5, 1))
+    left, right = top.subfigures(1, 2)
+    _draw_series(left, report)
+    _draw_parameters(right, report)
+    _draw_images(bottom, record, report)
+    sample = report.start.get("sample", "")
+    figure.suptitle(
+        f"{report.start.get('plan_name', 'run')} {report.uid[:8]} · sample {sample} · "
+        f"{len(report.rows)} images · {report.exit_status}"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def _draw_series(figure: Any, report: RunReport) -> None:
+    """Objectives and utility over images, with a moving average."""
+    figure.suptitle("Objectives over time", fontsize=11)
+    names = [o.name for o in report.objectives if o.modelled]
+    axes = figure.subplots(len(names) + 1, 1, sharex=True, squeeze=False)[:, 0]
+    numbers = np.array([row.number for row in report.rows])
+    series = [([row.objectives[n] for row in report.rows], axis_label(n)) for n in names]
+    series.append(([row.utility for row in report.rows], "utility"))
+    for ax, (values, label) in zip(axes, series, strict=True):
+        ax.plot(numbers, values, "o", ms=3, color="0.55")
+        ax.plot(numbers, _moving_average(np.array(values)), color="C0", lw=2)
+        ax.set_ylabel(label, fontsize=8)
+        ax.tick_params(labelsize=7)
+    axes[-1].set_xlabel("image", fontsize=8)
+
+
+def _draw_parameters(figure: Any, report: RunReport) -> None:
+    """Each parameter over images, coloured by utility."""
+    figure.suptitle("Where the parameters went (colour: utility)", fontsize=11)
+    names = list(report.parameter_units)
+    axes = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+    numbers = [row.number for row in report.rows]
+    utility = [row.utility for row in report.rows]
+    for ax, name in zip(axes, names, strict=True):
+        values = [row.parameters[name] for row in report.rows]
+        dots = ax.scatter(numbers, values, c=utility, cmap="viridis", s=18, plotnonfinite=True)
+        ax.set_ylabel(axis_label(name), fontsize=8)
+        ax.tick_params(labelsize=7)
+    axes[-1].set_xlabel("image", fontsize=8)
+    figure.colorbar(dots, ax=list(axes), label="utility")
+
+
+def _draw_images(figure: Any, record: RunRecord, report: RunReport) -> None:
+    """First and last STED images side by side, each on its own scale."""
+    key = next(k for k in record.array_keys if k.endswith("_sted1"))
+    images = record.arrays(key)
+    count = min(_SHOWN, max(1, len(images) // 2))
+    shown = [*range(count), *range(len(images) - count, len(images))]
+    figure.suptitle(f"First {count} and last {count} STED images", fontsize=11)
+    axes = figure.subplots(1, len(shown), squeeze=False)[0]
+    size_um = float(report.start["stedopt"]["config"]["imaging"]["region_size_um"])
+    for ax, index in zip(axes, shown, strict=True):
+        _draw_image(ax, images[index], size_um)
+        row = report.rows[index]
+        ax.set_title(f"image {row.number}, utility {row.utility:.2f}", fontsize=9)
+        ax.set_xlabel(_in_words(row.objectives), fontsize=7)
+
+
+def _draw_image(ax: Axes, image: npt.NDArray[Any], size_um: float) -> None:
+    high = max(1.0, float(np.percentile(image, _CLIP_PERCENTILE)))
+    extent = (0.0, size_um, size_um, 0.0)
+    drawn = ax.imshow(image, cmap="hot", vmin=0, vmax=high, extent=extent)
+    ax.plot([0.2, 1.2], [size_um - 0.25] * 2, color="w", lw=3)
+    ax.text(0.7, size_um - 0.45, "1 µm", color="w", ha="center", fontsize=6)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.046, pad=0.03)
+    bar.set_label("photons", fontsize=6)
+    bar.ax.tick_params(labelsize=6)
+
+
+def _in_words(objectives: Mapping[str, float]) -> str:
+    """One objective a line, with its unit."""
+    lines = []
+    for name, value in objectives.items():
+        shown = "invalid" if math.isnan(value) else f"{value:.3g}"
+        lines.append(f"{axis_label(name)}: {shown}")
+    return "\n".join(lines)
+
+
+def _moving_average(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Mean of each value and those up to two before and after it; NaN are left out."""
+    half = _SMOOTH // 2
+    averages = np.full(len(values), np.nan)
+    for i in range(len(values)):
+        window = values[max(0, i - half) : i + half + 1]
+        valid = window[~np.isnan(window)]
+        if valid.size:
+            averages[i] = valid.mean()
+    return averages

@@ -1,0 +1,21 @@
+"""Names as people read them: in words, the unit in brackets."""
+
+from __future__ import annotations
+
+_UNITS = {"uW": "µW", "mW": "mW", "us": "µs", "nm": "nm", "s": "s", "um": "µm"}
+
+
+def axis_label(name: str) -> str:
+    """Turn a field's name into a label: ``"depletion_power_mW"`` → ``"depletion power (mW)"``."""
+    stem, _, unit = name.rpartition("_")
+    if stem and unit in _UNITS:
+        return f"{stem.replace('_', ' ')} ({_UNITS[unit]})"
+    return name.replace("_", " ")
+
+
+def heading(name: str) -> str:
+    r"""Turn a field's name into a narrow heading of a column, one word a line.
+
+    ``"depletion_power_mW"`` → ``"depletion\npower\n(mW)"``.
+    """
+    return "\n".join(axis_label(name).replace("photobleaching", "photo- bleaching").split())
