@@ -1,0 +1,260 @@
+"""The journal of a run: every document, one JSON line each, on disk before the plan goes on.
+
+A record is ``[name, document]`` and a newline, written with one call. Floating point numbers
+are written with Python's shortest exact form, so they come back bit for bit; not-a-number and
+the infinities are legitimate values of an objective and are written as ``NaN``, ``Infinity``
+and ``-Infinity``, which Python's ``json`` reads and strict JSON does not know.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import BaseFileLock
+
+from stedopt_bluesky.records import locks
+from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
+
+Document = dict[str, Any]
+
+# Which key of a document names the document it belongs to; a start document begins a run.
+_BELONGS_TO = {
+    "stop": "run_start",
+    "descriptor": "run_start",
+    "event": "descriptor",
+    "event_page": "descriptor",
+    "stream_resource": "run_start",
+    "stream_datum": "descriptor",
+    "resource": "run_start",
+    "datum": "resource",
+    "datum_page": "resource",
+}
+# A uid becomes a file name: letters, digits, dash, dot and underscore, not a hidden file.
+_UID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+
+
+class Journal:
+    """Callback that writes each run's documents into a file of its own.
+
+    Subscribe it first, before any other callback, so that nothing that fails later can lose
+    a document. It writes synchronously: when it returns, the record is on its way to the disk
+    (``fsync=False``) or on it (``fsync=True``). Runs may be nested or interleaved.
+
+    Parameters
+    ----------
+    folder : CatalogFolder
+        Where to write.
+    fsync : bool
+        Whether to wait for the disk after each document. Without it the death of the program
+        loses nothing, a power cut may lose the last seconds.
+
+    Raises
+    ------
+    CatalogError
+        On a document of a run that has not begun or is closed already, and on a run whose
+        journal exists.
+    OSError
+        When the disk refuses; the journal is then cut back to its last whole record.
+    """
+
+    def __init__(self, folder: CatalogFolder, *, fsync: bool = True) -> None:
+        self.folder = folder
+        self.fsync = fsync
+        # Every open run under its own uid and under those of its descriptors and resources.
+        self._runs: dict[str, _OpenRun] = {}
+
+    def __call__(self, name: str, doc: Document) -> None:
+        """Append one document to the journal of its run."""
+        if name == "start":
+            run = self._runs[doc["uid"]] = _OpenRun(self.folder, doc, fsync=self.fsync)
+        else:
+            run = self._run_of(name, doc)
+        run.write(name, doc)
+        if name in ("descriptor", "resource"):
+            self._runs[doc["uid"]] = run
+        if name == "stop":
+            self._forget(run)
+
+    def close(self) -> None:
+        """Close the files of runs that are still open, without a stop document."""
+        for run in set(self._runs.values()):
+            self._forget(run)
+
+    def _run_of(self, name: str, doc: Document) -> _OpenRun:
+        key = _BELONGS_TO.get(name)
+        if key is None:
+            raise CatalogError(f"{name!r} is not the name of a document")
+        run = self._runs.get(doc.get(key, ""))
+        if run is None:
+            raise CatalogError(f"this {name} belongs to no open run: {key} is {doc.get(key)!r}")
+        return run
+
+    def _forget(self, run: _OpenRun) -> None:
+        self._runs = {uid: other for uid, other in self._runs.items() if other is not run}
+        run.close()
+
+
+class _OpenRun:
+    """The file of one run that is being written, with its lock."""
+
+    def __init__(self, folder: CatalogFolder, start: Document, *, fsync: bool) -> None:
+        uid = start["uid"]
+        if not _UID.fullmatch(uid):
+            raise CatalogError(f"the run's uid {uid!r} cannot be the name of a file")
+        year = datetime.fromtimestamp(start["time"], UTC).year
+        path = folder.journal / f"{year:04d}" / f"{uid}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._fsync = fsync
+        self._lock = _hold(folder, path)
+        try:
+            # Unbuffered: one record is one call to the system, nothing waits in the program.
+            self._file = path.open("xb", buffering=0)
+        except FileExistsError:
+            locks.let_go(self._lock)
+            raise CatalogError(f"run {uid} has a journal already: {path}") from None
+        if fsync:
+            _sync_folder(path.parent)
+
+    def write(self, name: str, doc: Document) -> None:
+        """Append one record, or leave the file as it was."""
+        end = self._file.tell()
+        try:
+            append(self._file.fileno(), name, doc, fsync=self._fsync)
+        except BaseException:
+            os.ftruncate(self._file.fileno(), end)
+            self._file.seek(end)
+            raise
+
+    def close(self) -> None:
+        self._file.close()
+        locks.let_go(self._lock)
+
+
+def append(descriptor: int, name: str, doc: Document, *, fsync: bool) -> None:
+    """Write one record at the position of an open file descriptor."""
+    record = memoryview(_encode(name, doc))
+    while record:  # a system call may write less than it was given, on a full disk for example
+        record = record[os.write(descriptor, record) :]
+    if fsync:
+        os.fsync(descriptor)
+
+
+def _encode(name: str, doc: Document) -> bytes:
+    return json.dumps([name, doc], default=_plain, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    """JSON form of what ``json`` does not know."""
+    # The same as event_model.NumpyEncoder, which however imports dask at the first value that
+    # it sees: about a second during which the first image would wait.
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"a document holds a {type(value).__name__}, which JSON does not know")
+
+
+def read_journal(path: Path) -> Iterator[tuple[str, Document]]:
+    """Read a journal's documents in order, up to the last whole record.
+
+    A last record that is torn, as a crash leaves it, is left out.
+
+    Raises
+    ------
+    CatalogError
+        When a record that is not the last one cannot be read; the message gives its line.
+    """
+    return ((name, doc) for name, doc, _ in records(path))
+
+
+def records(path: Path) -> Iterator[tuple[str, Document, int]]:
+    """Yield each whole record with the position of its end in the file, in bytes."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise CatalogError(f"the journal {path} cannot be read: {error}") from error
+    with file:
+        end = 0
+        for number, line in enumerate(file, start=1):
+            end += len(line)
+            record = decode(line)
+            if record is None:
+                if file.read(1):
+                    raise CatalogError(f"the journal {path} is damaged in line {number}")
+                return
+            yield *record, end
+
+
+def decode(line: bytes) -> tuple[str, Document] | None:
+    """Decode one line of a journal; ``None`` when it is not a whole record."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        name, doc = json.loads(line)
+    except (ValueError, TypeError):  # not JSON, not two things
+        return None
+    known = name == "start" or (isinstance(name, str) and name in _BELONGS_TO)
+    return (name, doc) if known and isinstance(doc, dict) else None
+
+
+def journal_paths(folder: CatalogFolder) -> list[Path]:
+    """Paths of all journals of a catalogue, by year and uid."""
+    return sorted(folder.journal.glob("*/*.jsonl"))
+
+
+def find_run(folder: CatalogFolder, uid_prefix: str) -> Path:
+    """Path of the journal of the run whose uid begins with ``uid_prefix``.
+
+    Raises
+    ------
+    CatalogError
+        When no run, or more than one, begins so.
+    """
+    if not uid_prefix:
+        raise CatalogError("give the first characters of a run's uid")
+    found = [p for p in journal_paths(folder) if p.stem.startswith(uid_prefix)]
+    exact = [p for p in found if p.stem == uid_prefix]
+    if len(exact or found) > 1:
+        first = ", ".join(p.stem for p in found[:3])
+        raise CatalogError(
+            f"{len(found)} runs in {folder.path} begin with {uid_prefix!r} ({first}"
+            f"{', …' if len(found) > 3 else ''}); give more characters"
+        )
+    if not found:
+        raise CatalogError(f"no run in {folder.path} begins with {uid_prefix!r}")
+    return (exact or found)[0]
+
+
+def is_live(folder: CatalogFolder, path: Path) -> bool:
+    """Whether a living process is still writing this journal."""
+    return locks.is_held(lock_path(folder, path))
+
+
+def lock_path(folder: CatalogFolder, path: Path) -> Path:
+    """Lock file that the writer of a journal holds."""
+    return folder.locks / f"{path.stem}.lock"
+
+
+def _hold(folder: CatalogFolder, path: Path) -> BaseFileLock:
+    lock = locks.hold(lock_path(folder, path))
+    if lock is None:
+        raise CatalogError(f"run {path.stem} is being written by another journal")
+    return lock
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a new file's name as safe as its content, where folders can be synchronised."""
+    with contextlib.suppress(OSError):  # Windows cannot open folders and needs no such thing
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

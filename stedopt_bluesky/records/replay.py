@@ -1,0 +1,162 @@
+"""A stored run again: its documents to any callback, its decisions made anew."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from stedopt_bluesky.acquisition import Choice, Options
+from stedopt_bluesky.records.journal import Document
+from stedopt_bluesky.records.run_record import RunRecord
+
+
+class Strategy(Protocol):
+    """What is needed of a strategy: it draws options and learns from observations."""
+
+    def suggest(self) -> Options:
+        """Draw a cloud of options."""
+
+    def ingest(self, index: int, values: Mapping[str, float]) -> Any:
+        """Learn the objectives, by name, that configuration ``index`` had."""
+
+
+@dataclass(frozen=True)
+class DecisionComparison:
+    """One recorded decision beside the one made anew.
+
+    Parameters
+    ----------
+    iteration : int
+        As recorded.
+    recorded_index, index : int
+        Row of the cloud that was chosen: then, and now.
+    recorded_by, chosen_by : str
+        Who chose: then, and now. A person's choice is not to be expected from a rule.
+    same_cloud : bool or None
+        Whether the clouds of options agree bit for bit; ``None`` when that was not asked.
+    """
+
+    iteration: int
+    recorded_index: int
+    index: int
+    recorded_by: str
+    chosen_by: str
+    same_cloud: bool | None = None
+
+    @property
+    def same(self) -> bool:
+        """Whether the same option was chosen, from the same cloud where that was asked."""
+        return self.index == self.recorded_index and self.same_cloud is not False
+
+
+def emit(
+    record: RunRecord,
+    callback: Callable[[str, Document], Any],
+    *,
+    speed: float | None = None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Hand a run's documents to a callback, in the order in which they were emitted.
+
+    Parameters
+    ----------
+    record : RunRecord
+        The run.
+    callback : callable
+        Takes ``(name, doc)``; every document is a copy of its own.
+    speed : float, optional
+        1 for the pace of the run itself, 10 for ten times as fast; as fast as
+        possible when left out.
+    stop : threading.Event, optional
+        Set it, from another thread or from the callback, to end before the run does.
+
+    Raises
+    ------
+    ValueError
+        When ``speed`` is not positive.
+    """
+    if speed is not None and not speed > 0:
+        raise ValueError(f"speed = {speed}: must be positive, 1 is the run's own pace")
+    stop = stop or threading.Event()
+    begun = time.monotonic()
+    for name, doc in record.documents:
+        # Documents of streams bear no time: they go with the event that follows.
+        if speed is not None and isinstance(doc.get("time"), int | float):
+            due = begun + (doc["time"] - record.start["time"]) / speed
+            stop.wait(max(0.0, due - time.monotonic()))
+        if stop.is_set():
+            return
+        callback(name, copy.deepcopy(doc))
+
+
+def rerun_decisions(
+    record: RunRecord,
+    make_strategy: Callable[[Document], Strategy],
+    choose: Callable[[Options], Choice],
+    *,
+    compare_clouds: bool = False,
+) -> list[DecisionComparison]:
+    """Make every decision of a run anew, each from the observations recorded before it.
+
+    A decision is a function of the observations, the seed and the iteration, so that an
+    unchanged program gives the recorded decisions again. Whatever is chosen anew, the strategy
+    learns what was recorded: one deviation does not bring about the next.
+
+    Parameters
+    ----------
+    record : RunRecord
+        The run.
+    make_strategy : callable
+        From the start document (configuration, seed) to a strategy that has learnt nothing
+        of this run yet.
+    choose : callable
+        From options to a choice.
+    compare_clouds : bool
+        Whether to compare the clouds too, bit for bit.
+
+    Returns
+    -------
+    list of DecisionComparison
+        One per recorded decision.
+
+    Raises
+    ------
+    CatalogError
+        When the run's documents lack what an optimisation records.
+    """
+    keys = record.keys
+    strategy = make_strategy(copy.deepcopy(record.start))
+    has_decisions = keys.decision_stream in record.streams
+    clouds = iter(record.clouds) if compare_clouds and has_decisions else None
+    comparisons = []
+    for stream, event in record.all_events:
+        if stream == keys.image_stream:
+            strategy.ingest(*record.observation(event))
+        elif stream == keys.decision_stream:
+            options = strategy.suggest()
+            choice = choose(options)
+            data = event["data"]
+            comparisons.append(
+                DecisionComparison(
+                    iteration=int(data[keys.decision_iteration]),
+                    recorded_index=int(data[keys.decision_index]),
+                    index=choice.index,
+                    recorded_by=str(data[keys.decision_chosen_by]),
+                    chosen_by=choice.chosen_by,
+                    same_cloud=None if clouds is None else _equal(next(clouds), options.values),
+                )
+            )
+    return comparisons
+
+
+def _equal(recorded: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> bool:
+    """Whether two arrays agree bit for bit (so that NaN equals NaN, and -0 differs from 0)."""
+    now = np.ascontiguousarray(now, dtype=np.float64)
+    return recorded.shape == now.shape and recorded.tobytes() == now.tobytes()

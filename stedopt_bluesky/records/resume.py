@@ -1,0 +1,87 @@
+"""What a run that goes on with an earlier one needs to know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
+from stedopt_bluesky.records.journal import find_run, is_live
+from stedopt_bluesky.records.recovery import close_broken_run
+from stedopt_bluesky.records.run_record import RunRecord
+
+# The start document's key that names the run that is gone on with.
+RESUMES = "resumes"
+
+Observation = tuple[int, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class RunChain:
+    """A run and those that it goes on with.
+
+    Parameters
+    ----------
+    records : tuple of RunRecord
+        The oldest first.
+    """
+
+    records: tuple[RunRecord, ...]
+
+    @property
+    def last(self) -> RunRecord:
+        """The newest run."""
+        return self.records[-1]
+
+    @property
+    def history(self) -> list[Observation]:
+        """All observations, in the order of imaging."""
+        return [o for record in self.records for o in record.observations]
+
+    @property
+    def history_before_last(self) -> list[Observation]:
+        """Observations that the newest run began with."""
+        return RunChain(self.records[:-1]).history
+
+    @property
+    def regions_used(self) -> int:
+        """Regions that were imaged, or may have been: a decision precedes each exposure."""
+        stream = self.last.keys.decision_stream
+        return sum(len(r.events(stream)) for r in self.records if stream in r.streams)
+
+    @property
+    def images_left(self) -> int:
+        """Images that the newest run was meant to take and did not."""
+        return max(0, int(self.last.start["images_planned"]) - len(self.last.observations))
+
+
+def read_chain(folder: CatalogFolder, uid_prefix: str) -> RunChain:
+    """Read a run and, following its start document, those that it goes on with.
+
+    Raises
+    ------
+    CatalogError
+        When one of them is not there or damaged.
+    """
+    records: list[RunRecord] = []
+    uid: str | None = uid_prefix
+    while uid:
+        record = RunRecord.read(find_run(folder, uid))
+        if record.uid in {r.uid for r in records}:
+            raise CatalogError(f"run {record.uid} goes on with itself")
+        records.insert(0, record)
+        uid = record.start.get(RESUMES)
+    return RunChain(tuple(records))
+
+
+def close_for_resume(folder: CatalogFolder, uid_prefix: str) -> None:
+    """Close a run that its program left open, so that another can go on with it.
+
+    Raises
+    ------
+    CatalogError
+        When a living program still writes it, or it cannot be found.
+    """
+    path = find_run(folder, uid_prefix)
+    if is_live(folder, path):
+        raise CatalogError(f"run {path.stem} is still being written: wait for its end")
+    close_broken_run(folder, path)

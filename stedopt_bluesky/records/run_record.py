@@ -1,0 +1,287 @@
+"""One run, read straight from its journal: no server, no database, milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from stedopt_bluesky.records.assets import read_frames
+from stedopt_bluesky.records.folder import CatalogError
+from stedopt_bluesky.records.journal import Document, read_journal
+
+
+@dataclass(frozen=True)
+class DocumentKeys:
+    """Names of the streams and data keys of an optimisation, as the devices give them."""
+
+    decision_stream: str = "decision"
+    decision_iteration: str = "decision_iteration"
+    decision_index: str = "decision_index"
+    decision_chosen_by: str = "decision_chosen_by"
+    decision_cloud: str = "decision_cloud"
+    image_stream: str = "primary"
+    image_iteration: str = "image_iteration"
+    image_configuration_index: str = "image_configuration_index"
+    objective_prefix: str = "objective_"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """All documents of one run.
+
+    Parameters
+    ----------
+    path : Path
+        The journal.
+    documents : tuple of (str, dict)
+        Names and documents in the order in which the RunEngine emitted them.
+    keys : DocumentKeys
+        What the streams and data keys of an optimisation are called.
+    """
+
+    path: Path
+    documents: tuple[tuple[str, Document], ...] = field(repr=False)
+    keys: DocumentKeys = field(default_factory=DocumentKeys, repr=False)
+
+    @classmethod
+    def read(cls, path: Path, keys: DocumentKeys | None = None) -> RunRecord:
+        """Read a journal, also of a run that is under way or was left open.
+
+        Raises
+        ------
+        CatalogError
+            When the journal is damaged or does not begin with a start document.
+        """
+        documents = tuple(read_journal(path))
+        if not documents or documents[0][0] != "start":
+            raise CatalogError(f"the journal {path} does not begin with a start document")
+        return cls(path, documents, keys or DocumentKeys())
+
+    @property
+    def start(self) -> Document:
+        """The start document, with the run's metadata."""
+        return self.documents[0][1]
+
+    @property
+    def uid(self) -> str:
+        """The run's uid."""
+        return str(self.start["uid"])
+
+    @property
+    def stop(self) -> Document | None:
+        """The stop document; ``None`` when the run has none (yet)."""
+        name, doc = self.documents[-1]
+        return doc if name == "stop" else None
+
+    @cached_property
+    def descriptors(self) -> dict[str, list[Document]]:
+        """Descriptors of each stream, in order."""
+        found: dict[str, list[Document]] = {}
+        for name, doc in self.documents:
+            if name == "descriptor":
+                found.setdefault(doc["name"], []).append(doc)
+        return found
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the streams, in the order in which they appeared."""
+        return tuple(self.descriptors)
+
+    @cached_property
+    def _stream_of(self) -> dict[str, str]:
+        """Stream of each descriptor's uid."""
+        return {d["uid"]: stream for stream, docs in self.descriptors.items() for d in docs}
+
+    def events(self, stream: str) -> list[Document]:
+        """Events of a stream, in order; pages are taken apart.
+
+        Raises
+        ------
+        CatalogError
+            When the run has no such stream.
+        """
+        if stream not in self.descriptors:
+            raise CatalogError(
+                f"run {self.uid} has no stream {stream!r}; it has {', '.join(self.streams) or '-'}"
+            )
+        return [event for name, event in self.all_events if name == stream]
+
+    @cached_property
+    def all_events(self) -> list[tuple[str, Document]]:
+        """Events of all streams in the order of the run, each with the name of its stream."""
+        events: list[tuple[str, Document]] = []
+        for name, doc in self.documents:
+            if name == "event":
+                events.append((self._stream_of[doc["descriptor"]], doc))
+            elif name == "event_page":
+                from event_model import unpack_event_page
+
+                stream = self._stream_of[doc["descriptor"]]
+                events += [(stream, event) for event in unpack_event_page(cast(Any, doc))]
+        return events
+
+    def table(self, stream: str) -> dict[str, npt.NDArray[Any]]:
+        """Scalars of a stream as columns, with ``seq_num`` and ``time`` (s since 1970) first.
+
+        Parameters
+        ----------
+        stream : str
+            Name of the stream, for example ``"primary"``.
+
+        Returns
+        -------
+        dict of str to ndarray, each of shape (N, …)
+            One entry per event; a value that is missing in some event is left out.
+
+        Raises
+        ------
+        CatalogError
+            When the run has no such stream.
+        """
+        events = self.events(stream)
+        names = [k for k in (events[0]["data"] if events else ()) if _in_all(k, events)]
+        return {
+            "seq_num": np.array([e["seq_num"] for e in events], dtype=np.int64),
+            "time": np.array([e["time"] for e in events], dtype=np.float64),
+            **{name: np.array([e["data"][name] for e in events]) for name in names},
+        }
+
+    @property
+    def array_keys(self) -> dict[str, str]:
+        """Stream of each data key that is stored outside the documents."""
+        return {
+            key: stream
+            for stream, docs in self.descriptors.items()
+            for key, data_key in docs[0]["data_keys"].items()
+            if data_key.get("external") == "STREAM:"
+        }
+
+    def arrays(self, key: str) -> list[npt.NDArray[Any]]:
+        """Read the array of each event, in the order of the events, exactly as written.
+
+        Parameters
+        ----------
+        key : str
+            Data key, for example ``"microscope_sted1"``.
+
+        Returns
+        -------
+        list of ndarray
+            One per event; shapes may differ between events.
+
+        Raises
+        ------
+        CatalogError
+            When there is no such key, an event without array, or a file cannot be read.
+        """
+        if key not in self.array_keys:
+            raise CatalogError(
+                f"run {self.uid} has no images {key!r}; it has {', '.join(self.array_keys) or '-'}"
+            )
+        resources, frames = self._frames(key)
+        events = self.events(self.array_keys[key])
+        missing = [e["seq_num"] for e in events if e["seq_num"] not in frames]
+        if missing:
+            raise CatalogError(f"event {missing[0]} of run {self.uid} has no {key!r}")
+        wanted = [frames[e["seq_num"]] for e in events]
+        read: dict[tuple[str, int], npt.NDArray[Any]] = {}
+        for uid, resource in resources.items():  # one file is opened once, not once per image
+            indices = [index for resource_uid, index in wanted if resource_uid == uid]
+            if indices:
+                found = read_frames(resource, indices, self._arrays_folder)
+                read.update(zip([(uid, i) for i in indices], found, strict=True))
+        return [read[frame] for frame in wanted]
+
+    def images(self, key: str) -> npt.NDArray[Any]:
+        """Read the images of all events as one array of shape (N, Y, X).
+
+        Raises
+        ------
+        CatalogError
+            As :meth:`arrays`, and when the images differ in shape.
+        """
+        arrays = self.arrays(key)
+        if len({a.shape for a in arrays}) > 1:
+            raise CatalogError(
+                f"the images {key!r} of run {self.uid} differ in shape; use arrays()"
+            )
+        return np.stack(arrays) if arrays else np.empty((0, *self._shape(key)))
+
+    @property
+    def clouds(self) -> npt.NDArray[np.float64]:
+        """Clouds of options of all decisions, shape (N, G, M), in the objectives' units."""
+        return self.images(self.keys.decision_cloud)
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Names of the objectives, in the order of the run's configuration.
+
+        Raises
+        ------
+        CatalogError
+            When the start document does not tell.
+        """
+        try:
+            listed = self.start["stedopt"]["config"]["objectives"]
+            # A configuration lists names, or tables with a name and more (a weight).
+            return tuple(o["name"] if isinstance(o, Mapping) else str(o) for o in listed)
+        except (KeyError, TypeError) as error:
+            raise CatalogError(f"run {self.uid} does not tell its objectives") from error
+
+    def observation(self, event: Document) -> tuple[int, dict[str, float]]:
+        """Configuration's index and objectives of an event of the image stream.
+
+        Returns
+        -------
+        int
+            Row of the grid.
+        dict of str to float
+            Objectives by name, each in its unit; NaN where invalid.
+        """
+        data = event["data"]
+        try:
+            values = {o: float(data[self.keys.objective_prefix + o]) for o in self.objectives}
+            return int(data[self.keys.image_configuration_index]), values
+        except KeyError as error:
+            raise CatalogError(
+                f"event {event['seq_num']} of run {self.uid} has no {error.args[0]!r}"
+            ) from error
+
+    @property
+    def observations(self) -> list[tuple[int, dict[str, float]]]:
+        """What was seen, image by image, for a strategy to learn from (see `observation`)."""
+        if self.keys.image_stream not in self.descriptors:
+            return []
+        return [self.observation(event) for event in self.events(self.keys.image_stream)]
+
+    def _frames(self, key: str) -> tuple[dict[str, Document], dict[int, tuple[str, int]]]:
+        """Resources of a key by uid, and of each event the resource and index of its frame."""
+        resources: dict[str, Document] = {}
+        frames: dict[int, tuple[str, int]] = {}
+        for name, doc in self.documents:
+            if name == "stream_resource" and doc["data_key"] == key:
+                resources[doc["uid"]] = doc
+            elif name == "stream_datum" and doc["stream_resource"] in resources:
+                indices = range(doc["indices"]["start"], doc["indices"]["stop"])
+                seq_nums = range(doc["seq_nums"]["start"], doc["seq_nums"]["stop"])
+                for seq_num, index in zip(seq_nums, indices, strict=True):
+                    frames[seq_num] = (doc["stream_resource"], index)
+        return resources, frames
+
+    def _shape(self, key: str) -> tuple[int, ...]:
+        return tuple(self.descriptors[self.array_keys[key]][0]["data_keys"][key]["shape"])
+
+    @property
+    def _arrays_folder(self) -> Path:
+        """``DIR/arrays`` of a journal at ``DIR/journal/<yyyy>/<uid>.jsonl``."""
+        return self.path.parent.parent.parent / "arrays"
+
+
+def _in_all(key: str, events: list[Document]) -> bool:
+    return all(key in event["data"] for event in events)

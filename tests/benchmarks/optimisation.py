@@ -1,0 +1,91 @@
+"""Kernel TS against a random policy on the demo preset, and what an image costs beside exposure.
+
+``python -m tests.benchmarks.optimisation [--images N] [--seeds N]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stedopt_bluesky.config import preset
+from stedopt_bluesky.preference.rule import utilities
+from stedopt_bluesky.records.folder import CatalogFolder
+from stedopt_bluesky.records.journal import journal_paths
+from stedopt_bluesky.records.run_record import RunRecord
+from stedopt_bluesky.session import (
+    connect_application,
+    objectives_of,
+    open_session,
+    weights_of,
+)
+
+LAST = 20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Utility of each image, and the mean time per image beside the twin's exposure, in ms."""
+
+    utility: np.ndarray
+    overhead_ms: float
+
+
+def run_once(strategy: str, seed: int, images: int) -> Outcome:
+    """Run the demo preset once with one strategy."""
+    config = preset("demo").updated(
+        {"seed": seed, "images": images, "bandit.strategy": strategy}
+    )
+    application = connect_application(config)
+    times: list[float] = []
+    with tempfile.TemporaryDirectory() as directory:
+        folder = CatalogFolder.create_or_open(Path(directory) / "catalog")
+        with open_session(config, application, folder) as session:
+            session.run_engine.subscribe(lambda *_: times.append(time.perf_counter()), "event")
+            session.run_engine(session.optimize())
+        record = RunRecord.read(journal_paths(folder)[0])
+        table = record.table("primary")
+    values = np.array([list(v.values()) for _, v in record.observations])
+    # Events: the overview, then a decision and an image in turn.
+    total_s = times[-1] - times[0]
+    exposure_s = float(np.sum(table["microscope_acquisition_s"]))
+    return Outcome(
+        utilities(values, objectives_of(config), weights_of(config)),
+        1000 * (total_s - exposure_s) / images,
+    )
+
+
+def main(images: int = 60, seeds: int = 3) -> None:
+    """Print the table."""
+    print(f"\n### Demo preset: 768 configurations, {images} images, seeds 0-{seeds - 1}\n")
+    print(f"| seed | strategy | utility, all | utility, last {LAST} | overhead, ms per image |")
+    print("|---|---|---|---|---|")
+    last: dict[str, list[float]] = {}
+    for seed in range(seeds):
+        for strategy in ("kernel_ts", "random"):
+            outcome = run_once(strategy, seed, images)
+            tail = float(np.nanmean(outcome.utility[-LAST:]))
+            last.setdefault(strategy, []).append(tail)
+            print(
+                f"| {seed} | {strategy} | {np.nanmean(outcome.utility):.3f} | {tail:.3f} "
+                f"| {outcome.overhead_ms:.0f} |",
+                flush=True,
+            )
+    ts, random = (np.array(last[s]) for s in ("kernel_ts", "random"))
+    print(
+        f"\nLast {LAST} images, Kernel TS minus random: {np.mean(ts - random):+.3f} on average; "
+        f"better in {np.sum(ts > random)} of {seeds} seeds."
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=60)
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    main(arguments.images, arguments.seeds)
