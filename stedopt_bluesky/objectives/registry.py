@@ -82,7 +82,7 @@ _FUNCTIONS = (
         # Noise: on repeated images of 10 photons at the peak the value scatters by 5-20 nm;
         # the program's 5 nm is for the FWHM of fitted lines.
         Objective(
-            "resolution_nm", "nm", "minimise", range=(60.0, 200.0), noise_bounds=(0.001, 20.0)
+            "resolution_nm", "nm", "minimise", range=(60.0, 200.0), noise_bounds=(0.1, 20.0)
         ),
         _resolution_nm,
     ),

@@ -161,7 +161,8 @@ def sample_from_image(
     """Make a sample of a real image: its counts become the map of fluorophores.
 
     The image is laid out as tiles with random flips (and quarter turns where it is
-    square), so that each tile is a fresh piece of sample.
+    square), so that each tile is a fresh piece of sample. The middle of one tile is the
+    middle of the field: regions of a tile's size laid around it cut no tile.
 
     Parameters
     ----------
@@ -186,10 +187,11 @@ def sample_from_image(
     pixels = _map_pixels(field_m, pixel_size_m)
     height, width = image.shape
     density = np.empty((pixels, pixels), np.float32)
-    for top in range(0, pixels, height):
-        for left in range(0, pixels, width):
-            tile = _turned(image, rng)[: pixels - top, : pixels - left]
-            density[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    for top in _tile_starts(pixels, height):
+        for left in _tile_starts(pixels, width):
+            tile = _turned(image, rng)[max(-top, 0) : pixels - top, max(-left, 0) : pixels - left]
+            y, x = max(top, 0), max(left, 0)
+            density[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
     density *= FLUOROPHORES_PER_COUNT
     return Sample(path.stem, f"tiles of the image {path.name}", density, pixel_size_m)
 
@@ -205,6 +207,12 @@ def _map_pixels(field_m: float, pixel_size_m: float) -> int:
             f"(at most {MAX_MAP_PIXELS} map pixels a side), got {field_m}"
         )
     return round(field_m / pixel_size_m)
+
+
+def _tile_starts(pixels: int, size: int) -> range:
+    """First pixels of tiles of ``size`` that cover ``pixels``, one of them in the middle."""
+    middle = (pixels - size) // 2
+    return range(middle % size - size if middle % size else 0, pixels, size)
 
 
 def _turned(image: FloatMap, rng: np.random.Generator) -> FloatMap:

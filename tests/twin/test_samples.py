@@ -121,13 +121,21 @@ def test_real_images_keep_their_histogram(name: str) -> None:
 
 def test_tiles_are_the_image_turned(counts: pathlib.Path) -> None:
     image = np.load(counts)
-    sample = sample_from_image(counts, 3, 200 * 25e-9, 25e-9)
+    sample = sample_from_image(counts, 3, 250 * 25e-9, 25e-9)
     found = np.round(sample.density / FLUOROPHORES_PER_COUNT).astype(int)
-    tiles = [found[y : y + 50, x : x + 50] for y in range(0, 200, 50) for x in range(0, 200, 50)]
+    tiles = [found[y : y + 50, x : x + 50] for y in range(0, 250, 50) for x in range(0, 250, 50)]
     turns = [np.rot90(flip, k) for flip in (image, image[::-1]) for k in range(4)]
     used = {next(i for i, t in enumerate(turns) if np.array_equal(t, tile)) for tile in tiles}
     assert len(used) > 3
     assert sample.pixel_size_m == 25e-9
+
+
+def test_a_tile_lies_in_the_middle_of_the_field(counts: pathlib.Path) -> None:
+    image = np.load(counts)
+    sample = sample_from_image(counts, 3, 180 * 25e-9, 25e-9)
+    middle = np.round(sample.density / FLUOROPHORES_PER_COUNT).astype(int)[65:115, 65:115]
+    turns = [np.rot90(flip, k) for flip in (image, image[::-1]) for k in range(4)]
+    assert any(np.array_equal(t, middle) for t in turns)
 
 
 def test_the_field_need_not_be_whole_tiles(tmp_path: pathlib.Path) -> None:

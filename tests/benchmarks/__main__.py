@@ -1,0 +1,35 @@
+"""Every benchmark, one after another: ``make bench``. Tables on standard output, figures in bench/."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+# Before numpy is loaded: one thread, so that figures do not depend on the machine's load.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def main() -> None:
+    """Run all benchmarks."""
+    from tests.benchmarks import (
+        decision_speed,
+        journal_cost,
+        objective_speed,
+        optimisation,
+        twin_against_pysted,
+    )
+
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, one BLAS thread")
+    optimisation.main()
+    decision_speed.main()
+    objective_speed.main()
+    journal_cost.main()
+    figures = Path("bench")
+    figures.mkdir(exist_ok=True)
+    twin_against_pysted.main(figures)
+
+
+if __name__ == "__main__":
+    main()
