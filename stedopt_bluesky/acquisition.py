@@ -1,6 +1,7 @@
 """What passes between the rooms: regions, images, options, choices, objectives.
 
-Plain frozen data with units in the names; no behaviour beyond checks.
+Plain frozen data with units in the names; no behaviour beyond checks. What holds
+arrays is equal to itself only: arrays have no single answer to ``==``.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ class Region:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.x_um) and math.isfinite(self.y_um)):
             raise ValueError(f"a region's centre must be finite, got ({self.x_um}, {self.y_um}) µm")
-        if not self.size_um > 0:
-            raise ValueError(f"a region's side must be positive, got {self.size_um} µm")
+        if not (math.isfinite(self.size_um) and self.size_um > 0):
+            raise ValueError(f"a region's side must be positive and finite, got {self.size_um} µm")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageSet:
     """The images of one region: confocal before, STED (one or more), confocal after.
 
@@ -93,7 +94,7 @@ class Objective:
     modelled: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Options:
     """The cloud of options: one sampled value per objective and configuration.
 

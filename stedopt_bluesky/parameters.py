@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import numbers
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,23 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+
+
+def as_number(value: object) -> float | None:
+    """Turn a real number of any kind, numpy's too, into a float.
+
+    Returns
+    -------
+    float or None
+        None for what is no number: text, None, and a bool, which Python counts as one.
+        Infinite where the number is beyond a float.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf  # type: ignore[operator]
 
 
 @dataclass(frozen=True)
@@ -48,12 +66,14 @@ class Parameter:
             raise ValueError("a parameter needs a name")
         if not values:
             raise ValueError(f"parameter {self.name!r} has no values")
-        if not all(math.isfinite(v) for v in values):
-            raise ValueError(f"parameter {self.name!r}: values must be finite, got {values}")
-        if any(b <= a for a, b in itertools.pairwise(values)):
-            raise ValueError(
-                f"parameter {self.name!r}: values must increase strictly, got {values}"
-            )
+        for value in values:
+            if not math.isfinite(value):
+                raise ValueError(f"parameter {self.name!r}: values must be finite, got {value}")
+        for a, b in itertools.pairwise(values):
+            if b <= a:
+                raise ValueError(
+                    f"parameter {self.name!r}: values must increase strictly, got {a!r}, then {b!r}"
+                )
 
     @property
     def range(self) -> float:
@@ -137,7 +157,8 @@ class ParameterSpace:
         Raises
         ------
         ValueError
-            When a value is not on the grid; the message names the parameter and the nearest value.
+            When a value is not on the grid; the message names the parameter and the nearest
+            value. When values are missing, unknown or no numbers.
         """
         if isinstance(values, Mapping):
             if set(values) != set(self.names):
@@ -147,15 +168,7 @@ class ParameterSpace:
             raise ValueError(f"expected {len(self.parameters)} values, got {len(values)}")
         position = []
         for parameter, value in zip(self.parameters, values, strict=True):
-            axis = np.asarray(parameter.values)
-            nearest = int(np.argmin(np.abs(axis - value)))
-            scale = parameter.range or abs(axis[0]) or 1.0
-            if not abs(axis[nearest] - value) <= 1e-9 * scale:
-                raise ValueError(
-                    f"{parameter.name} = {value:g} {parameter.unit} is not on the grid; "
-                    f"the nearest value is {axis[nearest]:g}"
-                )
-            position.append(nearest)
+            position.append(_position(parameter, value))
         return int(np.ravel_multi_index(position, self.shape))
 
     def configuration(self, index: int) -> dict[str, float]:
@@ -170,3 +183,19 @@ class ParameterSpace:
             raise IndexError(f"configuration {index} is outside 0 … {self.size - 1}")
         position = np.unravel_index(index, self.shape)
         return {p.name: p.values[int(i)] for p, i in zip(self.parameters, position, strict=True)}
+
+
+def _position(parameter: Parameter, value: object) -> int:
+    """Number of a value among its parameter's, from 0 (ValueError when it is not there)."""
+    number = as_number(value)
+    if number is None or math.isnan(number):
+        raise ValueError(f"{parameter.name} = {value!r}: a number is needed")
+    axis = np.asarray(parameter.values)
+    nearest = int(np.argmin(np.abs(axis - number)))
+    scale = parameter.range or abs(axis[0]) or 1.0
+    if not abs(axis[nearest] - number) <= 1e-9 * scale:
+        raise ValueError(
+            f"{parameter.name} = {number:g} {parameter.unit} is not on the grid; "
+            f"the nearest value is {axis[nearest]:g}"
+        )
+    return nearest

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.records.resume import RunChain
     from stedopt_bluesky.records.run_record import RunRecord
+    from stedopt_bluesky.twin.samples import Sample
 
 Observation = tuple[int, Mapping[str, float]]
+# A sample that is a file is known by the file's name without its ending.
+_IMAGE_SUFFIXES = (".tif", ".tiff", ".npy")
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Session:
         The journal is its first subscriber.
     instrument : Instrument
         Imspector's measurement, and the last gate before it.
+    folder : CatalogFolder
+        Where journal and images go.
     metadata : mapping
         Goes into the start document of every run.
     """
@@ -66,7 +72,9 @@ class Session:
     choose: Callable[[Options], Choice]
     run_engine: RunEngine
     instrument: Instrument
+    folder: CatalogFolder
     metadata: Mapping[str, Any]
+    _last: LastRun = dataclasses.field(repr=False)
 
     def optimize(
         self,
@@ -76,6 +84,10 @@ class Session:
         md: Mapping[str, Any] | None = None,
     ) -> MsgGenerator[str]:
         """Make the plan of this session: ``RE(session.optimize(images=20))``.
+
+        A session has one strategy: a second run begins with what the first one has learnt,
+        and its start document says so (``resumes``), so that its decisions can be replayed.
+        Without ``regions`` it takes an overview of its own.
 
         Parameters
         ----------
@@ -87,8 +99,10 @@ class Session:
             Added to the start document.
         """
         from stedopt_bluesky.plans import optimize_sted
+        from stedopt_bluesky.records.resume import RESUMES
 
         config = self.config
+        earlier = {RESUMES: self._last.uid} if self._last.uid else {}
         return optimize_sted(
             self.station,
             self.strategy,
@@ -99,8 +113,20 @@ class Session:
             regions=regions,
             region_size_um=config.imaging.region_size_um,
             minimum_foreground=config.overview.minimum_foreground,
-            md={**self.metadata, **(md or {})},
+            md={**self.metadata, **earlier, **(md or {})},
         )
+
+
+class LastRun:
+    """Callback that remembers which optimisation of a session began last."""
+
+    def __init__(self) -> None:
+        self.uid = ""
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Observe one document."""
+        if name == "start" and doc.get("plan_name") == "optimize_sted":
+            self.uid = str(doc["uid"])
 
 
 def objectives_of(config: ExperimentConfig) -> tuple[Objective, ...]:
@@ -199,51 +225,67 @@ def connect_application(config: ExperimentConfig) -> Application:
     ConfigError
         When the twin's sample or dye is not one.
     """
-    objectives_of(config)
     if config.microscope.kind == "specpy":
         from stedopt_bluesky.imspector.connect import connect
 
-        return connect(config.microscope.host)
+        # Asked first: a microscope that does not answer is reported at once.
+        application = connect(config.microscope.host)
+        objectives_of(config)
+        return application
+    objectives_of(config)
     from stedopt_bluesky.twin.application import TwinApplication
     from stedopt_bluesky.twin.fluorophores import FLUOROPHORES
-    from stedopt_bluesky.twin.samples import SAMPLE_NAMES, make_sample, sample_from_image
 
-    microscope, sample = config.microscope, config.sample
-    if microscope.fluorophore not in FLUOROPHORES:
-        raise ConfigError(
-            f"microscope.fluorophore = {microscope.fluorophore!r}: "
-            f"allowed are {', '.join(FLUOROPHORES)}"
-        )
-    field_m = microscope.field_um * 1e-6
-    try:
-        if sample.name in SAMPLE_NAMES:
-            specimen = make_sample(sample.name, config.seed, field_m)
-        elif Path(sample.name).exists():
-            specimen = sample_from_image(
-                Path(sample.name), config.seed, field_m, sample.pixel_size_nm * 1e-9
-            )
-        else:
-            raise ConfigError(
-                f"sample.name = {sample.name!r}: no such file; allowed are the structures "
-                f"{', '.join(SAMPLE_NAMES)}, or the path of a 2-D image (TIFF or .npy)"
-            )
-    except ConfigError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f"sample.name = {sample.name!r}: {error}") from None
+    dye = config.microscope.fluorophore
+    if dye not in FLUOROPHORES:
+        raise ConfigError(f"microscope.fluorophore = {dye!r}: {allowed_text(dye, FLUOROPHORES)}")
     return TwinApplication(
-        specimen,
+        _make_sample(config),
         seed=config.seed,
-        fluorophore=FLUOROPHORES[microscope.fluorophore],
-        real_time=microscope.real_time,
+        fluorophore=FLUOROPHORES[dye],
+        real_time=config.microscope.real_time,
     )
+
+
+def _make_sample(config: ExperimentConfig) -> Sample:
+    """Make the twin's sample: a generated structure, or one made of an image."""
+    from stedopt_bluesky.twin.samples import (
+        MAP_PIXEL_SIZE_M,
+        MAX_MAP_PIXELS,
+        SAMPLE_NAMES,
+        make_sample,
+        sample_from_image,
+    )
+
+    name, field_um = config.sample.name, config.microscope.field_um
+    generated = name in SAMPLE_NAMES
+    path = Path(name)
+    if not generated and not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise ConfigError(
+            f"sample.name = {name!r}: {what}; allowed are the structures "
+            f"{', '.join(SAMPLE_NAMES)}, or the path of a 2-D image (TIFF or .npy)"
+        )
+    pixel_size_m = MAP_PIXEL_SIZE_M if generated else config.sample.pixel_size_nm * 1e-9
+    low_um, high_um = pixel_size_m * 1e6, MAX_MAP_PIXELS * pixel_size_m * 1e6
+    if not low_um <= field_um <= high_um * (1 + 1e-9):
+        raise ConfigError(
+            f"microscope.field_um = {field_um:g}: {low_um:g} to {high_um:g} µm with the "
+            f"sample's pixels of {pixel_size_m * 1e9:g} nm"
+        )
+    try:
+        if generated:
+            return make_sample(name, config.seed, field_um * 1e-6)
+        return sample_from_image(path, config.seed, field_um * 1e-6, pixel_size_m)
+    except ValueError as error:
+        raise ConfigError(f"sample.name = {name!r}: {error}") from None
 
 
 @contextlib.contextmanager
 def open_session(
     config: ExperimentConfig,
     application: Application,
-    folder: CatalogFolder,
+    folder: CatalogFolder | str | os.PathLike[str],
     *,
     history: Iterable[Observation] = (),
     run_engine: RunEngine | None = None,
@@ -256,8 +298,9 @@ def open_session(
         What is wired.
     application : Application
         From :func:`connect_application`.
-    folder : CatalogFolder
-        Where journal and images go.
+    folder : CatalogFolder or path
+        Where journal and images go. The catalogue at a path is made when there is none,
+        last of all: a session that cannot be opened leaves nothing behind.
     history : iterable of (index, objectives by name)
         Observations of earlier runs, for the strategy to start from.
     run_engine : RunEngine, optional
@@ -266,34 +309,45 @@ def open_session(
     Yields
     ------
     Session
+
+    Raises
+    ------
+    ConfigError
+        When the microscope cannot be set up as the configuration says.
+    CatalogError
+        When the folder cannot be a catalogue.
     """
     from bluesky import RunEngine
 
     from stedopt_bluesky.objectives import make_rater
+    from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.records.journal import Journal
 
+    strategy, choose = make_strategy(config, history), make_choose(config)
+    rate = make_rater([o.name for o in config.objectives])
     instrument = _make_instrument(config, application)
-    try:
+    with contextlib.ExitStack() as closing:
+        closing.callback(instrument.close)
+        if not isinstance(folder, CatalogFolder):
+            folder = CatalogFolder.create_or_open(folder)
         station = make_station(config, instrument, folder.arrays)
         engine = run_engine or RunEngine({})
-        journal = Journal(folder)
-        token = engine.subscribe(journal)
-        try:
-            yield Session(
-                config=config,
-                station=station,
-                strategy=make_strategy(config, history),
-                rate=make_rater([o.name for o in config.objectives]),
-                choose=make_choose(config),
-                run_engine=engine,
-                instrument=instrument,
-                metadata=_metadata(config, application, instrument),
-            )
-        finally:
-            engine.unsubscribe(token)
-            journal.close()
-    finally:
-        instrument.close()
+        journal, last = Journal(folder), LastRun()
+        closing.callback(journal.close)
+        for callback in (journal, last):
+            closing.callback(engine.unsubscribe, engine.subscribe(callback))
+        yield Session(
+            config=config,
+            station=station,
+            strategy=strategy,
+            rate=rate,
+            choose=choose,
+            run_engine=engine,
+            instrument=instrument,
+            folder=folder,
+            metadata=_metadata(config, application, instrument),
+            _last=last,
+        )
 
 
 def config_of(record: RunRecord) -> ExperimentConfig:
@@ -320,13 +374,23 @@ def regions_left(chain: RunChain, config: ExperimentConfig) -> list[Region] | No
     -------
     list of Region or None
         None when the run had not come to its overview.
+
+    Raises
+    ------
+    ConfigError
+        When the run imaged regions without an overview: they had been given by hand.
     """
     from stedopt_bluesky.plans.regions import lay_regions
 
-    first = chain.records[0]
-    if "overview" not in first.streams or not first.events("overview"):
+    surveyed = chain.surveyed
+    if surveyed is None:
+        if chain.regions_used:
+            raise ConfigError(
+                f"run {chain.last.uid[:8]} was given its regions by hand: go on with it in Python, "
+                "session.optimize(regions=...)"
+            )
         return None
-    overview = first.images("overview_image")[0]
+    overview = surveyed.images("overview_image")[-1]
     regions = lay_regions(
         overview,
         config.overview.pixel_size_nm,
@@ -343,6 +407,10 @@ def _make_instrument(config: ExperimentConfig, application: Application) -> Inst
     from stedopt_bluesky.imspector.instrument import Instrument, LaserLine
 
     excitation, depletion = config.excitation, config.depletion
+    if excitation.laser == depletion.laser:
+        raise ConfigError(
+            f"depletion.laser = {depletion.laser}: this is the excitation laser's number too"
+        )
     lines = [
         LaserLine(
             "excitation",
@@ -357,7 +425,16 @@ def _make_instrument(config: ExperimentConfig, application: Application) -> Inst
             depletion.power_limit_mW,
         ),
     ]
-    return Instrument(application, lines, (CONFOCAL, STED, OVERVIEW))
+    instrument = Instrument(application, lines, (CONFOCAL, STED, OVERVIEW))
+    for line in lines:
+        try:
+            instrument.set_power(STED, line.name, 0.0)
+        except RuntimeError as error:
+            instrument.close()
+            raise ConfigError(
+                f"{line.name}.laser = {line.number}: Imspector has no such laser ({error})"
+            ) from None
+    return instrument
 
 
 def make_station(config: ExperimentConfig, instrument: Instrument, arrays: Path) -> Station:
@@ -445,8 +522,8 @@ def _metadata(
     config: ExperimentConfig, application: Application, instrument: Instrument
 ) -> dict[str, Any]:
     """Compose what the start document says of a run: everything needed to understand it alone."""
-    sample = config.sample
-    name = Path(sample.name).stem if Path(sample.name).suffix else sample.name
+    sample, path = config.sample, Path(config.sample.name)
+    name = path.stem if path.suffix.lower() in _IMAGE_SUFFIXES else sample.name
     return {
         "sample": name,
         "structure": sample.structure or name,

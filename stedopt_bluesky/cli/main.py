@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,10 +12,11 @@ import typer
 
 from stedopt_bluesky import __version__
 from stedopt_bluesky.cli.options import DEFAULT_CATALOG, Catalog, Json, Uid
-from stedopt_bluesky.cli.output import clear_errors, console, print_json, stdout
+from stedopt_bluesky.cli.output import OneLineErrors, clear_errors, console, print_json, stdout
 
 app = typer.Typer(
     name="stedopt",
+    cls=OneLineErrors,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
@@ -24,6 +27,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # "µ" and "↑" are not in every terminal's letters
+            stream.reconfigure(errors="replace")
     app()
 
 
@@ -45,7 +51,7 @@ def _root(
 def run(
     config: Annotated[
         Path | None,
-        typer.Argument(metavar="[CONFIG.toml]", help="Left out: the preset 'demo'."),
+        typer.Argument(metavar="CONFIG.toml", help="Left out: the preset 'demo'."),
     ] = None,
     images: Annotated[int | None, typer.Option(help="Regions to image.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random draw.")] = None,
@@ -200,7 +206,7 @@ def replay(
 @app.command()
 def config(
     preset: Annotated[
-        str | None, typer.Argument(metavar="[PRESET]", help="Left out: 'demo'.")
+        str | None, typer.Argument(metavar="PRESET", help="Left out: 'demo'.")
     ] = None,
     names: Annotated[bool, typer.Option("--list", help="List the presets instead.")] = False,
     as_json: Json = False,

@@ -4,21 +4,58 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
+import shlex
+import shutil
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperGroup
 
 # Standard error: progress, tables' company, warnings. Standard output is for scripts.
 console = Console(stderr=True, highlight=False)
 stdout = Console(highlight=False, soft_wrap=True)
 
 
+class OneLineErrors(TyperGroup):
+    """Says what is wrong with a command line in one line, as every other error is said."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Parse the command line and run the command; leave with its exit code."""
+        arguments = sys.argv[1:] if args is None else list(args)
+        common = (args, prog_name, complete_var)
+        if not standalone_mode or not arguments:  # without arguments, help is shown
+            return super().main(*common, standalone_mode, windows_expand_args, **extra)
+        try:
+            code = super().main(*common, False, windows_expand_args, **extra)
+        except Exception as error:
+            # The parser's own errors can say themselves; all others are not for here.
+            say = getattr(error, "format_message", None)
+            if say is None:
+                raise
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context else program()
+            _say("error", f"{_lower_first(say())} (see {command} --help)")
+            code = getattr(error, "exit_code", 2)
+        sys.exit(code or 0)
+
+
 def print_json(data: Any) -> None:
-    """Write one JSON document to standard output."""
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    """Write one JSON document to standard output, in ASCII: any terminal or pipe can take it."""
+    sys.stdout.write(json.dumps(data, indent=2, allow_nan=False) + "\n")
     sys.stdout.flush()
 
 
@@ -35,12 +72,61 @@ def clear_errors() -> Iterator[None]:
         fail(str(error))
 
 
-def fail(message: str, code: int = 2) -> None:
+def fail(message: str, code: int = 2) -> NoReturn:
     """Write a line to standard error and exit."""
-    console.print(f"[bold red]error:[/] {_escaped(message)}", soft_wrap=True)
+    _say("error", message)
     raise typer.Exit(code)
 
 
-def _escaped(text: str) -> str:
-    """Keep brackets in a message from being read as markup."""
-    return text.replace("[", "\\[")
+def warn(message: str) -> None:
+    """Write a line to standard error and go on."""
+    _say("warning", message)
+
+
+def _say(kind: str, message: str) -> None:
+    """Write one line to standard error, whatever the message holds."""
+    colour = "bold red" if kind == "error" else "yellow"
+    line = " ".join(message.splitlines())
+    console.print(f"[{colour}]{kind}:[/] {escape(line)}", soft_wrap=True)
+
+
+@contextlib.contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """Show what the package logs as warnings, and Bluesky's tracebacks not at all.
+
+    What ends a run is said once, in plain words, where the run is told of.
+    """
+    handler = _Warnings(logging.WARNING)
+    ours, bluesky = logging.getLogger("stedopt_bluesky"), logging.getLogger("bluesky")
+    level = bluesky.level
+    ours.addHandler(handler)
+    bluesky.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        ours.removeHandler(handler)
+        bluesky.setLevel(level)
+
+
+class _Warnings(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        warn(record.getMessage() + (f": {error}" if error else ""))
+
+
+def program() -> str:
+    """Return how this program is called, for commands that are shown to be typed."""
+    invoked = Path(sys.argv[0])
+    if invoked.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m stedopt_bluesky.cli"
+    found = shutil.which("stedopt")
+    if invoked.stem != "stedopt" or not invoked.exists():
+        return "stedopt"
+    if found and Path(found).samefile(invoked):
+        return "stedopt"
+    return shlex.quote(sys.argv[0])
+
+
+def _lower_first(text: str) -> str:
+    text = text.rstrip(".")
+    return text[:1].lower() + text[1:]

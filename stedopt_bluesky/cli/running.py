@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import signal
+import io
 import sys
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from stedopt_bluesky.cli.output import console, fail
+from stedopt_bluesky.cli.interrupts import EXIT_CODES, Interrupts, terminate_cleanly
+from stedopt_bluesky.cli.output import console, fail, program, warn, warnings_in_one_line
 from stedopt_bluesky.config import (
     DEFAULT_PRESET,
     ConfigError,
@@ -28,11 +28,36 @@ if TYPE_CHECKING:
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.session import Session
 
-INTERRUPTED = "interrupted by the user (Ctrl-C)"
-TERMINATED = "terminated (SIGTERM)"
 
-# Shells' exit codes of a program that a signal ended: 128 + the signal's number.
-_EXIT_CODES = {INTERRUPTED: 130, TERMINATED: 143}
+@dataclass(frozen=True)
+class Task:
+    """What is to be imaged, and where it goes.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        The experiment.
+    catalog : Path
+        Folder of the catalogue; made when there is none.
+    figure : Path or None
+        Where the picture goes; None: into the catalogue.
+    as_json : bool
+        Whether standard output gets one JSON document in place of tables.
+    history : iterable of (index, objectives by name)
+        What the strategy learns before it begins.
+    regions : sequence of Region or None
+        Where; None: laid over an overview.
+    md : mapping
+        Added to the start document.
+    """
+
+    config: ExperimentConfig
+    catalog: Path
+    figure: Path | None
+    as_json: bool
+    history: Iterable[Observation] = ()
+    regions: Sequence[Region] | None = None
+    md: Mapping[str, Any] | None = None
 
 
 def begin(
@@ -54,7 +79,8 @@ def begin(
     if config_file and preset_name:
         raise ConfigError(f"preset = {preset_name!r}: not together with a file; say it in the file")
     base = load_config(config_file) if config_file else preset(preset_name or DEFAULT_PRESET)
-    _perform(base.updated(changes), catalog, figure=figure, as_json=as_json)
+    config = _with_absolute_sample(base.updated(changes))
+    _perform(Task(config, catalog, figure, as_json))
 
 
 def go_on(
@@ -65,7 +91,7 @@ def go_on(
     Raises
     ------
     ConfigError, CatalogError, NoImspectorError
-        Before anything is made.
+        Before anything is made; a run that its program left open may have been closed.
     """
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.records.resume import RESUMES, close_for_resume, read_chain
@@ -73,79 +99,110 @@ def go_on(
 
     folder = CatalogFolder.open(catalog)
     chain = read_chain(folder, uid)
+    config = config_of(chain.last)
     close_for_resume(folder, chain.last.uid)
     count = chain.images_left if images is None else images
     if count < 1 and images is None:
         raise ConfigError(
             f"run {chain.last.uid[:8]} has all its images: say how many more, --images N"
         )
-    config = config_of(chain.last).updated({"images": count})
+    config = config.updated({"images": count})
     regions = regions_left(chain, config)
     if regions is not None and len(regions) < count:
-        raise ConfigError(f"images = {count}: only {len(regions)} regions are left")
-    _perform(
-        config,
-        catalog,
-        figure=figure,
-        as_json=as_json,
-        history=chain.history,
-        regions=regions,
-        md={RESUMES: chain.last.uid},
-    )
+        raise ConfigError(
+            f"images = {count}: only {len(regions)} regions of run {chain.last.uid[:8]} are left"
+        )
+    md = {RESUMES: chain.last.uid}
+    _perform(Task(config, catalog, figure, as_json, chain.history, regions, md))
 
 
-def _perform(
-    config: ExperimentConfig,
-    catalog: Path,
-    *,
-    figure: Path | None,
-    as_json: bool,
-    history: Iterable[Observation] = (),
-    regions: Sequence[Region] | None = None,
-    md: Mapping[str, Any] | None = None,
-) -> None:
-    with console.status(f"connecting to the microscope ({config.microscope.kind}) ..."):
-        application = connect_application(config)
-    from stedopt_bluesky.cli.showing import conclude
+def _with_absolute_sample(config: ExperimentConfig) -> ExperimentConfig:
+    """Name the sample's file by its absolute path, so that a run is resumed from any folder."""
+    path = Path(config.sample.name)
+    if config.microscope.kind == "twin" and path.is_file() and not path.is_absolute():
+        return config.updated({"sample.name": str(path.resolve())})
+    return config
+
+
+def _perform(task: Task) -> None:
+    from stedopt_bluesky.cli.showing import check_figure, conclude
     from stedopt_bluesky.records.folder import CatalogFolder
 
-    folder = CatalogFolder.create_or_open(catalog)
-    # Bluesky prints to standard output; a script expects one JSON document there.
-    with contextlib.redirect_stdout(sys.stderr):
-        with open_session(config, application, folder, history=history) as session:
-            uid, problem = _run(session, regions, md or {})
-        _store(folder, uid)
-    conclude(folder, uid, catalog=catalog, figure=figure, as_json=as_json, problem=problem)
+    if task.figure:
+        check_figure(task.figure)
+    uid = problem = ""
+    with terminate_cleanly():
+        try:
+            kind = task.config.microscope.kind
+            with console.status(f"connecting to the microscope ({kind}) ..."):
+                application = connect_application(task.config)
+            uid, problem = _image(task, application)
+            folder = CatalogFolder.open(task.catalog)
+            _store(folder, uid)
+            conclude(
+                folder,
+                uid,
+                catalog=task.catalog,
+                figure=task.figure,
+                as_json=task.as_json,
+                problem=problem,
+            )
+        except KeyboardInterrupt:
+            _say_interrupted(task, uid)
+            raise
     if problem:
-        raise typer.Exit(_EXIT_CODES.get(problem, 1))
+        raise typer.Exit(EXIT_CODES.get(problem, 1))
 
 
-def _run(
-    session: Session, regions: Sequence[Region] | None, md: Mapping[str, Any]
-) -> tuple[str, str]:
-    """Run the plan; return the run's uid and, when it did not go well, why."""
+def _say_interrupted(task: Task, uid: str) -> None:
+    if uid:
+        command = f"{program()} show {uid[:8]} --catalog {task.catalog}"
+        warn(f"interrupted while the run was being stored; it is kept: {command}")
+    else:
+        warn("interrupted before the run began: nothing was imaged")
+
+
+def _image(task: Task, application: Any) -> tuple[str, str]:
+    """Open a session and run its plan; return the run's uid and why it did not go well."""
+    from bluesky import RunEngine
+
+    engine = RunEngine({}, context_managers=[])  # signals are for `Interrupts`
+    # Bluesky prints to standard output, where a script expects one JSON document.
+    with contextlib.redirect_stdout(sys.stderr), warnings_in_one_line():
+        try:
+            with open_session(
+                task.config, application, task.catalog, history=task.history, run_engine=engine
+            ) as session:
+                return _run(session, task)
+        except RuntimeError as error:  # what Imspector refuses, in the vendor's words
+            fail(f"the microscope failed: {error}", code=1)
+
+
+def _run(session: Session, task: Task) -> tuple[str, str]:
     from bluesky.utils import RunEngineInterrupted
 
     from stedopt_bluesky.reports.progress import RunProgress
 
-    engine = session.run_engine
     started: list[str] = []
     progress = RunProgress(console)
 
-    def observe(name: str, doc: dict[str, Any]) -> None:
+    def observe(name: str, doc: Any) -> None:
         if name == "start":
             started.append(doc["uid"])
         progress(name, doc)
 
     problem = ""
-    # What went wrong is said once, in plain words, not as Bluesky's traceback.
-    logging.getLogger("bluesky").setLevel(logging.CRITICAL)
-    with _terminate_as_interrupt(engine) as terminated:
+    plan = session.optimize(regions=task.regions, md=task.md)
+    # Bluesky's remarks ("Pausing...") are for a person at its prompt.
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        Interrupts(session.run_engine, console.print) as interrupts,
+    ):
         try:
-            engine(session.optimize(regions=regions, md=md), observe)
+            session.run_engine(plan, observe)
         except RunEngineInterrupted:
-            problem = TERMINATED if terminated.is_set() else INTERRUPTED
-            engine.abort(reason=problem)
+            interrupts.abort()
+            problem = interrupts.reason
         except Exception as error:
             problem = str(error) or type(error).__name__
         finally:
@@ -155,40 +212,26 @@ def _run(
     return started[0], problem
 
 
-@contextlib.contextmanager
-def _terminate_as_interrupt(engine: Any) -> Iterator[threading.Event]:
-    """Have SIGTERM pause the plan at once, as a second Ctrl-C does; it is then aborted."""
-    from bluesky.utils import TransitionError
-
-    terminated = threading.Event()
-
-    def pause() -> None:
-        with contextlib.suppress(TransitionError):
-            engine.request_pause(defer=False)
-
-    def handle(*_: object) -> None:
-        terminated.set()
-        threading.Thread(target=pause, daemon=True).start()
-
-    before = signal.signal(signal.SIGTERM, handle)
-    try:
-        yield terminated
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _store(folder: CatalogFolder, uid: str) -> None:
-    """Bring the run from its journal into the catalogue's databases."""
-    with console.status("storing the run in the catalogue ..."):
-        try:
-            from stedopt_bluesky.records.catalog import Catalog
-            from stedopt_bluesky.records.journal import find_run
+    """Bring the run from its journal into the catalogue's databases, and any that are not there."""
+    from stedopt_bluesky.records.catalog import Catalog
+    from stedopt_bluesky.records.folder import CatalogError
+    from stedopt_bluesky.records.journal import find_run, journal_paths
 
+    with (
+        console.status("storing the run in the catalogue ..."),
+        contextlib.redirect_stdout(sys.stderr),
+    ):
+        try:
             with Catalog(folder) as stored:
                 stored.ingest(find_run(folder, uid))
+                known = set(stored.client)
+                for path in journal_paths(folder):
+                    if path.stem not in known:
+                        with contextlib.suppress(CatalogError):  # of another run
+                            stored.ingest(path)
         except Exception as error:
-            console.print(
-                f"[yellow]warning:[/] the run is kept in its journal, but could not be brought "
-                f"into the databases: {error}",
-                soft_wrap=True,
+            warn(
+                "the run is kept in its journal, but could not be brought into the databases: "
+                f"{error}"
             )

@@ -7,14 +7,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.markup import escape
 
-from stedopt_bluesky.cli.output import console, print_json, stdout
-from stedopt_bluesky.config import PARAMETER_UNITS
+from stedopt_bluesky.cli.output import console, print_json, program, stdout, warn
+from stedopt_bluesky.config import PARAMETER_UNITS, ConfigError
 
 if TYPE_CHECKING:
     from stedopt_bluesky.records.folder import CatalogFolder
+    from stedopt_bluesky.records.replay import DecisionComparison
     from stedopt_bluesky.records.run_record import RunRecord
     from stedopt_bluesky.reports.summary import RunReport
+
+# How many more images a complete run is offered to go on with.
+_MORE_IMAGES = 20
+
+
+def check_figure(path: Path) -> None:
+    """Refuse a place where no picture can be saved, before anything is done.
+
+    Raises
+    ------
+    ConfigError
+        When it is not the name of a PNG file.
+    """
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"figure = {str(path)!r}: the name of a PNG file, *.png")
+    if path.is_dir():
+        raise ConfigError(f"figure = {str(path)!r}: is a folder; give the name of a PNG file")
+    if file := next((p for p in path.parents if p.is_file()), None):
+        raise ConfigError(f"figure = {str(path)!r}: {file} is a file, not a folder")
 
 
 def show_run(uid: str, *, catalog: Path, figure: Path | None, as_json: bool) -> None:
@@ -27,10 +48,14 @@ def show_run(uid: str, *, catalog: Path, figure: Path | None, as_json: bool) -> 
     """
     from stedopt_bluesky.records.folder import CatalogFolder
 
+    if figure:
+        check_figure(figure)
     folder = CatalogFolder.open(catalog)
     record, report = _report(folder, uid)
+    if figure and not report.rows:
+        raise ConfigError(f"figure = {str(figure)!r}: run {report.uid[:8]} has no image to draw")
     saved = _save_figure(record, report, figure) if figure else None
-    _show(report, catalog, saved, as_json=as_json)
+    _show(report, folder, catalog, saved, as_json=as_json)
 
 
 def conclude(
@@ -47,8 +72,8 @@ def conclude(
     target = figure or folder.path / "figures" / f"{uid}.png"
     saved = _save_figure(record, report, target) if report.rows else None
     if problem:
-        console.print(f"[bold yellow]the run ended early:[/] {problem}", soft_wrap=True)
-    _show(report, catalog, saved, as_json=as_json)
+        console.print(f"[bold yellow]the run ended early:[/] {escape(problem)}", soft_wrap=True)
+    _show(report, folder, catalog, saved, as_json=as_json)
 
 
 def replay_run(uid: str, *, catalog: Path, as_json: bool) -> None:
@@ -83,23 +108,34 @@ def replay_run(uid: str, *, catalog: Path, as_json: bool) -> None:
             {
                 "uid": record.uid,
                 "documents": documents.count,
+                "invalid_documents": documents.invalid,
                 "decisions": len(decisions),
                 "differing": len(differing),
                 "differences": [vars(d) for d in differing],
             }
         )
     else:
-        stdout.print(
-            f"{documents.count} documents re-emitted, all valid\n"
-            f"{len(decisions)} decisions made anew, {len(differing)} differ"
-        )
-        for d in differing:
-            stdout.print(
-                f"  iteration {d.iteration}: recorded option {d.recorded_index} "
-                f"({d.recorded_by}), now {d.index} ({d.chosen_by})"
-            )
-    if differing:
+        validity = f"{len(documents.invalid)} not valid" if documents.invalid else "all valid"
+        lines = [
+            f"{documents.count} documents re-emitted, {validity}",
+            *(f"  {problem}" for problem in documents.invalid),
+            f"{len(decisions)} decisions made anew, {len(differing)} differ",
+            *(f"  {_difference(d)}" for d in differing),
+        ]
+        stdout.print("\n".join(lines), markup=False)
+    if differing or documents.invalid:
         raise typer.Exit(1)
+
+
+def _difference(decision: DecisionComparison) -> str:
+    """Say in what a decision made anew differs from the recorded one."""
+    recorded = f"option {decision.recorded_index} ({decision.recorded_by})"
+    if decision.index == decision.recorded_index:
+        return f"iteration {decision.iteration}: {recorded} again, but from another cloud"
+    return (
+        f"iteration {decision.iteration}: recorded {recorded}, "
+        f"now option {decision.index} ({decision.chosen_by})"
+    )
 
 
 class _Checked:
@@ -107,12 +143,15 @@ class _Checked:
 
     def __init__(self) -> None:
         self.count = 0
+        self.invalid: list[str] = []
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
         from event_model import DocumentNames, schema_validators
 
-        schema_validators[DocumentNames[name]].validate(doc)
         self.count += 1
+        error = next(schema_validators[DocumentNames[name]].iter_errors(doc), None)
+        if error is not None:
+            self.invalid.append(f"document {self.count}, {name}: {error.message}")
 
 
 def _report(folder: CatalogFolder, uid: str) -> tuple[RunRecord, RunReport]:
@@ -137,16 +176,24 @@ def _report(folder: CatalogFolder, uid: str) -> tuple[RunRecord, RunReport]:
     return record, report
 
 
-def _save_figure(record: RunRecord, report: RunReport, path: Path) -> Path:
+def _save_figure(record: RunRecord, report: RunReport, path: Path) -> Path | None:
+    """Draw the run; a picture that cannot be drawn or saved is no reason to lose the rest."""
+    from stedopt_bluesky.records.folder import CatalogError
     from stedopt_bluesky.reports.figure import save_figure
 
     with console.status("drawing the picture ..."):
-        save_figure(record, report, path)
+        try:
+            save_figure(record, report, path)
+        except (OSError, CatalogError) as error:
+            warn(f"the picture {path} was not saved: {error}")
+            return None
     return path
 
 
-def _show(report: RunReport, catalog: Path, figure: Path | None, *, as_json: bool) -> None:
-    commands = _commands(report, catalog)
+def _show(
+    report: RunReport, folder: CatalogFolder, catalog: Path, figure: Path | None, *, as_json: bool
+) -> None:
+    commands = _commands(report, folder, catalog)
     if as_json:
         print_json(
             {
@@ -159,28 +206,48 @@ def _show(report: RunReport, catalog: Path, figure: Path | None, *, as_json: boo
         return
     from stedopt_bluesky.reports.tables import images_tables
 
-    if report.rows:
-        stdout.print(*images_tables(report))
+    for table in images_tables(report) if report.rows else ():
+        stdout.print(table)
+        stdout.print()
     ended = f"{report.exit_status}{f', {report.reason}' if report.reason else ''}"
     lines = [
         ("run", report.uid),
         ("ended", f"{len(report.rows)} of {report.images_planned} images, {ended}"),
         ("catalogue", str(catalog)),
         *([("picture", str(figure))] if figure else []),
-        *commands.items(),
+        *((label, command or "no region is left") for label, command in commands.items()),
     ]
     for label, text in lines:
-        stdout.print(f"[bold]{label:>10}[/]  ", end="")
-        stdout.print(text, markup=False)
+        stdout.print(f"[bold]{label:>10}[/]  {escape(text)}")
 
 
-def _commands(report: RunReport, catalog: Path) -> dict[str, str]:
-    """Exact commands to query, replay and continue a run."""
-    uid, where = report.uid[:8], f"--catalog {shlex.quote(str(catalog))}"
-    left = report.images_planned - len(report.rows)
-    more = "" if left > 0 else " --images 20"
+def _commands(report: RunReport, folder: CatalogFolder, catalog: Path) -> dict[str, str | None]:
+    """Exact commands to query, replay and continue a run; None where there is nothing to do."""
+    where = f"--catalog {shlex.quote(str(catalog))}"
+    uid, stedopt = report.uid[:8], program()
+    options = _continue_options(report, folder)
     return {
-        "query": f"stedopt show {uid} {where}",
-        "replay": f"stedopt replay {uid} {where}",
-        "continue": f"stedopt resume {uid}{more} {where}",
+        "query": f"{stedopt} show {uid} {where}",
+        "replay": f"{stedopt} replay {uid} {where}",
+        "continue": None if options is None else f"{stedopt} resume {uid}{options} {where}",
     }
+
+
+def _continue_options(report: RunReport, folder: CatalogFolder) -> str | None:
+    """Options of ``stedopt resume`` with which it can go on; None when no region is left."""
+    planned = report.images_planned - len(report.rows)
+    if report.rows and planned > 0:
+        return ""  # it began, so there were regions enough for all
+    from stedopt_bluesky.records.resume import read_chain
+    from stedopt_bluesky.session import config_of, regions_left
+
+    try:
+        chain = read_chain(folder, report.uid)
+        regions = regions_left(chain, config_of(chain.last))
+    except ValueError:  # regions given by hand, or an earlier run that is gone
+        return None
+    wanted = planned if planned > 0 else _MORE_IMAGES
+    if regions is None or len(regions) >= planned > 0:
+        return ""
+    count = min(wanted, len(regions))
+    return f" --images {count}" if count else None

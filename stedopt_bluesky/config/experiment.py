@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from stedopt_bluesky.config.errors import ConfigError, one_line
+from stedopt_bluesky.config.errors import ConfigError, FieldError, one_line, shown
 from stedopt_bluesky.config.sections import (
     MAX_CONFIGURATIONS,
     PARAMETER_UNITS,
@@ -38,7 +38,7 @@ class ExperimentConfig(Section):
     images: Annotated[int, Field(ge=1, le=100_000)] = Field(
         60, description="Regions to image, 1 to 100,000."
     )
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+    seed: Annotated[int, Field(ge=0, lt=2**53)] = Field(
         0, description="Seed of every random draw, not negative."
     )
     sample: SampleConfig = SampleConfig()
@@ -50,60 +50,87 @@ class ExperimentConfig(Section):
     choice: ChoiceConfig = ChoiceConfig()
     bandit: BanditConfig = BanditConfig()
     parameters: tuple[ParameterConfig, ...] = Field(
-        min_length=1, description="The optimised parameters; the grid is their product."
+        min_length=1,
+        strict=False,
+        description="The optimised parameters; the grid is their product.",
     )
     objectives: tuple[ObjectiveConfig, ...] = Field(
-        min_length=1, description="The objectives and their weights."
+        min_length=1, strict=False, description="The objectives and their weights."
     )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         _check_distinct("parameters", [p.name for p in self.parameters])
         _check_distinct("objectives", [o.name for o in self.objectives])
-        self._check_limits()
+        if self.depletion.laser == self.excitation.laser:
+            raise FieldError(
+                "depletion.laser", self.depletion.laser, "another one than excitation.laser"
+            )
+        self._check_powers()
         size = math.prod(len(p.parameter.values) for p in self.parameters)
         if size > MAX_CONFIGURATIONS:
             raise ValueError(
                 f"parameters: the grid has {size:,} configurations: at most {MAX_CONFIGURATIONS:,}"
             )
-        if self.bandit.bandwidth and len(self.bandit.bandwidth) != len(self.parameters):
-            raise ValueError(
-                f"bandit.bandwidth = {list(self.bandit.bandwidth)}: "
-                f"one per parameter, {len(self.parameters)}"
+        bandwidth = self.bandit.bandwidth
+        if bandwidth is not None and len(bandwidth) != len(self.parameters):
+            raise FieldError(
+                "bandit.bandwidth", bandwidth, f"one per parameter, {len(self.parameters)}"
             )
         if self.overview.size_um < self.imaging.region_size_um:
-            raise ValueError(
-                f"overview.size_um = {self.overview.size_um:g}: at least one region, "
-                f"{self.imaging.region_size_um:g} µm"
+            raise FieldError(
+                "overview.size_um",
+                self.overview.size_um,
+                f"at least one region, {self.imaging.region_size_um:g} µm",
             )
         if self.choice.rule == "weighted" and not any(o.weight for o in self.objectives):
             raise ValueError("objectives: weight = 0 for all: at least one above 0")
         return self
 
-    def _check_limits(self) -> None:
-        limits = {
-            "excitation_power_uW": ("excitation.power_limit_uW", self.excitation.power_limit_uW),
-            "depletion_power_mW": ("depletion.power_limit_mW", self.depletion.power_limit_mW),
-        }
+    def _check_powers(self) -> None:
+        """Refuse every power that a laser's limit or its calibration does not allow."""
+        imaging = self.imaging
         fields = [
-            ("imaging", "excitation_power_uW", self.imaging.excitation_power_uW),
-            ("imaging", "depletion_power_mW", self.imaging.depletion_power_mW),
+            ("imaging.excitation_power_uW", "excitation_power_uW", imaging.excitation_power_uW),
+            ("imaging.depletion_power_mW", "depletion_power_mW", imaging.depletion_power_mW),
             (
-                "imaging",
-                "confocal_excitation_power_uW",
-                self.imaging.confocal_excitation_power_uW,
+                "imaging.confocal_excitation_power_uW",
+                "excitation_power_uW",
+                imaging.confocal_excitation_power_uW,
             ),
-            ("overview", "excitation_power_uW", self.overview.excitation_power_uW),
-            *(("parameters", p.name, p.parameter.values[-1]) for p in self.parameters),
+            (
+                "overview.excitation_power_uW",
+                "excitation_power_uW",
+                self.overview.excitation_power_uW,
+            ),
         ]
-        for section, name, power in fields:
-            if (key := name.removeprefix("confocal_")) in limits:
-                field, limit = limits[key]
-                if power > limit:
-                    raise ValueError(
-                        f"{section}.{name} = {power:g}: at most {limit:g} {PARAMETER_UNITS[key]} "
-                        f"({field})"
-                    )
+        for i, entry in enumerate(self.parameters):
+            fields += [(f"parameters.{i}.{end}", entry.name, power) for end, power in entry.ends]
+        for field, quantity, power in fields:
+            if quantity == "excitation_power_uW":
+                excitation = self.excitation
+                limit, lowest = excitation.power_limit_uW, excitation.calibration_power_uW[0]
+                self._check_power(field, power, limit, lowest, "excitation", "uW")
+            elif quantity == "depletion_power_mW":
+                depletion = self.depletion
+                limit, lowest = depletion.power_limit_mW, depletion.calibration_power_mW[0]
+                self._check_power(field, power, limit, lowest, "depletion", "mW")
+
+    @staticmethod
+    def _check_power(
+        field: str, power: float, limit: float, lowest: float, laser: str, unit: str
+    ) -> None:
+        shown_unit = PARAMETER_UNITS[f"{laser}_power_{unit}"]
+        if power > limit:
+            raise FieldError(
+                field, power, f"at most {limit:g} {shown_unit} ({laser}.power_limit_{unit})"
+            )
+        if 0 < power < lowest:
+            raise FieldError(
+                field,
+                power,
+                f"0, or at least {lowest:g} {shown_unit} ({laser}.calibration_power_{unit})",
+            )
 
     @property
     def space(self) -> ParameterSpace:
@@ -121,9 +148,13 @@ class ExperimentConfig(Section):
         data = self.model_dump(exclude_none=True)
         for key, value in changes.items():
             *sections, field = key.split(".")
-            node = data
+            node: Any = data
             for section in sections:
-                node = node[section]
+                node = node.setdefault(section, {})
+                if not isinstance(node, dict):
+                    raise ConfigError(
+                        f"{key} = {shown(value)}: {section} has no fields to be changed alone"
+                    )
             node[field] = value
         return parse_config(data)
 
@@ -147,7 +178,7 @@ def parse_config(data: Mapping[str, Any], source: str = "") -> ExperimentConfig:
         return ExperimentConfig.model_validate(data)
     except ValidationError as error:
         prefix = f"{source}: " if source else ""
-        raise ConfigError(prefix + one_line(error, ExperimentConfig)) from None
+        raise ConfigError(prefix + one_line(error, ExperimentConfig, data)) from None
 
 
 def _check_distinct(field: str, names: list[str]) -> None:

@@ -54,10 +54,13 @@ def load_config(path: str | Path) -> ExperimentConfig:
     """
     path = Path(path)
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        # "utf-8-sig": Windows' Notepad puts a byte-order mark in front.
+        data = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}: expected a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: byte {error.start} is not UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
     if name := data.get("preset", ""):
         if name not in preset_names():
@@ -82,7 +85,7 @@ def commented_toml(config: ExperimentConfig) -> str:
     """
     document = tomlkit.document()
     document.add(tomlkit.comment("stedopt run THIS_FILE.toml"))
-    tables = []
+    tables: list[tuple[str, tomlkit.items.Table | tomlkit.items.AoT]] = []
     for name, field in ExperimentConfig.model_fields.items():
         value = getattr(config, name)
         if isinstance(value, Section):

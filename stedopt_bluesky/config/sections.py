@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from stedopt_bluesky.config.errors import FieldError
 from stedopt_bluesky.parameters import Parameter
 
 # Each decision stores its cloud of options: 100,000 configurations × 4 objectives are 3.2 MB.
@@ -22,36 +23,30 @@ PARAMETER_UNITS = {
     "line_steps": "lines",
 }
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# What may be imaged with, both ends included; powers have the lasers' limits.
+RANGES = {"dwelltime_us": (1.0, 1000.0), "line_steps": (1.0, 64.0)}
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+# A TOML list; its entries are checked as strictly as any other field.
+Numbers = Annotated[tuple[float, ...], Field(strict=False)]
 
 
 class Section(BaseModel):
-    """Fields that are checked, frozen, and refuse what they do not know."""
+    """Fields that are checked, frozen, and refuse what they do not know.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    Strict: ``images = "60"`` and ``images = true`` are mistakes, not numbers.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, strict=True, allow_inf_nan=False
+    )
 
 
 def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
     if len(values) < 2 or not all(b > a for a, b in itertools.pairwise(values)):
         raise ValueError("at least two values, strictly increasing")
     return values
-
-
-def _check_calibration(
-    percent: tuple[float, ...], power: tuple[float, ...], limit: float, unit: str
-) -> None:
-    _increasing(power)
-    if len(percent) != len(power):
-        raise ValueError(
-            f"calibration has {len(percent)} percents and {len(power)} powers: as many of each"
-        )
-    if not all(math.isfinite(p) and p >= 0 for p in power):
-        raise ValueError(f"calibrated powers {power}: finite, not negative")
-    if limit > power[-1]:
-        raise ValueError(
-            f"power limit = {limit:g} {unit}: at most the highest calibrated power, {power[-1]:g}"
-        )
 
 
 class SampleConfig(Section):
@@ -90,7 +85,7 @@ class LaserConfig(Section):
 
     laser: Annotated[int, Field(ge=0, le=15)]
     wavelength_nm: Annotated[int, Field(ge=300, le=1200)]
-    calibration_percent: tuple[float, ...]
+    calibration_percent: Numbers
 
     @field_validator("calibration_percent")
     @classmethod
@@ -98,6 +93,28 @@ class LaserConfig(Section):
         if not all(0 <= p <= 100 for p in percent):
             raise ValueError("each from 0 to 100 %")
         return _increasing(percent)
+
+    def _check_calibration(self, power_field: str, limit_field: str) -> None:
+        power: tuple[float, ...] = getattr(self, power_field)
+        limit: float = getattr(self, limit_field)
+        if len(self.calibration_percent) != len(power):
+            raise FieldError(
+                power_field,
+                power,
+                f"one per calibration_percent, {len(self.calibration_percent)}",
+            )
+        if limit > power[-1]:
+            raise FieldError(
+                limit_field,
+                limit,
+                f"at most {power[-1]:g}, the highest calibrated power ({power_field})",
+            )
+
+
+def _powers(power: tuple[float, ...]) -> tuple[float, ...]:
+    if any(p < 0 for p in power):
+        raise ValueError("none below 0")
+    return _increasing(power)
 
 
 class ExcitationConfig(LaserConfig):
@@ -112,18 +129,18 @@ class ExcitationConfig(LaserConfig):
     power_limit_uW: Positive = Field(
         30.0, description="Hard limit, µW: nothing above it is ever sent."
     )
-    calibration_percent: tuple[float, ...] = Field(
+    calibration_percent: Numbers = Field(
         (0.0, 100.0), description="Measured calibration: Imspector's percent ..."
     )
-    calibration_power_uW: tuple[float, ...] = Field(
+    calibration_power_uW: Numbers = Field(
         (0.0, 50.0), description="... and the power measured at each, µW."
     )
 
+    _increasing_powers = field_validator("calibration_power_uW")(_powers)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _check_calibration(
-            self.calibration_percent, self.calibration_power_uW, self.power_limit_uW, "µW"
-        )
+        self._check_calibration("calibration_power_uW", "power_limit_uW")
         return self
 
 
@@ -139,18 +156,18 @@ class DepletionConfig(LaserConfig):
     power_limit_mW: Positive = Field(
         380.0, description="Hard limit, mW: nothing above it is ever sent."
     )
-    calibration_percent: tuple[float, ...] = Field(
+    calibration_percent: Numbers = Field(
         (0.0, 100.0), description="Measured calibration: Imspector's percent ..."
     )
-    calibration_power_mW: tuple[float, ...] = Field(
+    calibration_power_mW: Numbers = Field(
         (0.0, 400.0), description="... and the power measured at each, mW."
     )
 
+    _increasing_powers = field_validator("calibration_power_mW")(_powers)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _check_calibration(
-            self.calibration_percent, self.calibration_power_mW, self.power_limit_mW, "mW"
-        )
+        self._check_calibration("calibration_power_mW", "power_limit_mW")
         return self
 
 
@@ -217,37 +234,65 @@ class ParameterConfig(Section):
     high: float | None = None
     points: Annotated[int, Field(ge=1, le=MAX_CONFIGURATIONS)] | None = None
     spacing: Literal["linear", "log"] = "linear"
-    values: tuple[float, ...] | None = None
+    values: Numbers | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        ends = (self.low, self.high, self.points)
-        if (self.values is None) == (ends == (None, None, None)):
-            raise ValueError("either low, high and points, or values")
         if self.values is None:
-            if self.low is None or self.high is None or self.points is None:
-                raise ValueError("low, high and points are needed together")
-            if not (math.isfinite(self.low) and math.isfinite(self.high)) or self.low > self.high:
-                raise ValueError(
-                    f"low = {self.low:g}, high = {self.high:g}: low must be below high"
-                )
-            if self.spacing == "log" and self.low <= 0:
-                raise ValueError(f"low = {self.low:g}: log spacing needs low above 0")
-            if self.points > 1 and self.low == self.high:
-                raise ValueError(f"low = high = {self.low:g}: points must be 1")
-        try:
-            parameter = self.parameter
-        except ValueError as error:
-            raise ValueError(str(error)) from None
-        minimum, maximum = {"dwelltime_us": (1, 1000), "line_steps": (1, 64)}.get(
-            self.name, (0, math.inf)
-        )
-        for value in (parameter.values[0], parameter.values[-1]):
-            if not minimum <= value <= maximum:
-                raise ValueError(f"{self.name} = {value:g}: {minimum} to {maximum}")
-        if self.name == "line_steps" and any(v != int(v) for v in parameter.values):
-            raise ValueError(f"line_steps = {parameter.values}: whole numbers")
+            self._check_ends()
+        else:
+            self._check_values(self.values)
+        self._check_range()
+        if self.name == "line_steps":
+            self._check_whole()
         return self
+
+    def _check_ends(self) -> None:
+        low, high, points = self.low, self.high, self.points
+        if (low, high, points) == (None, None, None):
+            raise ValueError("either low, high and points, or values")
+        if low is None or high is None or points is None:
+            raise ValueError("low, high and points are needed together")
+        if low > high:
+            raise FieldError("low", low, f"at most high, {high:g}")
+        if self.spacing == "log" and low <= 0:
+            raise FieldError("low", low, "above 0 where the spacing is log")
+        if points == 1 and low != high:
+            raise FieldError("points", points, f"at least 2 from {low:g} to {high:g}")
+        try:
+            _ = self.parameter
+        except ValueError:
+            raise FieldError(
+                "points", points, f"there are not so many numbers from {low!r} to {high!r}"
+            ) from None
+
+    def _check_values(self, values: tuple[float, ...]) -> None:
+        if (self.low, self.high, self.points) != (None, None, None):
+            raise ValueError("either low, high and points, or values")
+        if not values or any(b <= a for a, b in itertools.pairwise(values)):
+            raise FieldError("values", values, "at least one, strictly increasing")
+
+    def _check_range(self) -> None:
+        minimum, maximum = RANGES.get(self.name, (0.0, math.inf))
+        for field, value in self.ends:
+            if value < minimum:
+                raise FieldError(field, value, f"at least {minimum:g} {PARAMETER_UNITS[self.name]}")
+            if value > maximum:
+                raise FieldError(field, value, f"at most {maximum:g} {PARAMETER_UNITS[self.name]}")
+
+    def _check_whole(self) -> None:
+        values = self.parameter.values
+        if any(not v.is_integer() for v in values):
+            field, value = ("points", self.points) if self.values is None else ("values", values)
+            raise FieldError(field, value, "line steps are whole numbers")
+
+    @property
+    def ends(self) -> tuple[tuple[str, float], tuple[str, float]]:
+        """Lowest and highest value, each with the field that says it."""
+        low, high = self.parameter.values[0], self.parameter.values[-1]
+        if self.values is None:
+            return ("low", low), ("high", high)
+        return ("values", low), ("values", high)
 
     @property
     def parameter(self) -> Parameter:
@@ -288,7 +333,7 @@ class BanditConfig(Section):
         "kernel_ts", description="'kernel_ts', or 'random' as a baseline."
     )
     norm_bound: Positive = Field(5.0, description="Bound C on the functions' norm.")
-    bandwidth: tuple[Positive, ...] | None = Field(
+    bandwidth: Annotated[tuple[Positive, ...], Field(strict=False)] | None = Field(
         None,
         description="Kernel bandwidth per parameter, in its unit; "
         "left out: range × number of parameters / 3.",

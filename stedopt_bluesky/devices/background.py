@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from ophyd.status import Status
+
+# A scan that was stopped ends within a line, a file is written in milliseconds: what
+# goes on for longer than this hangs, and nothing waits for it.
+_SETTLE_S = 5.0
 
 
 def complete_in_background(device: Any, work: Callable[[], None]) -> Status:
@@ -38,3 +43,21 @@ def complete_in_background(device: Any, work: Callable[[], None]) -> Status:
 
     threading.Thread(target=run, name=f"{device.name}-work", daemon=True).start()
     return status
+
+
+def settled(status: Status | None, timeout_s: float = _SETTLE_S) -> bool:
+    """Wait until background work has ended, well or not; whether it has, in time.
+
+    Parameters
+    ----------
+    status : Status or None
+        Of the work; None when there is none.
+    timeout_s : float
+        Longest time to wait, s.
+    """
+    if status is None:
+        return True
+    # How the work ended is told to whoever waits for its Status.
+    with contextlib.suppress(Exception):
+        status.wait(timeout_s)
+    return bool(status.done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,13 @@ class Decision(Device):
 
     def stage(self) -> list[object]:
         """Make the file of clouds."""
-        self._store.open({self._key: (self._shape, np.float64)})
-        return super().stage()
+        staged = super().stage()
+        try:
+            self._store.open({self._key: (self._shape, np.float64)})
+        except BaseException:
+            self.unstage()
+            raise
+        return staged
 
     def check_value(self, options: Any) -> None:
         """Refuse what is not a cloud of options of this size.
@@ -68,20 +74,23 @@ class Decision(Device):
     def set(self, options: Options, *, choose: Choose) -> Status:
         """Have ``choose`` pick one of the options, in a thread; done when it has.
 
-        The status fails with ``IndexError`` when the choice is not one of the options.
+        The status fails with ``IndexError`` when the choice is not one of the options,
+        and with ``TypeError`` when it is no whole number.
         """
         self.check_value(options)
 
         def decide() -> None:
             choice = choose(options)
-            if not 0 <= choice.index < len(options.values):
+            # Refuses 1.5, which is no option either.
+            index = operator.index(choice.index)
+            if not 0 <= index < len(options.values):
                 raise IndexError(
-                    f"{choice.chosen_by} chose option {choice.index}: "
+                    f"{choice.chosen_by} chose option {index}: "
                     f"0 to {len(options.values) - 1} are there"
                 )
             self._store.write({self._key: np.ascontiguousarray(options.values, np.float64)})
             self.iteration.put(options.iteration)
-            self.index.put(int(choice.index))
+            self.index.put(index)
             self.chosen_by.put(choice.chosen_by)
 
         return complete_in_background(self, decide)
@@ -100,5 +109,8 @@ class Decision(Device):
 
     def unstage(self) -> list[object]:
         """Close the file of clouds."""
-        self._store.close()
-        return super().unstage()
+        try:
+            self._store.close()
+        finally:
+            unstaged = super().unstage()
+        return unstaged

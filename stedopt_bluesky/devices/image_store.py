@@ -36,10 +36,27 @@ class ImageStore:
         self._resources: dict[str, str] = {}
         self._announced = False
         self._written = False
-        self.index = 0
+        # Documents of the arrays written last, once they have been handed out.
+        self._data: list[dict[str, Any]] = []
+        self._index = 0
+
+    @property
+    def index(self) -> int:
+        """Number of Events that have been saved; the next arrays' place in the file.
+
+        Arrays are handed out when the device is read, and the Event may be dropped
+        afterwards. The RunEngine writes the descriptor's uid into a ``stream_datum`` when
+        it saves the Event: one that still has none was dropped, and its place is free.
+        """
+        if self._data and all(datum["descriptor"] for datum in self._data):
+            self._index += 1
+            self._announced = True
+            self._written = False
+            self._data = []
+        return self._index
 
     def open(self, arrays: Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]]) -> None:
-        """Make the run's file.
+        """Make the run's file; one that is still open is closed.
 
         Parameters
         ----------
@@ -51,6 +68,7 @@ class ImageStore:
         OSError
             When the file cannot be made.
         """
+        self.close()
         day = self._folder / f"{datetime.datetime.now():%Y/%m/%d}"
         day.mkdir(parents=True, exist_ok=True)
         self._file = h5py.File(day / f"{uuid.uuid4()}.h5", "w", libver="latest")
@@ -62,13 +80,14 @@ class ImageStore:
             )
         self._file.swmr_mode = True
         self._announced = self._written = False
-        self.index = 0
+        self._data = []
+        self._index = 0
 
     def write(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write the arrays of the Event in progress and flush them.
 
-        The index moves on only when the Event collects them: an Event that was
-        dropped leaves its arrays to be overwritten, and no array without an Event.
+        The index moves on only when the Event is saved: an Event that was dropped
+        leaves its arrays to be overwritten, and no gap.
 
         Raises
         ------
@@ -79,16 +98,20 @@ class ImageStore:
         """
         if self._file is None:
             raise ValueError("the image store is not open")
+        if set(arrays) != set(self._shapes):
+            raise ValueError(f"expected arrays for {sorted(self._shapes)}, got {sorted(arrays)}")
         for key, (shape, dtype) in self._shapes.items():
             array = arrays[key]
             if array.shape != shape or array.dtype != dtype:
                 raise ValueError(
                     f"{key}: expected {dtype} {shape}, got {array.dtype} {array.shape}"
                 )
+        index = self.index
+        self._data = []
         for key in self._shapes:
             dataset = self._file[key]
-            dataset.resize(self.index + 1, axis=0)
-            dataset[self.index] = arrays[key]
+            dataset.resize(index + 1, axis=0)
+            dataset[index] = arrays[key]
             dataset.flush()
         self._written = True
 
@@ -106,26 +129,28 @@ class ImageStore:
         }
 
     def collect(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the stream documents of the Event in progress and move on to the next."""
+        """Yield the stream documents of the Event in progress.
+
+        Again where an Event that had them was dropped; none when it was saved.
+        """
+        index = self.index
         if self._file is None or not self._written:
             return
         if not self._announced:
             for key, (shape, _) in self._shapes.items():
                 yield "stream_resource", self._resource(key, shape)
-            self._announced = True
-        for resource in self._resources.values():
-            yield (
-                "stream_datum",
-                {
-                    "uid": f"{resource}/{self.index}",
-                    "stream_resource": resource,
-                    "descriptor": "",
-                    "indices": {"start": self.index, "stop": self.index + 1},
-                    "seq_nums": {"start": 0, "stop": 0},
-                },
-            )
-        self._written = False
-        self.index += 1
+        self._data = [
+            {
+                "uid": f"{resource}/{index}",
+                "stream_resource": resource,
+                "descriptor": "",
+                "indices": {"start": index, "stop": index + 1},
+                "seq_nums": {"start": 0, "stop": 0},
+            }
+            for resource in self._resources.values()
+        ]
+        for datum in self._data:
+            yield "stream_datum", datum
 
     def _resource(self, key: str, shape: tuple[int, ...]) -> dict[str, Any]:
         assert self._file is not None  # noqa: S101  collect() has seen to it

@@ -54,6 +54,11 @@ class Laser(Device):
         self._instrument.set_power(self._configuration, self._line.name, power)
 
     @property
+    def line(self) -> str:
+        """Name of the instrument's laser, which the device's own name need not be."""
+        return self._line.name
+
+    @property
     def limits(self) -> tuple[float, float]:
         """Allowed powers, in the laser's unit."""
         return self.power.limits

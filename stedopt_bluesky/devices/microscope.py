@@ -16,7 +16,7 @@ from ophyd import Device, Signal
 from ophyd.status import Status
 
 from stedopt_bluesky.acquisition import ImageSet
-from stedopt_bluesky.devices.background import complete_in_background
+from stedopt_bluesky.devices.background import complete_in_background, settled
 from stedopt_bluesky.devices.image_store import ImageStore
 from stedopt_bluesky.devices.laser import Laser
 from stedopt_bluesky.devices.scanner import Scanner
@@ -110,12 +110,23 @@ class Microscope(Device):
             *((key, STED) for key in sted),
             (f"{name}_confocal2", CONFOCAL),
         ]
+        self._acquisition: Status | None = None
         self.images: ImageSet | None = None
 
     def stage(self) -> list[object]:
         """Set the confocal images, connect to Imspector's signals, make the image file."""
+        staged = super().stage()
+        try:
+            self._prepare()
+        except BaseException:
+            self.unstage()
+            raise
+        return staged
+
+    def _prepare(self) -> None:
+        self.images = None
         self._instrument.set_power(
-            CONFOCAL, self._excitation.name, self._confocal.excitation_power_uW
+            CONFOCAL, self._excitation.line, self._confocal.excitation_power_uW
         )
         self._instrument.set_dwelltime(CONFOCAL, self._confocal.dwelltime_us)
         self._instrument.set_line_steps(CONFOCAL, 1)
@@ -123,11 +134,11 @@ class Microscope(Device):
             {key: (self._instrument.image_shape(shot), np.int16) for key, shot in self._shots}
         )
         self._scans.connect()
-        return super().stage()
 
     def trigger(self) -> Status:
         """Image the region; done when Imspector has reported the end of the last scan."""
-        return complete_in_background(self, self._acquire)
+        self._acquisition = complete_in_background(self, self._acquire)
+        return self._acquisition
 
     def _acquire(self) -> None:
         start = time.monotonic()
@@ -186,9 +197,12 @@ class Microscope(Device):
 
     def unstage(self) -> list[object]:
         """Abandon a scan in progress, lasers off, close the file; each whatever fails."""
+        # Last in, first out. An acquisition that has not noticed the stop might set the
+        # lasers' powers after they were switched off: it is waited for.
         with contextlib.ExitStack() as always:
             always.callback(self._store.close)
             always.callback(self._scans.disconnect)
             always.callback(self._instrument.lasers_off)
+            always.callback(settled, self._acquisition)
             always.callback(self._scans.stop)
-        return super().unstage()
+            return super().unstage()

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ophyd import Device
 from ophyd.status import Status
 
-from stedopt_bluesky.devices.background import complete_in_background
+from stedopt_bluesky.devices.background import complete_in_background, settled
 from stedopt_bluesky.devices.image_store import ImageStore
 from stedopt_bluesky.devices.microscope import deadline_s
 from stedopt_bluesky.imspector.instrument import Instrument
@@ -77,9 +77,20 @@ class Overview(Device):
         self.settings = settings
         self.key = f"{name}_image"
         self.image: npt.NDArray[np.int16] | None = None
+        self._acquisition: Status | None = None
 
     def stage(self) -> list[object]:
         """Set field, power and speed, connect to Imspector's signals, make the image file."""
+        staged = super().stage()
+        try:
+            self._prepare()
+        except BaseException:
+            self.unstage()
+            raise
+        return staged
+
+    def _prepare(self) -> None:
+        self.image = None
         settings = self.settings
         self._instrument.set_power(OVERVIEW, self._laser, settings.excitation_power_uW)
         self._instrument.set_dwelltime(OVERVIEW, settings.dwelltime_us)
@@ -87,12 +98,11 @@ class Overview(Device):
         self._instrument.set_field(OVERVIEW, settings.size_um, settings.pixel_size_nm)
         self._store.open({self.key: (self._instrument.image_shape(OVERVIEW), np.int16)})
         self._scans.connect()
-        self.image = None
-        return super().stage()
 
     def trigger(self) -> Status:
         """Take the overview; done when Imspector has reported the end of the scan."""
-        return complete_in_background(self, self._acquire)
+        self._acquisition = complete_in_background(self, self._acquire)
+        return self._acquisition
 
     def _acquire(self) -> None:
         shape = self._instrument.image_shape(OVERVIEW)
@@ -114,9 +124,11 @@ class Overview(Device):
 
     def unstage(self) -> list[object]:
         """Abandon a scan in progress, laser off, close the file; each whatever fails."""
+        # Last in, first out.
         with contextlib.ExitStack() as always:
             always.callback(self._store.close)
             always.callback(self._scans.disconnect)
             always.callback(self._instrument.set_power, OVERVIEW, self._laser, 0.0)
+            always.callback(settled, self._acquisition)
             always.callback(self._scans.stop)
-        return super().unstage()
+            return super().unstage()

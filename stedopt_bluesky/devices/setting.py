@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import numbers
 from typing import Any
 
 from ophyd import Signal
 from ophyd.status import Status
 from ophyd.utils import LimitError
+
+from stedopt_bluesky.parameters import as_number
 
 
 class Setting(Signal):
@@ -57,18 +58,18 @@ class Setting(Signal):
         LimitError
             When the value is not a number, not finite or outside the limits.
         """
-        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        number = as_number(value)
         if (
-            not number
-            or not self.low <= value <= self.high
-            or not math.isfinite(value)
-            or (self._integer and value != int(value))
+            number is None
+            or not math.isfinite(number)
+            or not self.low <= number <= self.high
+            or (self._integer and not number.is_integer())
         ):
-            shown = f"{value:g}" if number else repr(value)
+            shown = repr(value) if number is None else f"{number:g}"
             kind = "a whole number from " if self._integer else ""
+            unit = f" {self.unit}" if self.unit else ""
             raise LimitError(
-                f"{self.name} = {shown} {self.unit}: "
-                f"{kind}{self.low:g} to {self.high:g} {self.unit} is allowed"
+                f"{self.name} = {shown}{unit}: {kind}{self.low:g} to {self.high:g}{unit} is allowed"
             )
 
     def put(self, value: Any, **kwargs: Any) -> None:
@@ -90,6 +91,15 @@ class Setting(Signal):
         status = Status(self)
         status.set_finished()
         return status
+
+    def stop(self, *, success: bool = False) -> None:
+        """Stop the device that it belongs to, if that can be stopped.
+
+        The RunEngine stops what a plan has moved, at every pause and at the end: a laser
+        whose power was set by the setting goes off as one that was set itself.
+        """
+        if self._write:
+            self.parent.stop(success=success)
 
     def describe(self) -> dict[str, Any]:
         """Descriptor with the unit and the limits."""

@@ -50,7 +50,7 @@ def _check_resolves(host: str) -> None:
     """Refuse an unknown host at once; SpecPy would take its time to."""
     try:
         socket.getaddrinfo(host, None)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no name of a computer, "sted..lab"
         raise NoImspectorError(
             f"microscope.host = {host!r}: no computer of this name is known; "
             "give the name or address of the computer that Imspector runs on"

@@ -8,16 +8,15 @@ mW, µs, nm, µm); Imspector's own (percent, s, m) appear only below this line.
 from __future__ import annotations
 
 import copy
-import math
-import numbers
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stedopt_bluesky.imspector import paths
-from stedopt_bluesky.imspector.api import Application, Configuration
+from stedopt_bluesky.imspector.api import Application, Configuration, ValueTreeRoot
 from stedopt_bluesky.imspector.calibration import PowerCalibration
+from stedopt_bluesky.parameters import as_number
 
 # The channel that is imaged: the first one of the measurement.
 CHANNEL = 0
@@ -41,6 +40,11 @@ class LaserLine:
         Percent ↔ power at the back aperture.
     power_limit : float
         Hard limit, in the calibration's unit.
+
+    Raises
+    ------
+    ValueError
+        When the limit is not above 0, or above what was calibrated.
     """
 
     name: str
@@ -48,7 +52,15 @@ class LaserLine:
     calibration: PowerCalibration
     power_limit: float
 
-    def check(self, power: float) -> None:
+    def __post_init__(self) -> None:
+        highest = self.calibration.power[-1]
+        if not 0 < self.power_limit <= highest:
+            raise ValueError(
+                f"{self.name} power limit = {self.power_limit:g} {self.calibration.unit}: above 0, "
+                f"at most the highest calibrated power, {highest:g} {self.calibration.unit}"
+            )
+
+    def check(self, power: object) -> None:
         """Refuse a power that must not be sent.
 
         Raises
@@ -57,9 +69,10 @@ class LaserLine:
             When the power is not a finite number from 0 to the limit.
         """
         unit = self.calibration.unit
-        number = isinstance(power, numbers.Real) and not isinstance(power, bool)
-        if not number or not math.isfinite(power) or not 0 <= power <= self.power_limit:
-            shown = f"{power:g}" if number else repr(power)
+        number = as_number(power)
+        # The comparison refuses NaN and infinity too: the limit is finite.
+        if number is None or not 0 <= number <= self.power_limit:
+            shown = repr(power) if number is None else f"{number:g}"
             raise PowerLimitError(
                 f"{self.name} power = {shown} {unit}: 0 to {self.power_limit:g} {unit} is allowed"
             )
@@ -79,6 +92,8 @@ class Instrument:
 
     Raises
     ------
+    ValueError
+        When two lasers have the same name or number.
     RuntimeError
         When Imspector refuses; the message is the vendor's.
     """
@@ -93,6 +108,7 @@ class Instrument:
         self.lasers: Mapping[str, LaserLine] = {laser.name: laser for laser in lasers}
         # Imspector's tree is read, changed and set back: one writer at a time.
         self._lock = threading.RLock()
+        _check_different(lasers)
         self.measurement = application.create_measurement()
         first = self.measurement.active_configuration()
         first.set_name(configurations[0])
@@ -124,15 +140,19 @@ class Instrument:
         Raises
         ------
         PowerLimitError
-            When the power is above the limit, negative or not finite; nothing is written.
+            When the power is above the limit, negative or not a finite number.
+        ValueError
+            When it is above 0 and below the lowest calibrated power.
+            Nothing is written in either case.
         """
         line = self.lasers[laser]
         line.check(power)
-        percent = line.calibration.to_percent(power) if power > 0 else 0.0
+        on = bool(power > 0)
+        percent = line.calibration.to_percent(float(power)) if on else 0.0
         with self._lock:
             target = self._configurations[configuration]
             target.set_parameters(paths.laser_power(CHANNEL, line.number), percent)
-            target.set_parameters(paths.laser_active(CHANNEL, line.number), power > 0)
+            target.set_parameters(paths.laser_active(CHANNEL, line.number), on)
 
     def power(self, configuration: str, laser: str) -> float:
         """Power read back from Imspector, in the laser's unit."""
@@ -146,7 +166,8 @@ class Instrument:
     def lasers_off(self) -> None:
         """Zero the power of every laser in every configuration, and switch it off.
 
-        Every configuration is tried, also when one of them fails.
+        Also of lasers that this instrument does not use, and of configurations that the
+        operator has added to its measurement. Every one is tried, also when another fails.
 
         Raises
         ------
@@ -155,18 +176,29 @@ class Instrument:
         """
         failures = []
         with self._lock:
-            for name, configuration in self._configurations.items():
+            # Whatever the exception: the other lasers must still be switched off.
+            try:
+                count = self.measurement.number_of_configurations()
+                everything = [self.measurement.configuration(i) for i in range(count)]
+                configurations = [(c.name(), c) for c in everything]
+            except Exception as error:
+                failures.append(f"list of configurations: {error}")
+                configurations = list(self._configurations.items())
+            for name, configuration in configurations:
                 try:
-                    channels = copy.deepcopy(configuration.parameters(paths.CHANNELS))
-                    for channel in channels:
-                        for laser in channel["lasers"]:
-                            laser["power"]["calibrated"] = 0.0
-                            laser["active"] = False
-                    configuration.set_parameters(paths.CHANNELS, channels)
-                except RuntimeError as error:
+                    _switch_off(configuration)
+                except Exception as error:
                     failures.append(f"{name}: {error}")
         if failures:
             raise RuntimeError("lasers may be on, Imspector refused: " + "; ".join(failures))
+
+    def scanning(self) -> bool:
+        """Whether Imspector says that it scans; False when it does not say."""
+        try:
+            progress = self.application.value_at(paths.PROGRESS, ValueTreeRoot.Status).get()
+            return bool(progress["active"])
+        except (RuntimeError, KeyError, TypeError):
+            return False
 
     def set_dwelltime(self, configuration: str, dwelltime_us: float) -> None:
         """Set the pixel dwelltime, µs."""
@@ -211,6 +243,29 @@ class Instrument:
         return {name: c.parameters("") for name, c in self._configurations.items()}
 
     def close(self) -> None:
-        """Switch the lasers off and close the measurement."""
-        self.lasers_off()
-        self.application.close(self.measurement)
+        """Switch the lasers off and close the measurement, whatever fails of the two."""
+        try:
+            self.lasers_off()
+        finally:
+            self.application.close(self.measurement)
+
+
+def _check_different(lasers: Sequence[LaserLine]) -> None:
+    for i, laser in enumerate(lasers):
+        for other in lasers[:i]:
+            if laser.number == other.number or laser.name == other.name:
+                raise ValueError(
+                    f"{laser.name} laser = {laser.number}: {other.name} is number {other.number}; "
+                    "each laser has its own name and number"
+                )
+
+
+def _switch_off(configuration: Configuration) -> None:
+    """Zero and switch off every laser of every channel of a configuration."""
+    channels = copy.deepcopy(configuration.parameters(paths.CHANNELS))
+    for channel in channels:
+        for laser in channel["lasers"]:
+            laser["power"]["calibrated"] = 0.0
+            laser["active"] = False
+    # A list is set back whole: setting one element is ignored by some versions.
+    configuration.set_parameters(paths.CHANNELS, channels)

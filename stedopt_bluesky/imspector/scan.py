@@ -1,7 +1,9 @@
 """One scan: start it, be told by Imspector that it has ended, read its image.
 
-Completion is the vendor's end-of-measurement signal, never a poll; a deadline
-stands behind it for the day that the signal does not come.
+Completion is the vendor's end-of-measurement signal, not a poll; a deadline
+stands behind it for the day that the signal does not come. The signal does not
+say which scan has ended: one that comes while Imspector still scans is an
+earlier scan's, and not believed.
 """
 
 from __future__ import annotations
@@ -19,6 +21,10 @@ from stedopt_bluesky.imspector.instrument import Instrument
 # (seen in programs used with Imspector 16.3).
 _ACTIVATION_TRIES = 3
 _ACTIVATION_RETRY_S = 0.05
+# After a signal that was not believed, Imspector is asked again: its status may lag.
+_RECHECK_S = 0.2
+# A scan that was told to stop has ended within a line; longer than this nobody waits.
+_STOP_GRACE_S = 2.0
 
 
 class ScanError(RuntimeError):
@@ -40,19 +46,24 @@ class Scans:
         self._instrument = instrument
         self._ended = threading.Event()
         self._stopped = threading.Event()
-        self._running = threading.Event()
+        # Start and stop exclude one another: after a stop nothing starts.
+        self._lock = threading.Lock()
+        self._running = False
+        # One object for both ways: each ``self._on_end`` is another one, and what
+        # SpecPy compares when it disconnects is not documented.
+        self._callback = self._on_end
 
     def connect(self) -> None:
         """Ask Imspector to tell when a measurement ends."""
         self._stopped.clear()
         self._instrument.application.connect_measurement_cb(
-            self._on_end, MeasurementSignal.end_measurement
+            self._callback, MeasurementSignal.end_measurement
         )
 
     def disconnect(self) -> None:
         """Stop being told."""
         self._instrument.application.disconnect_measurement_cb(
-            self._on_end, MeasurementSignal.end_measurement
+            self._callback, MeasurementSignal.end_measurement
         )
 
     def _on_end(self, *_: object) -> None:
@@ -76,27 +87,24 @@ class Scans:
         Raises
         ------
         ScanError
-            When the scan was stopped, exceeded the deadline or left no 2-D image.
+            When the scan did not begin, was stopped, exceeded the deadline or left no
+            2-D image.
         """
-        if self._stopped.is_set():
-            raise ScanError(f"{configuration} scan: stopped before it began")
-        application, measurement = self._instrument.application, self._instrument.measurement
         target = self._instrument.configuration(configuration)
         self._activate(configuration)
-        self._ended.clear()
-        self._running.set()
+        self._start(configuration)
         try:
-            application.start(measurement)
-            if not self._ended.wait(deadline_s):
-                application.pause(measurement)
-                raise ScanError(
-                    f"{configuration} scan: Imspector did not report its end "
-                    f"within {deadline_s:.3g} s"
-                )
+            ended = self._wait_for_end(deadline_s)
         finally:
-            self._running.clear()
+            with self._lock:
+                self._running = False
         if self._stopped.is_set():
             raise ScanError(f"{configuration} scan: stopped")
+        if not ended:
+            self._instrument.application.pause(self._instrument.measurement)
+            raise ScanError(
+                f"{configuration} scan: Imspector did not report its end within {deadline_s:.3g} s"
+            )
         data = target.stack(0).data()
         if data.ndim != 4 or data.shape[0] < 1 or data.shape[1] < 1:
             raise ScanError(
@@ -105,6 +113,32 @@ class Scans:
         # The vendor's array is a view of a buffer that the next scan overwrites.
         return np.array(data[0, 0], dtype=np.int16, order="C")
 
+    def _start(self, configuration: str) -> None:
+        with self._lock:
+            if self._stopped.is_set():
+                raise ScanError(f"{configuration} scan: stopped before it began")
+            self._ended.clear()
+            try:
+                self._instrument.application.start(self._instrument.measurement)
+            except RuntimeError as error:
+                raise ScanError(f"{configuration} scan: cannot be started: {error}") from error
+            self._running = True
+
+    def _wait_for_end(self, deadline_s: float) -> bool:
+        """Wait until the scan in progress has ended; False when it has not in time."""
+        until = time.monotonic() + deadline_s
+        patience_s = deadline_s
+        told = False
+        while (left_s := until - time.monotonic()) > 0:
+            told |= self._ended.wait(min(left_s, patience_s))
+            self._ended.clear()
+            if told and not self._instrument.scanning():
+                return True
+            patience_s = _RECHECK_S
+            if self._stopped.is_set():
+                until = min(until, time.monotonic() + _STOP_GRACE_S)
+        return False
+
     def _activate(self, configuration: str) -> None:
         target = self._instrument.configuration(configuration)
         for attempt in range(_ACTIVATION_TRIES):
@@ -112,7 +146,9 @@ class Scans:
                 self._instrument.measurement.activate(target)
             except RuntimeError as error:
                 if attempt == _ACTIVATION_TRIES - 1:
-                    raise ScanError(f"{configuration}: cannot be activated: {error}") from error
+                    raise ScanError(
+                        f"{configuration} scan: cannot be activated: {error}"
+                    ) from error
                 time.sleep(_ACTIVATION_RETRY_S)
             else:
                 return
@@ -123,5 +159,8 @@ class Scans:
         :meth:`connect` allows scans again.
         """
         self._stopped.set()
-        if self._running.is_set():
-            self._instrument.application.pause(self._instrument.measurement)
+        with self._lock:
+            if self._running:
+                self._instrument.application.pause(self._instrument.measurement)
+                # Imspector need not report the end of a scan that was paused.
+                self._ended.set()

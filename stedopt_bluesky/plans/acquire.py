@@ -10,6 +10,7 @@ from bluesky.utils import MsgGenerator
 from stedopt_bluesky.acquisition import Region
 from stedopt_bluesky.devices.rating import Rate
 from stedopt_bluesky.devices.station import Station
+from stedopt_bluesky.plans.exposure import expose_once, not_rewound, until_done
 
 
 def acquire(
@@ -17,8 +18,11 @@ def acquire(
     region: Region,
     configuration: Mapping[str, float],
     rate: Rate,
-) -> MsgGenerator[dict[str, float]]:
+) -> MsgGenerator[dict[str, float] | None]:
     """Move, image, rate, record.
+
+    Nothing of it is repeated when the plan is paused at once (not deferred to the next
+    checkpoint) and resumed: an exposure bleaches the sample.
 
     Parameters
     ----------
@@ -33,14 +37,29 @@ def acquire(
 
     Returns
     -------
-    dict of str to float
-        Objectives by name, NaN where invalid.
+    dict of str to float or None
+        Objectives by name, NaN where invalid; None when the plan is only looked at
+        (``check_limits``), not run.
+
+    Raises
+    ------
+    ExposureInterruptedError
+        When a pause has spoilt the images; there is no Event of them.
     """
+    return (yield from not_rewound(_acquire(station, region, configuration, rate)))
+
+
+def _acquire(
+    station: Station, region: Region, configuration: Mapping[str, float], rate: Rate
+) -> MsgGenerator[dict[str, float] | None]:
     moves = [(station.settings[name], value) for name, value in configuration.items()]
     moves += [(station.scanner.x_um, region.x_um), (station.scanner.y_um, region.y_um)]
     yield from bps.mv(*(item for move in moves for item in move))
-    yield from bps.trigger(station.microscope, wait=True)
-    yield from bps.abs_set(station.rating, station.microscope.images, rate=rate, wait=True)
+    yield from expose_once(station.microscope)
+    rating = yield from bps.abs_set(
+        station.rating, station.microscope.images, rate=rate, wait=True
+    )
+    yield from until_done(rating)
     yield from bps.create("primary")
     for device in (
         station.label,
@@ -48,8 +67,9 @@ def acquire(
         station.depletion,
         station.scanner,
         station.microscope,
-        station.rating,
     ):
         yield from bps.read(device)
+    rated = yield from bps.read(station.rating)
     yield from bps.save()
-    return station.rating.values
+    # Nobody answers a plan that is only looked at.
+    return None if rated is None else station.rating.values

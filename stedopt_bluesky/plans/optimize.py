@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +18,9 @@ from stedopt_bluesky.devices.rating import Rate
 from stedopt_bluesky.devices.station import Station
 from stedopt_bluesky.parameters import ParameterSpace
 from stedopt_bluesky.plans.acquire import acquire
+from stedopt_bluesky.plans.exposure import ExposureInterruptedError, not_rewound, until_done
 from stedopt_bluesky.plans.regions import lay_regions
-from stedopt_bluesky.plans.run import recorded_run
+from stedopt_bluesky.plans.run import obeying, recorded_run
 
 
 class NotEnoughRegionsError(RuntimeError):
@@ -33,7 +36,7 @@ def optimize_sted(
     choose: Choose,
     images: int = 60,
     regions: Sequence[Region] | None = None,
-    region_size_um: float = 4.48,
+    region_size_um: float | None = None,
     minimum_foreground: float = 0.1,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[str]:
@@ -42,8 +45,10 @@ def optimize_sted(
     For each image: options are drawn, somebody chooses one (an Event of stream
     ``decision``), its configuration is imaged on the next region and rated (an
     Event of stream ``primary``), and the strategy learns. A checkpoint stands
-    before each image and nowhere else: an exposure bleaches the sample and is
-    never repeated.
+    before each image, and an exposure, which bleaches the sample, is never repeated:
+    a deferred pause (Ctrl-C once) waits for the end of the image; a pause at once
+    (Ctrl-C twice) during an exposure spoils the image, and resuming goes on with the
+    next region.
 
     Parameters
     ----------
@@ -59,12 +64,12 @@ def optimize_sted(
         From :class:`~stedopt_bluesky.acquisition.Options` to a
         :class:`~stedopt_bluesky.acquisition.Choice`.
     images : int
-        Regions to image.
+        Regions to image, at least 1.
     regions : sequence of Region, optional
         Where, in order; without them an overview is taken and regions are laid
         over its foreground.
-    region_size_um : float
-        Side of a region laid over the overview, µm.
+    region_size_um : float, optional
+        Side of a region laid over the overview, µm; the scanner's field when left out.
     minimum_foreground : float
         Least share of foreground in such a region, 0 to 1.
     md : mapping, optional
@@ -78,16 +83,19 @@ def optimize_sted(
     Raises
     ------
     LimitError
-        Before the run opens, when a value of the grid is outside a device's limits.
+        Before the run opens, when a value of the grid or a region's position is outside
+        a device's limits.
+    ValueError
+        Before the run opens, when ``images`` is not a whole number from 1, a parameter is
+        not one of the station's, or a region has another size than the scanner's field.
     NotEnoughRegionsError
-        When there are fewer regions than images.
+        When there are fewer regions than images: before the run opens when they are
+        given, else once the overview is taken.
     """
-    if images < 1:
-        raise ValueError(f"images = {images}: at least 1")
-    for parameter in space:
-        setting = station.settings[parameter.name]
-        for value in parameter.values:
-            setting.check_value(value)
+    images = _checked_count(images)
+    _check_grid(station, space)
+    size_um = float(station.scanner.size_um.get() if region_size_um is None else region_size_um)
+    _check_regions(station, regions, size_um, images)
 
     metadata = {
         "plan_name": "optimize_sted",
@@ -105,20 +113,30 @@ def optimize_sted(
     def image_regions() -> MsgGenerator[None]:
         places = regions
         if places is None:
-            places = yield from survey(station, region_size_um, minimum_foreground)
+            places = yield from survey(station, size_um, minimum_foreground)
         if places is None:
             return
         if len(places) < images:
             raise NotEnoughRegionsError(
-                f"{images} images are planned, but only {len(places)} regions of "
-                f"{region_size_um:g} µm hold at least {minimum_foreground:.0%} foreground: "
-                "plan fewer images, or lower overview.minimum_foreground"
+                f"images = {images}: only {len(places)} regions of {size_um:g} µm hold at least "
+                f"{minimum_foreground:.0%} foreground; plan fewer images, or lower "
+                "overview.minimum_foreground"
             )
-        for place in places[:images]:
+        taken = 0
+        for place in places:
             yield from bps.checkpoint()
-            yield from optimise_one(station, strategy, space, place, rate=rate, choose=choose)
+            try:
+                yield from optimise_one(station, strategy, space, place, rate=rate, choose=choose)
+            except ExposureInterruptedError:
+                continue  # the next region has its turn
+            taken += 1
+            if taken == images:
+                return
+        raise NotEnoughRegionsError(
+            f"images = {images}: {taken} were taken, the other regions were lost to pauses"
+        )
 
-    return (yield from run())
+    return (yield from obeying(run()))
 
 
 def survey(
@@ -132,8 +150,18 @@ def survey(
         None when the plan is only looked at (``check_limits``), not run.
     """
     overview = station.overview
-    yield from bps.trigger_and_read([overview], name="overview")
-    if overview.image is None:
+
+    def take() -> MsgGenerator[Any]:
+        # Not abandoned after a pause: no laser is switched off that the overview needs.
+        status = yield from bps.trigger(overview, wait=True)
+        yield from until_done(status)
+        yield from bps.create("overview")
+        reading = yield from bps.read(overview)
+        yield from bps.save()
+        return reading
+
+    reading = yield from not_rewound(take())
+    if reading is None or overview.image is None:
         return None
     return lay_regions(
         overview.image, overview.settings.pixel_size_nm, region_size_um, minimum_foreground
@@ -149,14 +177,68 @@ def optimise_one(
     rate: Rate,
     choose: Choose,
 ) -> MsgGenerator[None]:
-    """Draw options, have one chosen, image its configuration, learn from it."""
+    """Draw options, have one chosen, image its configuration, learn from it.
+
+    Raises
+    ------
+    ExposureInterruptedError
+        When a pause has spoilt the images; nothing is learnt.
+    """
     options = strategy.suggest()
     yield from bps.abs_set(station.decision, options, choose=choose, wait=True)
-    yield from bps.create("decision")
-    yield from bps.read(station.decision)
-    yield from bps.save()
     index = int(station.decision.index.get())
-    label = station.label
-    yield from bps.mv(label.iteration, options.iteration, label.configuration_index, index)
-    values = yield from acquire(station, region, space.configuration(index), rate)
-    strategy.ingest(index, values)
+
+    def image_it() -> MsgGenerator[dict[str, float] | None]:
+        yield from bps.create("decision")
+        yield from bps.read(station.decision)
+        yield from bps.save()
+        label = station.label
+        yield from bps.mv(label.iteration, options.iteration, label.configuration_index, index)
+        return (yield from acquire(station, region, space.configuration(index), rate))
+
+    # A decision is recorded once, as the image is taken once.
+    values = yield from not_rewound(image_it())
+    if values is not None:
+        strategy.ingest(index, values)
+
+
+def _checked_count(images: int) -> int:
+    try:
+        count = operator.index(images)
+    except TypeError:
+        raise ValueError(f"images = {images!r}: a whole number, at least 1") from None
+    if count < 1:
+        raise ValueError(f"images = {count}: at least 1")
+    return count
+
+
+def _check_grid(station: Station, space: ParameterSpace) -> None:
+    """Refuse a grid with a value that a device would refuse, before anything moves."""
+    settings = station.settings
+    for parameter in space:
+        if parameter.name not in settings:
+            raise ValueError(
+                f"parameter {parameter.name!r}: this station has {', '.join(settings)}"
+            )
+        for value in parameter.values:
+            settings[parameter.name].check_value(value)
+
+
+def _check_regions(
+    station: Station, regions: Sequence[Region] | None, size_um: float, images: int
+) -> None:
+    """Refuse regions that the scanner cannot image as they are, before anything moves."""
+    field_um = float(station.scanner.size_um.get())
+    for size in {size_um, *(region.size_um for region in regions or ())}:
+        if not math.isclose(size, field_um, rel_tol=1e-6):
+            raise ValueError(
+                f"a region of {size:g} µm: the scanner's field is set to {field_um:g} µm "
+                "(scanner.size_um), regions must be of that size"
+            )
+    if regions is None:
+        return
+    for region in regions:
+        station.scanner.x_um.check_value(region.x_um)
+        station.scanner.y_um.check_value(region.y_um)
+    if len(regions) < images:
+        raise NotEnoughRegionsError(f"images = {images}: only {len(regions)} regions are given")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -62,16 +63,42 @@ class WeightedRule:
         Not negative.
     seed : int
         Of the draw among equals; the draw depends on nothing but it and the iteration.
+
+    Raises
+    ------
+    ValueError
+        When an objective has no weight, a weight is below 0 or no number, or all are 0.
     """
 
     objectives: tuple[Objective, ...]
     weights: Mapping[str, float]
     seed: int
 
+    def __post_init__(self) -> None:
+        names = [objective.name for objective in self.objectives]
+        if set(names) != set(self.weights):
+            raise ValueError(f"weights for {list(self.weights)}: one for each of {names} is needed")
+        for name, weight in self.weights.items():
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"weight of {name} = {weight:g}: at least 0, finite")
+        if not any(self.weights.values()):
+            raise ValueError("weights: at least one must be above 0")
+
     def __call__(self, options: Options) -> Choice:
-        """Choose one of the options."""
+        """Choose one of the options; one whose utility is NaN is never chosen.
+
+        Raises
+        ------
+        ValueError
+            When no option has a utility.
+        """
         utility = utilities(options.values, self.objectives, self.weights)
-        best = np.flatnonzero(utility == np.max(utility))
+        if np.isnan(utility).all():
+            raise ValueError(
+                f"none of the {len(utility)} options can be chosen: each has an objective "
+                "of positive weight that is not a number"
+            )
+        best = np.flatnonzero(utility == np.nanmax(utility))
         for column, objective in enumerate(self.objectives):
             if objective.name == "imaging_time_s":
                 time = options.values[best, column]

@@ -11,6 +11,8 @@ from stedopt_bluesky.records.run_record import RunRecord
 
 # The start document's key that names the run that is gone on with.
 RESUMES = "resumes"
+# The stream of the overview over which the regions of a run are laid.
+OVERVIEW_STREAM = "overview"
 
 Observation = tuple[int, dict[str, float]]
 
@@ -43,15 +45,29 @@ class RunChain:
         return RunChain(self.records[:-1]).history
 
     @property
+    def surveyed(self) -> RunRecord | None:
+        """The newest run with an overview; later ones image regions that were laid over it."""
+        with_overview = [r for r in self.records if _events(r, OVERVIEW_STREAM)]
+        return with_overview[-1] if with_overview else None
+
+    @property
     def regions_used(self) -> int:
-        """Regions that were imaged, or may have been: a decision precedes each exposure."""
-        stream = self.last.keys.decision_stream
-        return sum(len(r.events(stream)) for r in self.records if stream in r.streams)
+        """Regions laid over the newest overview that were imaged, or may have been.
+
+        A decision precedes each exposure. Without any overview all decisions count.
+        """
+        surveyed = self.surveyed
+        since = self.records[self.records.index(surveyed) :] if surveyed else self.records
+        return sum(_events(record, record.keys.decision_stream) for record in since)
 
     @property
     def images_left(self) -> int:
         """Images that the newest run was meant to take and did not."""
         return max(0, int(self.last.start["images_planned"]) - len(self.last.observations))
+
+
+def _events(record: RunRecord, stream: str) -> int:
+    return len(record.events(stream)) if stream in record.streams else 0
 
 
 def read_chain(folder: CatalogFolder, uid_prefix: str) -> RunChain:
@@ -65,12 +81,24 @@ def read_chain(folder: CatalogFolder, uid_prefix: str) -> RunChain:
     records: list[RunRecord] = []
     uid: str | None = uid_prefix
     while uid:
-        record = RunRecord.read(find_run(folder, uid))
+        record = _read(folder, uid, records)
         if record.uid in {r.uid for r in records}:
             raise CatalogError(f"run {record.uid} goes on with itself")
         records.insert(0, record)
         uid = record.start.get(RESUMES)
     return RunChain(tuple(records))
+
+
+def _read(folder: CatalogFolder, uid: str, later: list[RunRecord]) -> RunRecord:
+    """Read a run; when it is missing, tell which other one goes on with it."""
+    try:
+        return RunRecord.read(find_run(folder, uid))
+    except CatalogError as error:
+        if not later:
+            raise
+        raise CatalogError(
+            f"run {later[0].uid} goes on with run {uid}, which cannot be read: {error}"
+        ) from error
 
 
 def close_for_resume(folder: CatalogFolder, uid_prefix: str) -> None:

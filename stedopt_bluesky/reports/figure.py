@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _SHOWN = 3
 # Brightest pixels are clipped so that one hot pixel does not darken the image.
 _CLIP_PERCENTILE = 99.8
+# Lengths of scale bars, µm; the longest one that takes at most a third of the image is drawn.
+_BARS_UM = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 # A moving average over five images shows the trend that single images' scatter hides.
 _SMOOTH = 5
 
@@ -41,14 +43,18 @@ def save_figure(record: RunRecord, report: RunReport, path: Path) -> None:
     ------
     ValueError
         When the run has no image.
+    CatalogError
+        When its images cannot be read.
+    OSError
+        When the file cannot be written.
     """
     from matplotlib.figure import Figure
 
     if not report.rows:
         raise ValueError(f"run {report.uid} has no image to draw")
     figure = Figure(figsize=(13, 9), layout="constrained", dpi=110)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1.5, 1))
-    left, right = top.subfigures(1, 2)
+    top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=(1.5, 1)))
+    left, right = np.ravel(top.subfigures(1, 2))
     _draw_series(left, report)
     _draw_parameters(right, report)
     _draw_images(bottom, record, report)
@@ -58,7 +64,7 @@ def save_figure(record: RunRecord, report: RunReport, path: Path) -> None:
         f"{len(report.rows)} images · {report.exit_status}"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    figure.savefig(path, format="png")
 
 
 def _draw_series(figure: Any, report: RunReport) -> None:
@@ -97,24 +103,36 @@ def _draw_images(figure: Any, record: RunRecord, report: RunReport) -> None:
     """First and last STED images side by side, each on its own scale."""
     key = next(k for k in record.array_keys if k.endswith("_sted1"))
     images = record.arrays(key)
-    count = min(_SHOWN, max(1, len(images) // 2))
-    shown = [*range(count), *range(len(images) - count, len(images))]
-    figure.suptitle(f"First {count} and last {count} STED images", fontsize=11)
+    shown = _first_and_last(len(images))
+    half = len(shown) // 2
+    title = f"First {half} and last {half} STED images" if half else "The only STED image"
+    figure.suptitle(title, fontsize=11)
     axes = figure.subplots(1, len(shown), squeeze=False)[0]
     size_um = float(report.start["stedopt"]["config"]["imaging"]["region_size_um"])
     for ax, index in zip(axes, shown, strict=True):
         _draw_image(ax, images[index], size_um)
         row = report.rows[index]
-        ax.set_title(f"image {row.number}, utility {row.utility:.2f}", fontsize=9)
+        utility = "invalid" if math.isnan(row.utility) else f"{row.utility:.2f}"
+        ax.set_title(f"image {row.number}, utility {utility}", fontsize=9)
         ax.set_xlabel(_in_words(row.objectives), fontsize=7)
+
+
+def _first_and_last(images: int) -> list[int]:
+    """Indices of the images shown: as many of the first as of the last, none twice."""
+    if images == 1:
+        return [0]
+    count = min(_SHOWN, images // 2)
+    return [*range(count), *range(images - count, images)]
 
 
 def _draw_image(ax: Axes, image: npt.NDArray[Any], size_um: float) -> None:
     high = max(1.0, float(np.percentile(image, _CLIP_PERCENTILE)))
     extent = (0.0, size_um, size_um, 0.0)
     drawn = ax.imshow(image, cmap="hot", vmin=0, vmax=high, extent=extent)
-    ax.plot([0.2, 1.2], [size_um - 0.25] * 2, color="w", lw=3)
-    ax.text(0.7, size_um - 0.45, "1 µm", color="w", ha="center", fontsize=6)
+    bar_um = max((b for b in _BARS_UM if b <= size_um / 3), default=_BARS_UM[0])
+    left, low = 0.05 * size_um, 0.94 * size_um
+    ax.plot([left, left + bar_um], [low, low], color="w", lw=3)
+    ax.text(left + bar_um / 2, 0.9 * size_um, f"{bar_um:g} µm", color="w", ha="center", fontsize=6)
     ax.set_xticks([])
     ax.set_yticks([])
     bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.046, pad=0.03)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -13,10 +15,17 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
+
+from stedopt_bluesky.reports.labels import axis_label
+
+_OBJECTIVE = "objective_"
 
 
 class RunProgress:
     """Shows a bar that moves with every image; observes documents and nothing else.
+
+    Below the bar stand the objectives of the last image. Both lines fit into 80 columns.
 
     Parameters
     ----------
@@ -25,18 +34,18 @@ class RunProgress:
     """
 
     def __init__(self, console: Console) -> None:
-        self._progress = Progress(
+        self._progress = _WithLastImage(
             TextColumn("[bold]{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=30),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[last]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
             console=console,
+            redirect_stdout=False,
         )
         self._primary: set[str] = set()
-        self._task = self._progress.add_task("overview", total=None, last="")
+        self._task = self._progress.add_task("overview", total=None)
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
         """Observe one document."""
@@ -46,15 +55,33 @@ class RunProgress:
         elif name == "descriptor" and doc["name"] == "primary":
             self._primary.add(doc["uid"])
         elif name == "event" and doc["descriptor"] in self._primary:
-            objectives = ", ".join(
-                f"{key.removeprefix('objective_')} {value:.3g}"
-                for key, value in doc["data"].items()
-                if key.startswith("objective_")
-            )
-            self._progress.update(self._task, advance=1, description="imaging", last=objectives)
+            self._progress.last_image = _in_words(doc["data"])
+            self._progress.update(self._task, advance=1, description="imaging ")
         elif name == "stop":
             self.close()
 
     def close(self) -> None:
         """Leave the bar as it is and give the terminal back; safe to call twice."""
         self._progress.stop()
+
+
+class _WithLastImage(Progress):
+    """Progress with a line below the bar."""
+
+    last_image = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.last_image:
+            yield Text(self.last_image, style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def _in_words(data: dict[str, Any]) -> str:
+    """Objectives of an image: ``"snr 0.77 · resolution 67.8 nm"``."""
+    shown = []
+    for key, value in data.items():
+        if key.startswith(_OBJECTIVE):
+            name, _, unit = axis_label(key.removeprefix(_OBJECTIVE)).partition(" (")
+            text = "invalid" if math.isnan(value) else f"{value:.3g} {unit.rstrip(')')}".rstrip()
+            shown.append(f"{name} {text}")
+    return " · ".join(shown)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from stedopt_bluesky.records.runs import RunSummary
 from stedopt_bluesky.reports.labels import heading
@@ -58,13 +59,13 @@ def runs_table(runs: Iterable[RunSummary]) -> Table:
         )
     for run in runs:
         table.add_row(
-            run.uid[:8],
-            f"{datetime.fromtimestamp(run.time):%Y-%m-%d %H:%M:%S}",
-            run.sample or "",
-            run.preset or "",
+            Text(run.uid[:8]),
+            f"{datetime.fromtimestamp(run.time):%Y-%m-%d %H:%M}",
+            Text(run.sample or ""),
+            Text(run.preset or ""),
             str(run.images),
             run.exit_status,
-            run.reason,
+            Text(run.reason),
         )
     return table
 

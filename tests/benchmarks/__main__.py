@@ -1,4 +1,4 @@
-"""Every benchmark, one after another: ``make bench``. Tables on standard output, figures in bench/."""
+"""All benchmarks, one after another: ``make bench``. Tables are printed, figures go to bench/."""
 
 from __future__ import annotations
 

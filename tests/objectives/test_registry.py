@@ -37,7 +37,7 @@ def test_noise_bounds_of_the_published_program():
     assert bounds["snr"] == (0.001, 2.0)
     assert bounds["photobleaching"] == (0.001, 0.1)
     assert bounds["frc"] == (0.001, 0.1)
-    assert bounds["resolution_nm"] == (0.001, 20.0)
+    assert bounds["resolution_nm"] == (0.1, 20.0)
 
 
 def test_rate_gives_what_the_functions_give(images):

@@ -1,0 +1,104 @@
+"""Pages that are written from the code: command line, configuration, objectives."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.cli import get_docs_for_click
+
+from stedopt_bluesky import cli
+from stedopt_bluesky.config import ExperimentConfig, sections
+from stedopt_bluesky.objectives import OBJECTIVES
+
+# Bounds of a number in a JSON schema, and how they are read.
+_BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+
+def write(folder: Path) -> None:
+    """Write the pages; a page that has not changed is left alone, so that nothing is rebuilt."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for page_of in (command_line, configuration, objectives):
+        page, text = folder / f"{page_of.__name__}.md", page_of()
+        if not page.exists() or page.read_text("utf-8") != text:
+            page.write_text(text, "utf-8")
+
+
+def command_line() -> str:
+    """Typer's own documentation of every command, below a heading of the including page."""
+    command = typer.main.get_command(cli.app)
+    text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="stedopt")
+    text = re.sub(r"\[bold\](.*?)\[/\]", r"`\1`", text, flags=re.DOTALL)
+    # The title and the list of commands stand in the including page.
+    return text[text.index("## `stedopt run`") :]
+
+
+def configuration() -> str:
+    """One table per section: each field with its type, default, range and meaning."""
+    parts = ["## Top level\n", _table(ExperimentConfig, only_plain=True)]
+    for name, field in ExperimentConfig.model_fields.items():
+        section = _section_of(field.annotation)
+        if section is None:
+            continue
+        heading = f"[[{name}]]" if section is not field.annotation else f"[{name}]"
+        parts += [f"## `{heading}`\n", f"{section.__doc__}\n", _table(section)]
+    return "\n".join(parts)
+
+
+def objectives() -> str:
+    """One row per objective: direction, usual range, and bound of the noise."""
+    rows = ["| name | better is | usual range | `noise_upper_bound` |", "|---|---|---|---|"]
+    for name, function in OBJECTIVES.items():
+        objective = function.objective
+        low, high = objective.range
+        better = "higher" if objective.direction == "maximise" else "lower"
+        noise = f"{objective.noise_bounds[1]:g}" if objective.modelled else "known exactly"
+        cells = (f"`{name}`", better, f"{low:g} to {high:g} {objective.unit}".strip(), noise)
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def _section_of(annotation: Any) -> type[sections.Section] | None:
+    """Section that a field holds, one or a list of them; None for a plain value."""
+    inner = getattr(annotation, "__args__", (annotation,))[0]
+    return inner if isinstance(inner, type) and issubclass(inner, sections.Section) else None
+
+
+def _table(section: type[sections.Section], *, only_plain: bool = False) -> str:
+    schema = section.model_json_schema()
+    rows = ["| field | type | default | meaning |", "|---|---|---|---|"]
+    for name, field in section.model_fields.items():
+        if only_plain and _section_of(field.annotation):
+            continue
+        entry = schema["properties"][name]
+        cells = (f"`{name}`", _kind(entry), _default(field), field.description or "")
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def _kind(entry: dict[str, Any]) -> str:
+    """Type and range of a JSON schema's entry, in words."""
+    if "anyOf" in entry:
+        return " or ".join(_kind(e) for e in entry["anyOf"] if e.get("type") != "null")
+    if "enum" in entry:
+        return ", ".join(f"`{value!r}`" for value in entry["enum"])
+    if entry["type"] == "array":
+        return "list of numbers"
+    bounds = [f"{sign} {_number(entry[key])}" for key, sign in _BOUNDS.items() if key in entry]
+    kind = {"integer": "whole number", "boolean": "true or false", "string": "text"}
+    return " ".join([kind.get(entry["type"], entry["type"]), ", ".join(bounds)]).strip()
+
+
+def _number(bound: float) -> str:
+    return "2⁵³" if bound == 2**53 else f"{bound:,g}" if bound < 1e6 else f"{bound:,}"
+
+
+def _default(field: Any) -> str:
+    if field.is_required():
+        return "needed"
+    if field.default is None:
+        return "left out"
+    value = list(field.default) if isinstance(field.default, tuple) else field.default
+    return f"`{str(value).lower() if isinstance(value, bool) else repr(value)}`"

@@ -1,0 +1,5 @@
+"""Say what is there."""
+
+print(f"microscope: {config.microscope.kind}, sample: {config.sample.name}")
+print(f"catalogue:  {folder.path}")
+print("run it:     RE(session.optimize(images=5))")

@@ -1,0 +1,127 @@
+"""Signals: Ctrl-C once finishes the image in progress, twice abandons it; SIGTERM abandons it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bluesky import RunEngine
+
+INTERRUPTED = "interrupted by the user (Ctrl-C)"
+ABANDONED = "interrupted by the user (Ctrl-C twice): the image in progress was abandoned"
+TERMINATED = "terminated (SIGTERM)"
+
+# Shells' exit codes of a program that a signal ended: 128 + the signal's number.
+EXIT_CODES = {
+    INTERRUPTED: 128 + signal.SIGINT,
+    ABANDONED: 128 + signal.SIGINT,
+    TERMINATED: 128 + signal.SIGTERM,
+}
+
+# Two signals within this time, s, are one key press that came by two ways
+# (from the terminal and from `make`, say).
+_BOUNCE_S = 0.1
+# From this press of Ctrl-C on, the program is left as it is: something hangs.
+_GIVE_UP_AT = 5
+
+
+class Interrupts:
+    """While entered, turns signals into requests to a RunEngine that is running a plan.
+
+    It takes the place of Bluesky's own handler, which is made for a person who then
+    decides at a prompt whether to resume.
+
+    Parameters
+    ----------
+    engine : RunEngine
+        Made with ``context_managers=[]``.
+    say : callable
+        Tells the user, in a line, what happens now.
+    """
+
+    def __init__(self, engine: RunEngine, say: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._say = say
+        self._presses = 0
+        self._last_press = 0.0
+        # Who draws 0 aborts. Not a lock: a signal's handler may come in between.
+        self._turns = itertools.count()
+        self._aborting = threading.Thread(target=self._abort_engine, daemon=True)
+        self._before: dict[int, Any] = {}
+        self.reason = ""
+
+    def __enter__(self) -> Interrupts:
+        handlers = {signal.SIGINT: self._on_interrupt, signal.SIGTERM: self._on_terminate}
+        self._before = {number: signal.signal(number, h) for number, h in handlers.items()}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def abort(self) -> None:
+        """Abort the plan for the reason that was given, and wait until it is closed."""
+        if next(self._turns) == 0:
+            self._abort_engine()
+        else:
+            self._aborting.join()
+
+    def _on_interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now - self._last_press < _BOUNCE_S:
+            return
+        self._last_press = now
+        self._presses += 1
+        if self._presses >= _GIVE_UP_AT:
+            raise KeyboardInterrupt
+        if self.reason:
+            self._abort_in_thread(ABANDONED)
+        else:
+            self.reason = INTERRUPTED
+            # The engine answers from another thread, for which a handler must not wait.
+            threading.Thread(target=self._pause, daemon=True).start()
+
+    def _on_terminate(self, _number: int, _frame: FrameType | None) -> None:
+        self._abort_in_thread(TERMINATED)
+
+    def _pause(self) -> None:
+        from bluesky.utils import TransitionError
+
+        self._say("finishing the image in progress; Ctrl-C once more abandons it")
+        with contextlib.suppress(TransitionError):  # the plan has ended meanwhile
+            self._engine.request_pause(defer=True)
+
+    def _abort_in_thread(self, reason: str) -> None:
+        """Abort the plan, once, without waiting."""
+        if next(self._turns) == 0:
+            self.reason = reason
+            self._aborting.start()
+
+    def _abort_engine(self) -> None:
+        from bluesky.utils import TransitionError
+
+        self._say("closing the run, lasers off ...")
+        with contextlib.suppress(TransitionError):
+            self._engine.abort(reason=self.reason)
+
+
+@contextlib.contextmanager
+def terminate_cleanly() -> Iterator[None]:
+    """Have SIGTERM leave by way of every ``finally``, as Ctrl-C does, also outside of a run."""
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        sys.exit(EXIT_CODES[TERMINATED])
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

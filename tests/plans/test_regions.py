@@ -1,0 +1,116 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stedopt_bluesky.plans.regions import lay_regions
+
+
+def overview_with(tiles, rows=4, columns=4, pixels=20, background=2, signal=60):
+    """Overview of square tiles of 20 pixels, photon noise on a background, bright in ``tiles``."""
+    counts = np.full((rows * pixels, columns * pixels), float(background))
+    for row, column in tiles:
+        inside = np.s_[row * pixels + 3 : (row + 1) * pixels - 3]
+        counts[inside, column * pixels + 3 : (column + 1) * pixels - 3] = signal
+    return np.random.default_rng(0).poisson(counts).astype(np.int16)
+
+
+def places(regions):
+    return [(round(r.x_um, 6), round(r.y_um, 6)) for r in regions]
+
+
+def test_regions_lie_where_the_overview_is_bright():
+    # Tiles of 2 µm (20 pixels of 100 nm); the centres of four are at ±1 and ±3 µm.
+    overview = overview_with([(0, 0), (2, 3)])
+
+    regions = lay_regions(overview, 100.0, 2.0, 0.3)
+
+    assert places(regions) == [(-3, -3), (3, 1)]
+    assert {r.size_um for r in regions} == {2.0}
+
+
+def test_every_other_line_runs_backwards():
+    everywhere = list(itertools.product(range(3), range(3)))
+
+    regions = lay_regions(overview_with(everywhere, 3, 3), 100.0, 2.0, 0.3)
+
+    assert places(regions) == [
+        (-2, -2), (0, -2), (2, -2), (2, 0), (0, 0), (-2, 0), (-2, 2), (0, 2), (2, 2),
+    ]  # fmt: skip
+
+
+def test_a_field_that_is_no_multiple_of_the_region_is_used_from_its_middle():
+    # 5.0 µm hold two regions of 2 µm a side, half a micrometre is left on each side.
+    overview = np.random.default_rng(0).poisson(2.0, (50, 50)).astype(np.int16)
+    overview[8:22, 8:22] += 60
+
+    regions = lay_regions(overview, 100.0, 2.0, 0.3)
+
+    assert places(regions) == [(-1, -1)]
+
+
+@pytest.mark.parametrize(
+    ("pixel_nm", "size_um", "side"), [(20.0, 1.28, 3), (20.0, 1.28, 9), (112.0, 4.48, 3)]
+)
+def test_a_length_that_is_a_multiple_but_for_rounding_loses_no_tile(pixel_nm, size_um, side):
+    pixels = round(side * size_um * 1000 / pixel_nm)
+    overview = np.random.default_rng(0).poisson(1.0, (pixels, pixels)).astype(np.int16)
+    overview[:, pixels // 3 :] += 50
+
+    assert len(lay_regions(overview, pixel_nm, size_um, 0.0)) == side**2
+
+
+@pytest.mark.parametrize("share", [0.2, 0.45])
+def test_the_minimum_foreground_decides(share):
+    # 14 × 14 of 20 × 20 pixels are bright: about half of the tile.
+    overview = overview_with([(1, 1)])
+    assert len(lay_regions(overview, 100.0, 2.0, share)) == 1
+    assert lay_regions(overview, 100.0, 2.0, 0.6) == []
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.01, 0.1, 1.0, 30.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_an_empty_field_has_no_regions(mean, seed):
+    """Photon noise alone has a threshold too; nothing of it is structure."""
+    empty = np.random.default_rng(seed).poisson(mean, (188, 188)).astype(np.int16)
+    assert lay_regions(empty, 160.0, 2.0, 0.1) == []
+
+
+@pytest.mark.parametrize("value", [-3, 0, 7, 32767])
+def test_a_constant_overview_has_no_regions(value):
+    assert lay_regions(np.full((50, 60), value, np.int16), 100.0, 2.0, 0.0) == []
+
+
+def test_a_region_larger_than_the_overview_does_not_fit():
+    assert lay_regions(overview_with([(0, 0)]), 100.0, 8.1, 0.0) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(5, 80),
+    width=st.integers(5, 80),
+    pixel_nm=st.floats(20, 500),
+    size_um=st.floats(0.5, 6),
+    minimum=st.floats(0, 1),
+    seed=st.integers(0, 1000),
+)
+def test_regions_never_overlap_and_never_leave_the_field(
+    height, width, pixel_nm, size_um, minimum, seed
+):
+    rng = np.random.default_rng(seed)
+    overview = rng.poisson(rng.gamma(0.3, 20, (height, width))).astype(np.int16)
+
+    regions = lay_regions(overview, pixel_nm, size_um, minimum)
+
+    for r in regions:
+        assert abs(r.x_um) + size_um / 2 <= width * pixel_nm / 2000 * (1 + 1e-6)
+        assert abs(r.y_um) + size_um / 2 <= height * pixel_nm / 2000 * (1 + 1e-6)
+    for a, b in itertools.combinations(regions, 2):
+        apart = max(abs(a.x_um - b.x_um), abs(a.y_um - b.y_um))
+        assert apart >= size_um * (1 - 1e-9)
+    # A stricter minimum keeps a part of them, in the same order.
+    stricter = lay_regions(overview, pixel_nm, size_um, min(1.0, minimum + 0.3))
+    remaining = iter(regions)
+    assert all(r in remaining for r in stricter)
