@@ -181,7 +181,9 @@ def make_strategy(config: ExperimentConfig, history: Iterable[Observation] = ())
             config.seed,
             bandwidth=config.bandit.bandwidth,
             norm_bound=config.bandit.norm_bound,
-            deterministic={"imaging_time_s": _imaging_times(config)},
+            deterministic={
+                o.name: _imaging_times(config) for o in objectives if o.name == "imaging_time_s"
+            },
         )
     for index, values in history:
         strategy.ingest(index, values)

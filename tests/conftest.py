@@ -14,6 +14,7 @@ from stedopt_bluesky.session import make_station
 from stedopt_bluesky.twin import TwinApplication, make_sample
 
 CHANNELS = "ExpControl/measurement/channels"
+LASERS = "ExpControl/measurement/lasers"
 
 
 @pytest.fixture(scope="session")
@@ -106,8 +107,11 @@ def laser_tree():
             (configuration.name(), laser["id"], laser["power"]["calibrated"], laser["active"])
             for i in range(measurement.number_of_configurations())
             for configuration in [measurement.configuration(i)]
-            for channel in configuration.parameters(CHANNELS)
-            for laser in channel["lasers"]
+            for lasers in [
+                configuration.parameters(LASERS),
+                *(channel["lasers"] for channel in configuration.parameters(CHANNELS)),
+            ]
+            for laser in lasers
         ]
 
     return read

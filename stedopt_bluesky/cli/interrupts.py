@@ -29,8 +29,24 @@ EXIT_CODES = {
 # Two signals within this time, s, are one key press that came by two ways
 # (from the terminal and from `make`, say).
 _BOUNCE_S = 0.1
+# How often the main thread wakes up while a plan runs, s: Python's handlers of signals run
+# in it only, and a system may deliver a signal to another thread without waking it.
+_WAKE_EVERY_S = 0.1
 # From this press of Ctrl-C on, the program is left as it is: something hangs.
 _GIVE_UP_AT = 5
+
+
+def make_engine() -> RunEngine:
+    """Make a RunEngine that leaves signals to :class:`Interrupts`."""
+    from bluesky import RunEngine
+    from bluesky.utils import DuringTask
+
+    class WakingUp(DuringTask):
+        def block(self, blocking_event: threading.Event) -> None:
+            while not blocking_event.wait(_WAKE_EVERY_S):
+                pass
+
+    return RunEngine({}, context_managers=[], during_task=WakingUp())
 
 
 class Interrupts:
@@ -42,7 +58,7 @@ class Interrupts:
     Parameters
     ----------
     engine : RunEngine
-        Made with ``context_managers=[]``.
+        From :func:`make_engine`.
     say : callable
         Tells the user, in a line, what happens now.
     """

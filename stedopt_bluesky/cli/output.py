@@ -117,7 +117,7 @@ class _Warnings(logging.Handler):
 def program() -> str:
     """Return how this program is called, for commands that are shown to be typed."""
     invoked = Path(sys.argv[0])
-    if invoked.name == "__main__.py":
+    if invoked.match("cli/__main__.py"):
         return f"{shlex.quote(sys.executable)} -m stedopt_bluesky.cli"
     found = shutil.which("stedopt")
     if invoked.stem != "stedopt" or not invoked.exists():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from stedopt_bluesky.cli.interrupts import EXIT_CODES, Interrupts, terminate_cleanly
+from stedopt_bluesky.cli.interrupts import EXIT_CODES, Interrupts, make_engine, terminate_cleanly
 from stedopt_bluesky.cli.output import console, fail, program, warn, warnings_in_one_line
 from stedopt_bluesky.config import (
     DEFAULT_PRESET,
@@ -164,9 +164,7 @@ def _say_interrupted(task: Task, uid: str) -> None:
 
 def _image(task: Task, application: Any) -> tuple[str, str]:
     """Open a session and run its plan; return the run's uid and why it did not go well."""
-    from bluesky import RunEngine
-
-    engine = RunEngine({}, context_managers=[])  # signals are for `Interrupts`
+    engine = make_engine()
     # Bluesky prints to standard output, where a script expects one JSON document.
     with contextlib.redirect_stdout(sys.stderr), warnings_in_one_line():
         try:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # How many more images a complete run is offered to go on with.
 _MORE_IMAGES = 20
+_NOT_CONTINUED = "not possible: no regions are known that have not been imaged"
 
 
 def check_figure(path: Path) -> None:
@@ -215,7 +216,7 @@ def _show(
         ("ended", f"{len(report.rows)} of {report.images_planned} images, {ended}"),
         ("catalogue", str(catalog)),
         *([("picture", str(figure))] if figure else []),
-        *((label, command or "no region is left") for label, command in commands.items()),
+        *((label, command or _NOT_CONTINUED) for label, command in commands.items()),
     ]
     for label, text in lines:
         stdout.print(f"[bold]{label:>10}[/]  {escape(text)}")

@@ -9,13 +9,12 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from stedopt_bluesky.config.errors import ConfigError, FieldError, one_line, shown
+from stedopt_bluesky.config.lasers import DepletionConfig, ExcitationConfig
 from stedopt_bluesky.config.sections import (
     MAX_CONFIGURATIONS,
     PARAMETER_UNITS,
     BanditConfig,
     ChoiceConfig,
-    DepletionConfig,
-    ExcitationConfig,
     ImagingConfig,
     MicroscopeConfig,
     ObjectiveConfig,

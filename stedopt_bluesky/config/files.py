@@ -92,8 +92,8 @@ def commented_toml(config: ExperimentConfig) -> str:
             tables.append((name, _table(value)))
         elif isinstance(value, tuple):
             array = tomlkit.aot()
-            for entry in value:
-                array.append(_table(entry))
+            for i, entry in enumerate(value):  # the first entry explains the others
+                array.append(_table(entry, commented=i == 0))
             tables.append((name, array))
         else:
             document.add(tomlkit.nl())
@@ -105,18 +105,16 @@ def commented_toml(config: ExperimentConfig) -> str:
     return tomlkit.dumps(document)
 
 
-def _table(section: Section) -> tomlkit.items.Table:
+def _table(section: Section, *, commented: bool = True) -> tomlkit.items.Table:
     table = tomlkit.table()
-    if section.__doc__:
+    if commented and section.__doc__:
         table.add(tomlkit.comment(section.__doc__.strip().splitlines()[0]))
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
-        if value is None:
-            if field.description:
-                table.add(tomlkit.comment(field.description))
-                table.add(tomlkit.comment(f"{name} = ..."))
-            continue
-        if field.description:
+        if commented and field.description:
             table.add(tomlkit.comment(field.description))
-        table.add(name, list(value) if isinstance(value, tuple) else value)
+        if value is not None:
+            table.add(name, list(value) if isinstance(value, tuple) else value)
+        elif commented:
+            table.add(tomlkit.comment(f"{name} = ..."))
     return table

@@ -7,7 +7,7 @@ import math
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stedopt_bluesky.config.errors import FieldError
 from stedopt_bluesky.parameters import Parameter
@@ -43,12 +43,6 @@ class Section(BaseModel):
     )
 
 
-def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
-    if len(values) < 2 or not all(b > a for a, b in itertools.pairwise(values)):
-        raise ValueError("at least two values, strictly increasing")
-    return values
-
-
 class SampleConfig(Section):
     """What is under the objective."""
 
@@ -78,97 +72,6 @@ class MicroscopeConfig(Section):
     real_time: bool = Field(
         False, description="Scans take as long as on the microscope (twin only)."
     )
-
-
-class LaserConfig(Section):
-    """What excitation and depletion lasers have in common."""
-
-    laser: Annotated[int, Field(ge=0, le=15)]
-    wavelength_nm: Annotated[int, Field(ge=300, le=1200)]
-    calibration_percent: Numbers
-
-    @field_validator("calibration_percent")
-    @classmethod
-    def _percent(cls, percent: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 <= p <= 100 for p in percent):
-            raise ValueError("each from 0 to 100 %")
-        return _increasing(percent)
-
-    def _check_calibration(self, power_field: str, limit_field: str) -> None:
-        power: tuple[float, ...] = getattr(self, power_field)
-        limit: float = getattr(self, limit_field)
-        if len(self.calibration_percent) != len(power):
-            raise FieldError(
-                power_field,
-                power,
-                f"one per calibration_percent, {len(self.calibration_percent)}",
-            )
-        if limit > power[-1]:
-            raise FieldError(
-                limit_field,
-                limit,
-                f"at most {power[-1]:g}, the highest calibrated power ({power_field})",
-            )
-
-
-def _powers(power: tuple[float, ...]) -> tuple[float, ...]:
-    if any(p < 0 for p in power):
-        raise ValueError("none below 0")
-    return _increasing(power)
-
-
-class ExcitationConfig(LaserConfig):
-    """The excitation laser; powers at the objective's back aperture."""
-
-    laser: Annotated[int, Field(ge=0, le=15)] = Field(
-        5, description="Number of the laser in Imspector's list, from 0."
-    )
-    wavelength_nm: Annotated[int, Field(ge=300, le=1200)] = Field(
-        640, description="Wavelength, nm."
-    )
-    power_limit_uW: Positive = Field(
-        30.0, description="Hard limit, µW: nothing above it is ever sent."
-    )
-    calibration_percent: Numbers = Field(
-        (0.0, 100.0), description="Measured calibration: Imspector's percent ..."
-    )
-    calibration_power_uW: Numbers = Field(
-        (0.0, 50.0), description="... and the power measured at each, µW."
-    )
-
-    _increasing_powers = field_validator("calibration_power_uW")(_powers)
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self._check_calibration("calibration_power_uW", "power_limit_uW")
-        return self
-
-
-class DepletionConfig(LaserConfig):
-    """The depletion (STED) laser; powers at the objective's back aperture."""
-
-    laser: Annotated[int, Field(ge=0, le=15)] = Field(
-        6, description="Number of the laser in Imspector's list, from 0."
-    )
-    wavelength_nm: Annotated[int, Field(ge=300, le=1200)] = Field(
-        775, description="Wavelength, nm."
-    )
-    power_limit_mW: Positive = Field(
-        380.0, description="Hard limit, mW: nothing above it is ever sent."
-    )
-    calibration_percent: Numbers = Field(
-        (0.0, 100.0), description="Measured calibration: Imspector's percent ..."
-    )
-    calibration_power_mW: Numbers = Field(
-        (0.0, 400.0), description="... and the power measured at each, mW."
-    )
-
-    _increasing_powers = field_validator("calibration_power_mW")(_powers)
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self._check_calibration("calibration_power_mW", "power_limit_mW")
-        return self
 
 
 class ImagingConfig(Section):
@@ -229,12 +132,20 @@ class OverviewConfig(Section):
 class ParameterConfig(Section):
     """One optimised parameter: ``points`` values from ``low`` to ``high``, or ``values``."""
 
-    name: Literal["excitation_power_uW", "depletion_power_mW", "dwelltime_us", "line_steps"]
-    low: float | None = None
-    high: float | None = None
-    points: Annotated[int, Field(ge=1, le=MAX_CONFIGURATIONS)] | None = None
-    spacing: Literal["linear", "log"] = "linear"
-    values: Numbers | None = None
+    name: Literal["excitation_power_uW", "depletion_power_mW", "dwelltime_us", "line_steps"] = (
+        Field(description="excitation_power_uW, depletion_power_mW, dwelltime_us or line_steps.")
+    )
+    low: float | None = Field(None, description="Lowest value, in the unit of the name.")
+    high: float | None = Field(None, description="Highest value, in the unit of the name.")
+    points: Annotated[int, Field(ge=1, le=MAX_CONFIGURATIONS)] | None = Field(
+        None, description="Number of values, both ends included."
+    )
+    spacing: Literal["linear", "log"] = Field(
+        "linear", description="'linear', or 'log': equal ratios."
+    )
+    values: Numbers | None = Field(
+        None, description="The values themselves, in place of low, high and points."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -313,9 +224,13 @@ class ParameterConfig(Section):
 class ObjectiveConfig(Section):
     """One objective, its weight in the rule that chooses, and its noise."""
 
-    name: str
-    weight: NotNegative = 1.0
-    noise_upper_bound: Positive | None = None
+    name: str = Field(description="snr, resolution_nm, frc, photobleaching or imaging_time_s.")
+    weight: NotNegative = Field(1.0, description="Weight in the rule; 0: watched only.")
+    noise_upper_bound: Positive | None = Field(
+        None,
+        description="Upper bound of the noise's standard deviation, in the objective's unit; "
+        "left out: the published one.",
+    )
 
 
 class ChoiceConfig(Section):
@@ -332,7 +247,10 @@ class BanditConfig(Section):
     strategy: Literal["kernel_ts", "random"] = Field(
         "kernel_ts", description="'kernel_ts', or 'random' as a baseline."
     )
-    norm_bound: Positive = Field(5.0, description="Bound C on the functions' norm.")
+    norm_bound: Positive = Field(
+        5.0,
+        description="Bound C on the functions' norm, in widths of the objectives' usual ranges.",
+    )
     bandwidth: Annotated[tuple[Positive, ...], Field(strict=False)] | None = Field(
         None,
         description="Kernel bandwidth per parameter, in its unit; "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from ophyd.status import Status
 
 from stedopt_bluesky.acquisition import Choice, Options
 from stedopt_bluesky.devices.background import complete_in_background
-from stedopt_bluesky.devices.image_store import ImageStore
+from stedopt_bluesky.devices.image_store import ImageStore, StoresArrays
 
 Choose = Callable[[Options], Choice]
 
 
-class Decision(Device):
+class Decision(StoresArrays, Device):
     """Set a cloud of options, and it is done when one of them has been chosen.
 
     The cloud (float64, G × M) goes to HDF5 as a stream asset; iteration, index
@@ -94,18 +94,6 @@ class Decision(Device):
             self.chosen_by.put(choice.chosen_by)
 
         return complete_in_background(self, decide)
-
-    def describe(self) -> dict[str, Any]:
-        """Describe the scalars, and the cloud as a stream asset."""
-        return {**super().describe(), **self._store.describe()}
-
-    def get_index(self) -> int:
-        """Clouds that Events have collected."""
-        return self._store.index
-
-    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the stream documents of the cloud just chosen from."""
-        yield from self._store.collect()
 
     def unstage(self) -> list[object]:
         """Close the file of clouds."""

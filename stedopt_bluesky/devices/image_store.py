@@ -41,6 +41,11 @@ class ImageStore:
         self._index = 0
 
     @property
+    def is_open(self) -> bool:
+        """Whether arrays can be written."""
+        return self._file is not None
+
+    @property
     def index(self) -> int:
         """Number of Events that have been saved; the next arrays' place in the file.
 
@@ -107,7 +112,6 @@ class ImageStore:
                     f"{key}: expected {dtype} {shape}, got {array.dtype} {array.shape}"
                 )
         index = self.index
-        self._data = []
         for key in self._shapes:
             dataset = self._file[key]
             dataset.resize(index + 1, axis=0)
@@ -174,3 +178,24 @@ class ImageStore:
         self._file = None
         if self.index == 0 and not self._written:
             path.unlink()
+
+
+class StoresArrays:
+    """Mixin of a device whose arrays go to its ``_store`` and from there into documents.
+
+    It makes the device one that ``WritesStreamAssets``, in Bluesky's words.
+    """
+
+    _store: ImageStore
+
+    def describe(self) -> dict[str, Any]:
+        """Describe the scalars, and the arrays as stream assets."""
+        return {**super().describe(), **self._store.describe()}  # type: ignore[misc]
+
+    def get_index(self) -> int:
+        """Events that have been saved with their arrays."""
+        return self._store.index
+
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the stream documents of the arrays just written."""
+        yield from self._store.collect()

@@ -5,23 +5,24 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from ophyd import Component as Cpt
 from ophyd import Device, Signal
 from ophyd.status import Status
 
 from stedopt_bluesky.acquisition import ImageSet
 from stedopt_bluesky.devices.background import complete_in_background, settled
-from stedopt_bluesky.devices.image_store import ImageStore
+from stedopt_bluesky.devices.image_store import ImageStore, StoresArrays
 from stedopt_bluesky.devices.laser import Laser
 from stedopt_bluesky.devices.scanner import Scanner
 from stedopt_bluesky.imspector.instrument import Instrument
-from stedopt_bluesky.imspector.scan import Scans
+from stedopt_bluesky.imspector.scan import Scans, ScanStoppedError
 
 CONFOCAL = "confocal"
 STED = "sted"
@@ -54,7 +55,7 @@ def deadline_s(shape: tuple[int, int], dwelltime_us: float, line_steps: int = 1)
     return _DEADLINE_FACTOR * exposure + _DEADLINE_MARGIN_S
 
 
-class Microscope(Device):
+class Microscope(StoresArrays, Device):
     """Images one region: confocal 1, STED (one or more), confocal 2.
 
     Images go to HDF5 and into documents as stream assets; an exposure bleaches
@@ -136,7 +137,19 @@ class Microscope(Device):
         self._scans.connect()
 
     def trigger(self) -> Status:
-        """Image the region; done when Imspector has reported the end of the last scan."""
+        """Image the region; done when Imspector has reported the end of the last scan.
+
+        Done, without images, also when the microscope is unstaged meanwhile: nobody waits
+        for them then, and a failure would take the place of the reason why the plan ended.
+
+        Raises
+        ------
+        RuntimeError
+            When the microscope is not staged.
+        """
+        if not self._store.is_open:
+            raise RuntimeError(f"{self.name} is not staged")
+        self.images = None
         self._acquisition = complete_in_background(self, self._acquire)
         return self._acquisition
 
@@ -144,12 +157,20 @@ class Microscope(Device):
         start = time.monotonic()
         self._excitation.apply()
         self._depletion.apply()
-        images = {
-            key: self._scans.acquire(configuration, self._deadline_s(configuration))
-            for key, configuration in self._shots
-        }
-        acquired = time.monotonic()
+        try:
+            images = {
+                key: self._scans.acquire(configuration, self._deadline_s(configuration))
+                for key, configuration in self._shots
+            }
+        except ScanStoppedError:
+            return
+        self.acquisition_s.put(time.monotonic() - start)
         self._store.write(images)
+        self.frame_index.put(self._store.index)
+        self._sum_up(images)
+
+    def _sum_up(self, images: Mapping[str, npt.NDArray[np.int16]]) -> None:
+        """Put the images together for who rates them, and reckon what the sample got."""
         confocal1, *sted, confocal2 = images.values()
         dwelltime_us, line_steps = self._scanner.dwelltime_us.get(), self._scanner.line_steps.get()
         self.images = ImageSet(
@@ -163,9 +184,7 @@ class Microscope(Device):
         sted_s = len(sted) * sted[0].size * dwelltime_us * 1e-6 * line_steps
         confocal_s = 2 * confocal1.size * self._confocal.dwelltime_us * 1e-6
         excitation_uW = self._excitation.power.get()
-        self.frame_index.put(self._store.index)
         self.exposure_s.put(sted_s + confocal_s)
-        self.acquisition_s.put(acquired - start)
         self.excitation_dose_uJ.put(
             excitation_uW * sted_s + self._confocal.excitation_power_uW * confocal_s
         )
@@ -185,15 +204,7 @@ class Microscope(Device):
             description[signal.name]["units"] = "s"
         description[self.excitation_dose_uJ.name]["units"] = "µJ"
         description[self.depletion_dose_mJ.name]["units"] = "mJ"
-        return {**description, **self._store.describe()}
-
-    def get_index(self) -> int:
-        """Images of one kind that Events have collected."""
-        return self._store.index
-
-    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the stream documents of the images just taken."""
-        yield from self._store.collect()
+        return description
 
     def unstage(self) -> list[object]:
         """Abandon a scan in progress, lasers off, close the file; each whatever fails."""

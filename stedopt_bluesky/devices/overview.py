@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ from ophyd import Device
 from ophyd.status import Status
 
 from stedopt_bluesky.devices.background import complete_in_background, settled
-from stedopt_bluesky.devices.image_store import ImageStore
+from stedopt_bluesky.devices.image_store import ImageStore, StoresArrays
 from stedopt_bluesky.devices.microscope import deadline_s
 from stedopt_bluesky.imspector.instrument import Instrument
-from stedopt_bluesky.imspector.scan import Scans
+from stedopt_bluesky.imspector.scan import Scans, ScanStoppedError
 
 OVERVIEW = "overview"
 
@@ -44,7 +43,7 @@ class OverviewSettings:
     dwelltime_us: float
 
 
-class Overview(Device):
+class Overview(StoresArrays, Device):
     """Takes one confocal image of the whole field.
 
     Parameters
@@ -100,27 +99,31 @@ class Overview(Device):
         self._scans.connect()
 
     def trigger(self) -> Status:
-        """Take the overview; done when Imspector has reported the end of the scan."""
+        """Take the overview; done when Imspector has reported the end of the scan.
+
+        Done, without an image, also when it is unstaged meanwhile: see
+        :meth:`Microscope.trigger <stedopt_bluesky.devices.microscope.Microscope.trigger>`.
+
+        Raises
+        ------
+        RuntimeError
+            When it is not staged.
+        """
+        if not self._store.is_open:
+            raise RuntimeError(f"{self.name} is not staged")
+        self.image = None
         self._acquisition = complete_in_background(self, self._acquire)
         return self._acquisition
 
     def _acquire(self) -> None:
         shape = self._instrument.image_shape(OVERVIEW)
         deadline = deadline_s(shape, self.settings.dwelltime_us)
-        self.image = self._scans.acquire(OVERVIEW, deadline)
-        self._store.write({self.key: self.image})
-
-    def describe(self) -> dict[str, Any]:
-        """Describe the image as a stream asset."""
-        return {**super().describe(), **self._store.describe()}
-
-    def get_index(self) -> int:
-        """Overviews that Events have collected."""
-        return self._store.index
-
-    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the stream documents of the overview just taken."""
-        yield from self._store.collect()
+        try:
+            image = self._scans.acquire(OVERVIEW, deadline)
+        except ScanStoppedError:
+            return
+        self._store.write({self.key: image})
+        self.image = image
 
     def unstage(self) -> list[object]:
         """Abandon a scan in progress, laser off, close the file; each whatever fails."""

@@ -261,11 +261,14 @@ def _check_different(lasers: Sequence[LaserLine]) -> None:
 
 
 def _switch_off(configuration: Configuration) -> None:
-    """Zero and switch off every laser of every channel of a configuration."""
+    """Zero and switch off every laser of a configuration, of each channel and in general."""
     channels = copy.deepcopy(configuration.parameters(paths.CHANNELS))
-    for channel in channels:
-        for laser in channel["lasers"]:
-            laser["power"]["calibrated"] = 0.0
-            laser["active"] = False
+    lasers = copy.deepcopy(configuration.parameters(paths.LASERS))
+    for laser in [*lasers, *(laser for channel in channels for laser in channel["lasers"])]:
+        laser["power"]["calibrated"] = 0.0
+        laser["active"] = False
     # A list is set back whole: setting one element is ignored by some versions.
-    configuration.set_parameters(paths.CHANNELS, channels)
+    try:
+        configuration.set_parameters(paths.CHANNELS, channels)
+    finally:
+        configuration.set_parameters(paths.LASERS, lasers)

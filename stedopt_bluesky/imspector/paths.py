@@ -8,6 +8,8 @@ here and in :mod:`~stedopt_bluesky.imspector.instrument`, nowhere above.
 from __future__ import annotations
 
 CHANNELS = "ExpControl/measurement/channels"
+# The lasers of the whole measurement, each with a power of its own.
+LASERS = "ExpControl/measurement/lasers"
 # A list with one duration (s) per pixel step; the first one is the dwelltime.
 PIXEL_STEPS = "ExpControl/measurement/pixel_steps/step_duration"
 # A list with one number of repetitions per line step; the first one is used.

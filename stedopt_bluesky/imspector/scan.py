@@ -31,6 +31,10 @@ class ScanError(RuntimeError):
     """A scan that did not give an image."""
 
 
+class ScanStoppedError(ScanError):
+    """A scan that was abandoned by :meth:`Scans.stop`."""
+
+
 class Scans:
     """Runs scans of an instrument's measurement one after another.
 
@@ -86,9 +90,10 @@ class Scans:
 
         Raises
         ------
+        ScanStoppedError
+            When :meth:`stop` was called, before or in the scan.
         ScanError
-            When the scan did not begin, was stopped, exceeded the deadline or left no
-            2-D image.
+            When the scan did not begin, exceeded the deadline or left no 2-D image.
         """
         target = self._instrument.configuration(configuration)
         self._activate(configuration)
@@ -99,7 +104,7 @@ class Scans:
             with self._lock:
                 self._running = False
         if self._stopped.is_set():
-            raise ScanError(f"{configuration} scan: stopped")
+            raise ScanStoppedError(f"{configuration} scan: stopped")
         if not ended:
             self._instrument.application.pause(self._instrument.measurement)
             raise ScanError(
@@ -116,7 +121,7 @@ class Scans:
     def _start(self, configuration: str) -> None:
         with self._lock:
             if self._stopped.is_set():
-                raise ScanError(f"{configuration} scan: stopped before it began")
+                raise ScanStoppedError(f"{configuration} scan: stopped before it began")
             self._ended.clear()
             try:
                 self._instrument.application.start(self._instrument.measurement)

@@ -82,9 +82,7 @@ _FUNCTIONS = (
         # Noise: on repeated images of 10 photons at the peak the value scatters by 5-20 nm;
         # the program's 5 nm is for the FWHM of fitted lines. Its lower bound of 0.001 for
         # objectives from 0 to 1 is about 0.1 nm over this range.
-        Objective(
-            "resolution_nm", "nm", "minimise", range=(60.0, 200.0), noise_bounds=(0.1, 20.0)
-        ),
+        Objective("resolution_nm", "nm", "minimise", range=(60.0, 200.0), noise_bounds=(0.1, 20.0)),
         _resolution_nm,
     ),
     ObjectiveFunction(

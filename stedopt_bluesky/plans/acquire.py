@@ -56,9 +56,7 @@ def _acquire(
     moves += [(station.scanner.x_um, region.x_um), (station.scanner.y_um, region.y_um)]
     yield from bps.mv(*(item for move in moves for item in move))
     yield from expose_once(station.microscope)
-    rating = yield from bps.abs_set(
-        station.rating, station.microscope.images, rate=rate, wait=True
-    )
+    rating = yield from bps.abs_set(station.rating, station.microscope.images, rate=rate, wait=True)
     yield from until_done(rating)
     yield from bps.create("primary")
     for device in (

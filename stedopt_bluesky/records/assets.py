@@ -21,8 +21,8 @@ def path_of(uri: str, arrays: Path | None = None) -> Path:
     """Path of the file that a stream resource names.
 
     Both percent-encoded and plain addresses are met in documents; the file that exists is
-    meant. A catalogue may have been moved since: a file that is not where its address says
-    is looked for under ``arrays``, by what follows a folder of that name in the address.
+    meant. A catalogue may have been moved or copied since: its own file under ``arrays``,
+    by what follows a folder of that name in the address, comes before the one at the address.
 
     Parameters
     ----------
@@ -46,12 +46,11 @@ def path_of(uri: str, arrays: Path | None = None) -> Path:
         raise CatalogError(f"{uri!r} is not the address of a file (file://localhost/…)")
     root, rest = match.groups()
     decoded = Path(root + unquote(rest))
-    candidates = [decoded, Path(root + rest)]
+    own = []
     if arrays is not None:
         parts = decoded.parts
-        candidates += [
-            arrays.joinpath(*parts[i + 1 :]) for i, p in enumerate(parts) if p == arrays.name
-        ]
+        own = [arrays.joinpath(*parts[i + 1 :]) for i, p in enumerate(parts) if p == arrays.name]
+    candidates = [*own, decoded, Path(root + rest)]
     return next((path for path in candidates if path.is_file()), decoded)
 
 

@@ -52,9 +52,9 @@ def save_figure(record: RunRecord, report: RunReport, path: Path) -> None:
 
     if not report.rows:
         raise ValueError(f"run {report.uid} has no image to draw")
-    figure = Figure(figsize=(13, 9), layout="constrained", dpi=110)
-    top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=(1.5, 1)))
-    left, right = np.ravel(top.subfigures(1, 2))
+    figure: Any = Figure(figsize=(13, 9), layout="constrained", dpi=110)
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1.5, 1))
+    left, right = top.subfigures(1, 2)
     _draw_series(left, report)
     _draw_parameters(right, report)
     _draw_images(bottom, record, report)

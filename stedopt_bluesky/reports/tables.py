@@ -16,6 +16,8 @@ from stedopt_bluesky.reports.summary import ImageRow, RunReport
 
 _BEST_COUNT = 3
 _LAST_COUNT = 5
+# Names of the presets have up to 13 letters.
+_NAME_WIDTH = 13
 
 
 def images_tables(report: RunReport) -> tuple[Table, Table]:
@@ -36,27 +38,30 @@ def images_tables(report: RunReport) -> tuple[Table, Table]:
 
 def _images_table(report: RunReport, title: str, rows: Sequence[ImageRow]) -> Table:
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
-    table.add_column("image", justify="right")
-    for name in report.parameter_units:
-        table.add_column(heading(name), justify="right")
+    headings = ["image", *map(heading, report.parameter_units)]
     for objective in report.objectives:
         arrow = "↑" if objective.direction == "maximise" else "↓"
-        table.add_column(f"{heading(objective.name)}\n{arrow}", justify="right")
-    table.add_column("utility\n↑", justify="right")
+        headings.append(f"{heading(objective.name)}\n{arrow}")
+    for text in (*headings, "utility\n↑"):
+        # Folded, where all objectives at once leave too little room: no digit is cut off.
+        table.add_column(text, justify="right", overflow="fold")
     for row in rows:
         table.add_row(*_cells(row))
     return table
 
 
 def runs_table(runs: Iterable[RunSummary]) -> Table:
-    """Table of runs, one line each."""
-    table = Table(title="Runs, newest first", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("uid", "begun", "sample", "preset", "images", "ended", "reason"):
-        table.add_column(
-            column,
-            justify="right" if column == "images" else "left",
-            no_wrap=column != "reason",
-        )
+    """Table of runs, one line each, narrow enough for 80 columns."""
+    table = Table(
+        title="Runs, newest first", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    for column in ("uid", "begun"):
+        table.add_column(column, no_wrap=True)
+    for column in ("sample", "preset"):
+        table.add_column(column, no_wrap=True, max_width=_NAME_WIDTH)
+    table.add_column("images", no_wrap=True, justify="right")
+    table.add_column("ended", no_wrap=True)
+    table.add_column("reason")  # the only one that gives way when there is little room
     for run in runs:
         table.add_row(
             Text(run.uid[:8]),
@@ -65,7 +70,7 @@ def runs_table(runs: Iterable[RunSummary]) -> Table:
             Text(run.preset or ""),
             str(run.images),
             run.exit_status,
-            Text(run.reason),
+            Text(run.reason, no_wrap=True, overflow="ellipsis"),
         )
     return table
 

@@ -1,6 +1,8 @@
 """Arrays once to disk, bit-equal; one index per Event that was saved, whatever was dropped."""
 
 import pathlib
+import subprocess
+import sys
 
 import event_model
 import h5py
@@ -87,15 +89,27 @@ def test_nan_and_all_are_kept_to_the_bit(tmp_path, array):
         assert file["cloud"][0].tobytes() == array.tobytes()
 
 
-def test_the_file_can_be_read_while_it_grows(store, tmp_path):
+def test_another_program_reads_the_file_while_it_grows(store, tmp_path):
+    """As the catalogue does; and after a kill -9 the file is as it was here."""
+    store.write(arrays(0))
+    save(store)
+    read = (
+        "import h5py, sys\n"
+        "with h5py.File(sys.argv[1], 'r', swmr=True) as file:\n"
+        "    print(file['camera_a'][:].tobytes().hex())\n"
+    )
+    command = [sys.executable, "-c", read, str(file_of(tmp_path))]
+    output = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert output.strip() == arrays(0)["camera_a"].tobytes().hex()
+
+
+def test_a_reader_sees_what_is_added(store, tmp_path):
     store.write(arrays(0))
     save(store)
     with h5py.File(file_of(tmp_path), "r", swmr=True) as reader:
-        dataset = reader["camera_a"]
-        np.testing.assert_array_equal(dataset[0], arrays(0)["camera_a"])
         store.write(arrays(1))
-        dataset.refresh()
-        np.testing.assert_array_equal(dataset[1], arrays(1)["camera_a"])
+        reader["camera_a"].refresh()
+        np.testing.assert_array_equal(reader["camera_a"][1], arrays(1)["camera_a"])
 
 
 def test_the_file_lies_in_a_folder_per_day(store, tmp_path):

@@ -212,6 +212,10 @@ def switch_everything_on(instrument):
             for laser in channel["lasers"]:
                 laser["power"]["calibrated"], laser["active"] = 40.0, True
         measurement.configuration(i).set_parameters(paths.CHANNELS, channels)
+        lasers = measurement.configuration(i).parameters(paths.LASERS)
+        for laser in lasers:
+            laser["power"]["calibrated"], laser["active"] = 40.0, True
+        measurement.configuration(i).set_parameters(paths.LASERS, lasers)
 
 
 def test_off_means_every_laser_of_every_configuration(instrument, all_dark):

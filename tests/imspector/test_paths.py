@@ -64,7 +64,7 @@ def at(tree, path):
 def test_every_path_is_checked_here():
     constants = {v for k, v in vars(paths).items() if k.isupper() and "/" in str(v)}
     checked = {path for path, *_ in SETTINGS + LISTS}
-    assert constants - checked == {paths.CHANNELS, paths.PROGRESS}
+    assert constants - checked == {paths.CHANNELS, paths.LASERS, paths.PROGRESS}
     functions = {f for f in vars(paths).values() if callable(f)}
     assert len(functions) == 6
 
@@ -90,6 +90,13 @@ def test_channels(tree):
             assert type(laser["power"]["calibrated"]) is float
             assert laser["power"]["units_used"] == "%"
             assert type(laser["active"]) is bool
+
+
+def test_lasers(tree):
+    """What `Instrument.lasers_off` goes through besides."""
+    for laser in at(tree, paths.LASERS):
+        assert type(laser["power"]["calibrated"]) is float
+        assert type(laser["active"]) is bool
 
 
 def test_scan_mode_and_axes(tree):

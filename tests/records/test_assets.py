@@ -33,6 +33,14 @@ def test_a_moved_file_is_found_under_the_arrays(tmp_path):
     assert path_of(old) == Path("/old/arrays/arrays/2026/x.h5")
 
 
+def test_a_copied_catalogue_reads_its_own_files(tmp_path):
+    for place in ("old", "copy"):
+        (tmp_path / place / "arrays").mkdir(parents=True)
+        (tmp_path / place / "arrays" / "x.h5").touch()
+    address = f"file://localhost{(tmp_path / 'old' / 'arrays' / 'x.h5').as_posix()}"
+    assert path_of(address, tmp_path / "copy" / "arrays") == tmp_path / "copy" / "arrays" / "x.h5"
+
+
 @pytest.mark.parametrize("uri", ["http://localhost/x.h5", "/x.h5", "file://elsewhere/x.h5", ""])
 def test_other_addresses_are_refused(uri):
     with pytest.raises(CatalogError, match="not the address of a file"):

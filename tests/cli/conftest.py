@@ -1,0 +1,142 @@
+"""The command line in this process, and a catalogue with three runs to look at."""
+
+import itertools
+import json
+import os
+import shutil
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from stedopt_bluesky import session
+from stedopt_bluesky.cli import app
+
+# A field of 30 µm has 121 regions of actin; an image of 64 × 64 pixels takes 20 ms.
+SMALL_TOML = """
+preset = "demo"
+images = 3
+seed = 1
+operator = "Ada"
+
+[microscope]
+field_um = 30.0
+
+[overview]
+size_um = 30.0
+
+[imaging]
+region_size_um = 1.28
+"""
+
+
+def call(*arguments):
+    """Call ``stedopt`` in this process."""
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def call_json(*arguments):
+    """Call with ``--json``; standard output must be one JSON document and nothing else."""
+    result = call(*arguments, "--json")
+    return json.loads(result.stdout), result
+
+
+def interrupt_while_choosing(monkeypatch, iteration, number=signal.SIGINT, then=lambda: None):
+    """Send this process a signal while the n-th choice is made, as Ctrl-C would."""
+    make = session.make_choose
+
+    def make_choose(config):
+        choose = make(config)
+
+        def interrupting(options):
+            if options.iteration == iteration:
+                os.kill(os.getpid(), number)
+                then()
+            return choose(options)
+
+        return interrupting
+
+    monkeypatch.setattr(session, "make_choose", make_choose)
+
+
+@pytest.fixture(scope="session")
+def toml(tmp_path_factory):
+    """A small experiment as a file."""
+    path = tmp_path_factory.mktemp("config") / "small.toml"
+    path.write_text(SMALL_TOML)
+    return path
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A catalogue: a finished run of tubulin, an aborted one of actin, and its continuation."""
+
+    catalog: Path
+    finished: dict
+    aborted: dict
+    resumed: dict
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory, toml):
+    """Read only."""
+    catalog = tmp_path_factory.mktemp("stored") / "my catalogue"
+    begin = ("run", toml, "--catalog", catalog)
+    finished, result = call_json(*begin, "--sample", "tubulin")
+    assert result.exit_code == 0, result.stderr
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        interrupt_while_choosing(monkeypatch, iteration=1)
+        aborted, result = call_json(*begin, "--images", 4)
+    assert result.exit_code == 130, result.stderr
+    resumed, result = call_json("resume", aborted["uid"][:8], "--catalog", catalog)
+    assert result.exit_code == 0, result.stderr
+    return Stored(catalog, finished, aborted, resumed)
+
+
+@pytest.fixture
+def copied(stored, tmp_path_factory):
+    """The same to be written to, without Tiled's databases."""
+    catalog = tmp_path_factory.mktemp("copied") / "catalogue"
+    ignore = shutil.ignore_patterns("tiled", "locks", "figures")
+    shutil.copytree(stored.catalog, catalog, ignore=ignore)
+    return Stored(catalog, stored.finished, stored.aborted, stored.resumed)
+
+
+@pytest.fixture(scope="session")
+def stedopt():
+    return call
+
+
+@pytest.fixture(scope="session")
+def stedopt_json():
+    return call_json
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    def at(iteration, **more):
+        interrupt_while_choosing(monkeypatch, iteration, **more)
+
+    return at
+
+
+@pytest.fixture
+def journal():
+    """Function that gives the path of a run's journal."""
+
+    def path(catalog, uid):
+        (found,) = Path(catalog).glob(f"journal/*/{uid}*.jsonl")
+        return found
+
+    return path
+
+
+@pytest.fixture
+def without_store(monkeypatch):
+    """Leave out Tiled, where a test is not about it: it is slow."""
+    from stedopt_bluesky.cli import running
+
+    calls = itertools.count()
+    monkeypatch.setattr(running, "_store", lambda folder, uid: next(calls))

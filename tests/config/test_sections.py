@@ -1,0 +1,26 @@
+from stedopt_bluesky.config import ExperimentConfig
+from stedopt_bluesky.config.sections import ObjectiveConfig, Section
+from stedopt_bluesky.objectives import OBJECTIVES
+
+
+def sections() -> list[type[Section]]:
+    found = []
+    for field in ExperimentConfig.model_fields.values():
+        inner = getattr(field.annotation, "__args__", (field.annotation,))[0]
+        if isinstance(inner, type) and issubclass(inner, Section):
+            found.append(inner)
+    return found
+
+
+def test_every_field_of_every_section_says_what_it_is() -> None:
+    assert len(sections()) == 10
+    for section in (ExperimentConfig, *sections()):
+        for name, field in section.model_fields.items():
+            explained = field.description or issubclass(section, ExperimentConfig)
+            assert explained, f"{section.__name__}.{name}"
+
+
+def test_the_objectives_that_a_file_may_name_are_those_that_there_are() -> None:
+    description = ObjectiveConfig.model_fields["name"].description or ""
+    named = description.rstrip(".").replace(" or ", ", ").split(", ")
+    assert set(named) == set(OBJECTIVES)
