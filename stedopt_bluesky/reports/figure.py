@@ -53,7 +53,7 @@ def save_figure(record: RunRecord, report: RunReport, path: Path) -> None:
     if not report.rows:
         raise ValueError(f"run {report.uid} has no image to draw")
     figure: Any = Figure(figsize=(13, 9), layout="constrained", dpi=110)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1.5, 1))
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1.9, 1))
     left, right = top.subfigures(1, 2)
     _draw_series(left, report)
     _draw_parameters(right, report)
@@ -81,6 +81,7 @@ def _draw_series(figure: Any, report: RunReport) -> None:
         ax.set_ylabel(label, fontsize=8)
         ax.tick_params(labelsize=7)
     axes[-1].set_xlabel("image", fontsize=8)
+    figure.align_ylabels(axes)
 
 
 def _draw_parameters(figure: Any, report: RunReport) -> None:
@@ -96,6 +97,7 @@ def _draw_parameters(figure: Any, report: RunReport) -> None:
         ax.set_ylabel(axis_label(name), fontsize=8)
         ax.tick_params(labelsize=7)
     axes[-1].set_xlabel("image", fontsize=8)
+    figure.align_ylabels(axes)
     figure.colorbar(dots, ax=list(axes), label="utility")
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 _UNITS = {"uW": "µW", "mW": "mW", "us": "µs", "nm": "nm", "s": "s", "um": "µm"}
 
 
+# Words that would make a column of a table wider than what stands in it.
+_HYPHENATED = {"photobleaching": "photo- bleaching", "resolution": "reso- lution"}
+
+
 def axis_label(name: str) -> str:
     """Turn a field's name into a label: ``"depletion_power_mW"`` → ``"depletion power (mW)"``."""
     stem, _, unit = name.rpartition("_")
@@ -18,4 +22,5 @@ def heading(name: str) -> str:
 
     ``"depletion_power_mW"`` → ``"depletion\npower\n(mW)"``.
     """
-    return "\n".join(axis_label(name).replace("photobleaching", "photo- bleaching").split())
+    words = [_HYPHENATED.get(word, word) for word in axis_label(name).split()]
+    return "\n".join(" ".join(words).split())

@@ -16,8 +16,8 @@ from stedopt_bluesky.reports.summary import ImageRow, RunReport
 
 _BEST_COUNT = 3
 _LAST_COUNT = 5
-# Names of the presets have up to 13 letters.
-_NAME_WIDTH = 13
+# A longer name is cut off; presets' names have up to 13 letters.
+_SAMPLE_WIDTH = 12
 
 
 def images_tables(report: RunReport) -> tuple[Table, Table]:
@@ -53,12 +53,16 @@ def _images_table(report: RunReport, title: str, rows: Sequence[ImageRow]) -> Ta
 def runs_table(runs: Iterable[RunSummary]) -> Table:
     """Table of runs, one line each, narrow enough for 80 columns."""
     table = Table(
-        title="Runs, newest first", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        title="Runs, newest first",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        padding=0,
     )
     for column in ("uid", "begun"):
         table.add_column(column, no_wrap=True)
-    for column in ("sample", "preset"):
-        table.add_column(column, no_wrap=True, max_width=_NAME_WIDTH)
+    table.add_column("sample", no_wrap=True, max_width=_SAMPLE_WIDTH)
+    table.add_column("preset", no_wrap=True)
     table.add_column("images", no_wrap=True, justify="right")
     table.add_column("ended", no_wrap=True)
     table.add_column("reason")  # the only one that gives way when there is little room

@@ -38,9 +38,7 @@ class Outcome:
 
 def run_once(strategy: str, seed: int, images: int) -> Outcome:
     """Run the demo preset once with one strategy."""
-    config = preset("demo").updated(
-        {"seed": seed, "images": images, "bandit.strategy": strategy}
-    )
+    config = preset("demo").updated({"seed": seed, "images": images, "bandit.strategy": strategy})
     application = connect_application(config)
     times: list[float] = []
     with tempfile.TemporaryDirectory() as directory:

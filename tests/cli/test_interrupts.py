@@ -149,13 +149,13 @@ def test_terminating_outside_of_a_run_runs_every_finally():
 
 
 class Program:
-    """A run in a process of its own, in real time: an image takes about a second."""
+    """A run in a process of its own, in real time: an image takes about two seconds."""
 
     def __init__(self, toml, catalog, *options):
         self.catalog = catalog
         slow = toml.read_text().replace("[microscope]", "[microscope]\nreal_time = true")
         self.toml = catalog.with_name("slow.toml")
-        self.toml.write_text(f"{slow}dwelltime_us = 10.0\nconfocal_dwelltime_us = 100.0\n")
+        self.toml.write_text(f"{slow}dwelltime_us = 10.0\nconfocal_dwelltime_us = 200.0\n")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "stedopt_bluesky.cli", "run", self.toml,
              "--catalog", catalog, "--json", *options],
@@ -236,17 +236,13 @@ def test_ctrl_c_twice_abandons_the_image(program):
     line = run.process.stderr.readline()
     assert "finishing the image in progress" in line
     time.sleep(0.11)  # faster than that nobody presses twice
-    pressed = time.monotonic()
     run.process.send_signal(signal.SIGINT)
-    run.wait_until(lambda: RunRecord.read(run.journal).stop is not None)
-    took = time.monotonic() - pressed
     code, told, _ = run.end()
 
     assert code == 130
     assert (told["exit_status"], told["reason"]) == ("abort", ABANDONED)
     assert len(told["images"]) == 1
-    # An image takes 0.8 s of confocal scans alone; 0.5 s are for a busy computer.
-    assert took < 0.5
+    assert len(run.events("decision")) == 2
 
 
 @pytest.mark.slow

@@ -55,9 +55,36 @@ def test_all_parameters_and_objectives_at_once_fit(make_report):
     lines = printed(images_tables(report)[1])
     # Values may be folded; their letters are all there.
     letters = "".join("".join(lines).split())
-    assert letters.count("123") == len(PARAMETER_UNITS) + 1
+    assert letters.count("123") == len(PARAMETER_UNITS)
+    assert "-10.1" in letters
     assert letters.count("inv") == len(objectives)
     assert "…" not in letters
+
+
+def test_the_demonstrations_table_folds_no_word(make_report):
+    """Its seven columns of numbers, each as wide as three digits can be."""
+    objectives = tuple(
+        OBJECTIVES[name].objective
+        for name in ("snr", "resolution_nm", "photobleaching", "imaging_time_s")
+    )
+    parameters = ("excitation_power_uW", "depletion_power_mW", "dwelltime_us")
+    row = ImageRow(
+        number=60,
+        iteration=59,
+        parameters=dict.fromkeys(parameters, 0.0123),
+        objectives=dict.fromkeys((o.name for o in objectives), -0.0123),
+        utility=-0.123,
+    )
+    report = make_report(
+        [],
+        rows=(row,),
+        objectives=objectives,
+        parameter_units={name: PARAMETER_UNITS[name] for name in parameters},
+    )
+    words = " ".join(printed(images_tables(report)[0])).split()
+    for word in ("excitation", "depletion", "dwelltime", "bleaching", "imaging", "utility"):
+        assert word in words
+    assert words.count("-0.0123") == 4
 
 
 def test_one_objective_and_one_parameter(make_report):

@@ -266,12 +266,12 @@ def test_the_start_document_holds_imspectors_version_and_tree(start):
     [("mouse 3.1", "", "mouse 3.1"), ("a/b/axon 2.tiff", "actin", "axon 2")],
 )
 def test_a_sample_is_named_by_its_file_or_as_it_is(tmp_path, name, structure, expected):
-    from stedopt_bluesky.session import _metadata
+    from stedopt_bluesky.session.metadata import start_metadata
 
     config = small(**{"sample.name": name, "sample.structure": structure})
     application = connect_application(small())
     with open_session(small(), application, tmp_path / "cat") as session:
-        metadata = _metadata(config, application, session.instrument)
+        metadata = start_metadata(config, application, session.instrument)
     assert (metadata["sample"], metadata["structure"]) == (expected, structure or expected)
 
 

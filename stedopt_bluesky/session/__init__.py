@@ -1,0 +1,31 @@
+"""The one place where things are wired: a configuration becomes a session to image with.
+
+Heavy rooms (Bluesky, the twin, the catalogue) are imported when a session is
+opened, not with this package: a microscope that does not answer is reported at once.
+"""
+
+from stedopt_bluesky.session.decisions import (
+    Observation,
+    make_choose,
+    make_strategy,
+    objectives_of,
+    weights_of,
+)
+from stedopt_bluesky.session.hardware import connect_application, make_instrument, make_station
+from stedopt_bluesky.session.opening import Session, open_session
+from stedopt_bluesky.session.stored import config_of, regions_left
+
+__all__ = [
+    "Observation",
+    "Session",
+    "config_of",
+    "connect_application",
+    "make_choose",
+    "make_instrument",
+    "make_station",
+    "make_strategy",
+    "objectives_of",
+    "open_session",
+    "regions_left",
+    "weights_of",
+]

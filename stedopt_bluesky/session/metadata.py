@@ -1,0 +1,52 @@
+"""What the start document says of a run: everything needed to understand it alone."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stedopt_bluesky import __version__
+from stedopt_bluesky.config import ExperimentConfig
+
+if TYPE_CHECKING:
+    from stedopt_bluesky.imspector.api import Application
+    from stedopt_bluesky.imspector.instrument import Instrument
+
+# A sample that is a file is known by the file's name without its ending.
+_IMAGE_SUFFIXES = (".tif", ".tiff", ".npy")
+
+
+def start_metadata(
+    config: ExperimentConfig, application: Application, instrument: Instrument
+) -> dict[str, Any]:
+    """Compose what the start document says of a run: everything needed to understand it alone."""
+    sample, path = config.sample, Path(config.sample.name)
+    name = path.stem if path.suffix.lower() in _IMAGE_SUFFIXES else sample.name
+    return {
+        "sample": name,
+        "structure": sample.structure or name,
+        "preset": config.preset,
+        "operator": config.operator,
+        "seed": config.seed,
+        "microscope": config.microscope.kind,
+        "stedopt": {
+            "version": __version__,
+            "config": config.model_dump(mode="json", exclude_none=True),
+        },
+        "imspector": {
+            "version": application.version(),
+            "parameters": _without_nan(instrument.parameters()["sted"]),
+        },
+    }
+
+
+def _without_nan(tree: Any) -> Any:
+    """Replace what JSON has no word for by None."""
+    if isinstance(tree, dict):
+        return {key: _without_nan(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_without_nan(value) for value in tree]
+    if isinstance(tree, float) and not math.isfinite(tree):
+        return None
+    return tree

@@ -1,0 +1,184 @@
+"""Open a session: devices, strategy, journal and RunEngine, wired from one configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from stedopt_bluesky.acquisition import Choice, ImageSet, Options, Region
+from stedopt_bluesky.config import ExperimentConfig
+from stedopt_bluesky.session.decisions import Observation, make_choose, make_strategy
+from stedopt_bluesky.session.hardware import make_instrument, make_station
+from stedopt_bluesky.session.metadata import start_metadata
+
+if TYPE_CHECKING:
+    from bluesky import RunEngine
+    from bluesky.utils import MsgGenerator
+
+    from stedopt_bluesky.bandit.strategy import Strategy
+    from stedopt_bluesky.devices.station import Station
+    from stedopt_bluesky.imspector.api import Application
+    from stedopt_bluesky.imspector.instrument import Instrument
+    from stedopt_bluesky.records.folder import CatalogFolder
+
+
+@dataclass(frozen=True)
+class Session:
+    """A microscope, a strategy and a journal, ready for ``RE(session.optimize())``.
+
+    Made by :func:`open_session`.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        What everything was made from.
+    station : Station
+        The devices.
+    strategy : Strategy
+        Draws options and learns.
+    rate, choose : callable
+        Who rates the images and who chooses from the cloud of options.
+    run_engine : RunEngine
+        The journal is its first subscriber.
+    instrument : Instrument
+        Imspector's measurement, and the last gate before it.
+    folder : CatalogFolder
+        Where journal and images go.
+    metadata : mapping
+        Goes into the start document of every run.
+    """
+
+    config: ExperimentConfig
+    station: Station
+    strategy: Strategy
+    rate: Callable[[ImageSet], Mapping[str, float]]
+    choose: Callable[[Options], Choice]
+    run_engine: RunEngine
+    instrument: Instrument
+    folder: CatalogFolder
+    metadata: Mapping[str, Any]
+    _last: LastRun = field(repr=False)
+
+    def optimize(
+        self,
+        images: int | None = None,
+        *,
+        regions: Sequence[Region] | None = None,
+        md: Mapping[str, Any] | None = None,
+    ) -> MsgGenerator[str]:
+        """Make the plan of this session: ``RE(session.optimize(images=20))``.
+
+        A session has one strategy: a second run begins with what the first one has learnt,
+        and its start document says so (``resumes``), so that its decisions can be replayed.
+        Without ``regions`` it takes an overview of its own.
+
+        Parameters
+        ----------
+        images : int, optional
+            Regions to image; the configuration's number when left out.
+        regions : sequence of Region, optional
+            Where; laid over an overview when left out.
+        md : mapping, optional
+            Added to the start document.
+        """
+        from stedopt_bluesky.plans import optimize_sted
+        from stedopt_bluesky.records.resume import RESUMES
+
+        config = self.config
+        earlier = {RESUMES: self._last.uid} if self._last.uid else {}
+        return optimize_sted(
+            self.station,
+            self.strategy,
+            config.space,
+            rate=self.rate,
+            choose=self.choose,
+            images=config.images if images is None else images,
+            regions=regions,
+            region_size_um=config.imaging.region_size_um,
+            minimum_foreground=config.overview.minimum_foreground,
+            md={**self.metadata, **earlier, **(md or {})},
+        )
+
+
+class LastRun:
+    """Callback that remembers which optimisation of a session began last."""
+
+    def __init__(self) -> None:
+        self.uid = ""
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Observe one document."""
+        if name == "start" and doc.get("plan_name") == "optimize_sted":
+            self.uid = str(doc["uid"])
+
+
+@contextlib.contextmanager
+def open_session(
+    config: ExperimentConfig,
+    application: Application,
+    folder: CatalogFolder | str | os.PathLike[str],
+    *,
+    history: Iterable[Observation] = (),
+    run_engine: RunEngine | None = None,
+) -> Iterator[Session]:
+    """Wire a session; on leaving, whatever happened, the lasers are off.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        What is wired.
+    application : Application
+        From :func:`connect_application`.
+    folder : CatalogFolder or path
+        Where journal and images go. The catalogue at a path is made when there is none,
+        last of all: a session that cannot be opened leaves nothing behind.
+    history : iterable of (index, objectives by name)
+        Observations of earlier runs, for the strategy to start from.
+    run_engine : RunEngine, optional
+        An existing one; a new one when left out.
+
+    Yields
+    ------
+    Session
+
+    Raises
+    ------
+    ConfigError
+        When the microscope cannot be set up as the configuration says.
+    CatalogError
+        When the folder cannot be a catalogue.
+    """
+    from bluesky import RunEngine
+
+    from stedopt_bluesky.objectives import make_rater
+    from stedopt_bluesky.records.folder import CatalogFolder
+    from stedopt_bluesky.records.journal import Journal
+
+    strategy, choose = make_strategy(config, history), make_choose(config)
+    rate = make_rater([o.name for o in config.objectives])
+    instrument = make_instrument(config, application)
+    with contextlib.ExitStack() as closing:
+        closing.callback(instrument.close)
+        if not isinstance(folder, CatalogFolder):
+            folder = CatalogFolder.create_or_open(folder)
+        station = make_station(config, instrument, folder.arrays)
+        engine = run_engine or RunEngine({})
+        journal, last = Journal(folder), LastRun()
+        closing.callback(journal.close)
+        for callback in (journal, last):
+            closing.callback(engine.unsubscribe, engine.subscribe(callback))
+        yield Session(
+            config=config,
+            station=station,
+            strategy=strategy,
+            rate=rate,
+            choose=choose,
+            run_engine=engine,
+            instrument=instrument,
+            folder=folder,
+            metadata=start_metadata(config, application, instrument),
+            _last=last,
+        )
