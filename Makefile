@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: help demo test lint types docs bench clean install
 
 help:            ## what can be made
-	@grep -E '^[a-z]+: .*##|^[a-z]+:  *##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 2; }
@@ -44,8 +44,11 @@ types: $(VENV)/.dev-installed     ## mypy
 docs: $(VENV)/.dev-installed      ## the documentation, warnings are errors
 	$(BIN)/python -m sphinx -W -q -b html docs docs/_build/html
 
-bench: $(VENV)/.dev-installed     ## the figures that the documentation quotes
+$(VENV)/.bench-installed: $(VENV)/.dev-installed
 	$(PIP) install -q -c constraints.txt -e '.[dev,pysted]'
+	@touch $@
+
+bench: $(VENV)/.bench-installed   ## speed and quality, against the peers; figures in bench/
 	$(BIN)/python -m tests.benchmarks
 
 clean:           ## remove everything that make made

@@ -149,13 +149,13 @@ def test_terminating_outside_of_a_run_runs_every_finally():
 
 
 class Program:
-    """A run in a process of its own, in real time: an image takes about two seconds."""
+    """A run in a process of its own, in real time: an image takes more than a second."""
 
     def __init__(self, toml, catalog, *options):
         self.catalog = catalog
         slow = toml.read_text().replace("[microscope]", "[microscope]\nreal_time = true")
         self.toml = catalog.with_name("slow.toml")
-        self.toml.write_text(f"{slow}dwelltime_us = 10.0\nconfocal_dwelltime_us = 200.0\n")
+        self.toml.write_text(f"{slow}dwelltime_us = 10.0\nconfocal_dwelltime_us = 150.0\n")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "stedopt_bluesky.cli", "run", self.toml,
              "--catalog", catalog, "--json", *options],
