@@ -23,9 +23,13 @@ def main() -> None:
 
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, one BLAS thread")
     optimisation.main()
+    print("\n### A decision: learn one image, draw the cloud, choose\n")
     decision_speed.main()
+    print("\n### The objectives of one region\n")
     objective_speed.main()
+    print("\n### The journal\n")
     journal_cost.main()
+    print("\n### The twin against pySTED\n")
     figures = Path("bench")
     figures.mkdir(exist_ok=True)
     twin_against_pysted.main(figures)
