@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from stedopt_bluesky.cli.interrupts import EXIT_CODES, Interrupts, make_engine, terminate_cleanly
+from stedopt_bluesky.cli.interrupts import (
+    EXIT_CODES,
+    TERMINATED,
+    Interrupts,
+    make_engine,
+    terminate_cleanly,
+)
 from stedopt_bluesky.cli.output import console, fail, program, warn, warnings_in_one_line
 from stedopt_bluesky.config import (
     DEFAULT_PRESET,
@@ -128,6 +134,7 @@ def _perform(task: Task) -> None:
     from stedopt_bluesky.cli.showing import check_figure, conclude
     from stedopt_bluesky.records.folder import CatalogFolder
 
+    CatalogFolder.check(task.catalog)
     if task.figure:
         check_figure(task.figure)
     uid = problem = ""
@@ -138,7 +145,11 @@ def _perform(task: Task) -> None:
                 application = connect_application(task.config)
             uid, problem = _image(task, application)
             folder = CatalogFolder.open(task.catalog)
-            _store(folder, uid)
+            # Who terminates a program may kill it seconds later: what can wait is left to the
+            # next run, which stores what was not, and to `stedopt show --figure`.
+            hurried = problem == TERMINATED
+            if not hurried:
+                _store(folder, uid)
             conclude(
                 folder,
                 uid,
@@ -146,6 +157,7 @@ def _perform(task: Task) -> None:
                 figure=task.figure,
                 as_json=task.as_json,
                 problem=problem,
+                draw=not hurried,
             )
         except KeyboardInterrupt:
             _say_interrupted(task, uid)

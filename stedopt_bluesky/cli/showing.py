@@ -67,11 +67,12 @@ def conclude(
     figure: Path | None,
     as_json: bool,
     problem: str,
+    draw: bool = True,
 ) -> None:
-    """Show what a run that has just ended came to."""
+    """Show what a run that has just ended came to; with its picture unless there is no time."""
     record, report = _report(folder, uid)
     target = figure or folder.path / "figures" / f"{uid}.png"
-    saved = _save_figure(record, report, target) if report.rows else None
+    saved = _save_figure(record, report, target) if report.rows and draw else None
     if problem:
         console.print(f"[bold yellow]the run ended early:[/] {escape(problem)}", soft_wrap=True)
     _show(report, folder, catalog, saved, as_json=as_json)

@@ -19,6 +19,9 @@ _BLURRED_VARIANCE = 1 / (4 * math.pi * _BLUR_PIXELS**2)
 # vary is empty. On the twin an empty field has 1.0 ± 0.15; the faintest sample that a person
 # still sees (tubulin at a tenth of the usual power) 2.2; samples at the usual power 12 to 55.
 _NOISE_FACTOR = 1.5
+# An even field of so many photons per pixel is a sample that is labelled all over (a lawn of
+# dye, say), not an empty one: on the twin that has 0.02.
+_LAWN_COUNTS = 2.0
 
 
 def lay_regions(
@@ -46,7 +49,8 @@ def lay_regions(
     list of Region
         The tiles do not overlap and lie inside of the overview; line by line, every
         other line backwards, so that the scanner goes a short way from one to the
-        next. Empty when nothing stands out from the photon noise.
+        next. All tiles of a field that is evenly bright; empty when nothing stands out
+        from the photon noise of a dark one.
     """
     foreground = _foreground(overview)
     if foreground is None:
@@ -69,8 +73,10 @@ def _foreground(overview: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_] | None
     # Photon noise alone: the variance of the counts is their mean.
     noise = max(float(smooth.mean()), 0.0) * _BLURRED_VARIANCE
     variance = float(smooth.var())
-    if variance == 0 or variance <= _NOISE_FACTOR * noise:
+    if variance == 0:
         return None
+    if variance <= _NOISE_FACTOR * noise:
+        return np.full(overview.shape, True) if smooth.mean() >= _LAWN_COUNTS else None
     mask: npt.NDArray[np.bool_] = smooth > threshold_otsu(smooth)
     return mask
 

@@ -100,6 +100,22 @@ class CatalogFolder:
             When the path is a file, holds something else than a catalogue, cannot be
             written to, or has a ``#`` or a ``?`` in it.
         """
+        folder = cls.check(path)
+        if not folder.marker.exists():
+            _create(folder)
+        return folder
+
+    @classmethod
+    def check(cls, path: str | os.PathLike[str]) -> CatalogFolder:
+        """Check that a catalogue can be opened for writing at a path, or made there.
+
+        Nothing is made.
+
+        Raises
+        ------
+        CatalogError
+            As :meth:`create_or_open`.
+        """
         folder = cls(_absolute(path))
         if bad := [c for c in FORBIDDEN_CHARACTERS if c in str(folder.path)]:
             raise CatalogError(
@@ -114,8 +130,6 @@ class CatalogFolder:
                     "give a new or empty folder, or the folder of a catalogue"
                 )
         _check_writable(folder.path)
-        if not folder.marker.exists():
-            _create(folder)
         return folder
 
 

@@ -25,6 +25,11 @@ _CLIP_PERCENTILE = 99.8
 _BARS_UM = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 # A moving average over five images shows the trend that single images' scatter hides.
 _SMOOTH = 5
+# Axes leave out the most extreme values, of runs that have enough images to tell.
+_SHOWN_PERCENTILES = (4, 98)
+_FEW = 20
+# What is better, as in the tables.
+_ARROWS = {"maximise": "↑", "minimise": "↓"}
 
 
 def save_figure(record: RunRecord, report: RunReport, path: Path) -> None:
@@ -70,30 +75,46 @@ def save_figure(record: RunRecord, report: RunReport, path: Path) -> None:
 def _draw_series(figure: Any, report: RunReport) -> None:
     """Objectives and utility over images, with a moving average."""
     figure.suptitle("Objectives over time", fontsize=11)
-    names = [o.name for o in report.objectives if o.modelled]
-    axes = figure.subplots(len(names) + 1, 1, sharex=True, squeeze=False)[:, 0]
+    axes = figure.subplots(len(report.objectives) + 1, 1, sharex=True, squeeze=False)[:, 0]
     numbers = np.array([row.number for row in report.rows])
-    series = [([row.objectives[n] for row in report.rows], axis_label(n)) for n in names]
-    series.append(([row.utility for row in report.rows], "utility"))
-    for ax, (values, label) in zip(axes, series, strict=True):
-        ax.plot(numbers, values, "o", ms=3, color="0.55")
-        ax.plot(numbers, _moving_average(np.array(values)), color="C0", lw=2)
-        ax.set_ylabel(label, fontsize=8)
+    series = [
+        (
+            f"{axis_label(o.name)} {_ARROWS[o.direction]}",
+            [row.objectives[o.name] for row in report.rows],
+        )
+        for o in report.objectives
+    ]
+    series.append((f"utility {_ARROWS['maximise']}", [row.utility for row in report.rows]))
+    for ax, (label, values) in zip(axes, series, strict=True):
+        ax.plot(numbers, values, "o", ms=3, color="0.55", label="image")
+        average = _moving_average(np.array(values))
+        ax.plot(numbers, average, color="C0", lw=2, label=f"mean of {_SMOOTH}")
+        limits = _limits_without_outliers(np.array(values))
+        if limits is not None:
+            ax.set_ylim(*limits)
+        ax.set_ylabel(label.replace(" (", "\n("), fontsize=8)
         ax.tick_params(labelsize=7)
-    axes[-1].set_xlabel("image", fontsize=8)
+    axes[-1].legend(fontsize=7, loc="lower right", ncols=2)
+    axes[-1].set_xlabel("image (a few outliers lie outside of the axes)", fontsize=8)
     figure.align_ylabels(axes)
 
 
 def _draw_parameters(figure: Any, report: RunReport) -> None:
     """Each parameter over images, coloured by utility."""
-    figure.suptitle("Where the parameters went (colour: utility)", fontsize=11)
+    figure.suptitle("Where the parameters went (colour: utility, star: best image)", fontsize=11)
     names = list(report.parameter_units)
     axes = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
     numbers = [row.number for row in report.rows]
     utility = [row.utility for row in report.rows]
+    limits = _limits_without_outliers(np.array(utility))
+    scale = {} if limits is None else {"vmin": limits[0], "vmax": limits[1]}
     for ax, name in zip(axes, names, strict=True):
         values = [row.parameters[name] for row in report.rows]
-        dots = ax.scatter(numbers, values, c=utility, cmap="viridis", s=18, plotnonfinite=True)
+        dots = ax.scatter(
+            numbers, values, c=utility, cmap="viridis", s=18, plotnonfinite=True, **scale
+        )
+        for row in report.best(1):
+            ax.plot(row.number, row.parameters[name], "*", ms=11, mfc="none", mec="C3")
         ax.set_ylabel(axis_label(name), fontsize=8)
         ax.tick_params(labelsize=7)
     axes[-1].set_xlabel("image", fontsize=8)
@@ -149,6 +170,19 @@ def _in_words(objectives: Mapping[str, float]) -> str:
         shown = "invalid" if math.isnan(value) else f"{value:.3g}"
         lines.append(f"{axis_label(name)}: {shown}")
     return "\n".join(lines)
+
+
+def _limits_without_outliers(values: npt.NDArray[np.float64]) -> tuple[float, float] | None:
+    """Limits of an axis that shows nearly all values; None when there is no spread.
+
+    One image without structure (resolution at its cap, say) would flatten all others.
+    """
+    valid = values[~np.isnan(values)]
+    if valid.size < _FEW:
+        return None
+    low, high = np.percentile(valid, _SHOWN_PERCENTILES)
+    margin = 0.08 * (high - low)
+    return (float(low - margin), float(high + margin)) if high > low else None
 
 
 def _moving_average(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,8 @@ from rich.text import Text
 from stedopt_bluesky.reports.labels import axis_label
 
 _OBJECTIVE = "objective_"
+# Where there is no terminal, a line in ten seconds tells that it goes on and fills no log.
+_PLAIN_EVERY_S = 10.0
 
 
 class RunProgress:
@@ -44,6 +47,8 @@ class RunProgress:
             console=console,
             redirect_stdout=False,
         )
+        self._console = console
+        self._said = time.monotonic()
         self._primary: set[str] = set()
         self._task = self._progress.add_task("overview", total=None)
 
@@ -57,8 +62,20 @@ class RunProgress:
         elif name == "event" and doc["descriptor"] in self._primary:
             self._progress.last_image = _in_words(doc["data"])
             self._progress.update(self._task, advance=1, description="imaging ")
+            self._say_plainly()
         elif name == "stop":
             self.close()
+
+    def _say_plainly(self) -> None:
+        """Write a line now and then where a bar cannot be drawn: in a log, under nohup."""
+        task = self._progress.tasks[0]
+        now = time.monotonic()
+        if self._console.is_terminal or task.finished or now - self._said < _PLAIN_EVERY_S:
+            return
+        self._said = now
+        left = "" if task.time_remaining is None else f", {task.time_remaining:.0f} s left"
+        done = f"{task.completed:.0f} of {task.total:.0f} images{left}"
+        self._console.print(f"{done}: {self._progress.last_image}", soft_wrap=True)
 
     def close(self) -> None:
         """Leave the bar as it is and give the terminal back; safe to call twice."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from stedopt_bluesky.twin.samples import (
     FLUOROPHORES_PER_COUNT,
+    NORMALISED_COUNTS,
     SAMPLE_NAMES,
     Sample,
     make_sample,
@@ -117,6 +118,19 @@ def test_real_images_keep_their_histogram(name: str) -> None:
     np.testing.assert_array_equal(
         np.bincount(counts.ravel()), tiles**2 * np.bincount(image.ravel())
     )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_a_normalised_image_or_a_mask_gets_counts_again(
+    tmp_path: pathlib.Path, dtype: type[np.generic]
+) -> None:
+    image = np.zeros((40, 40), dtype)
+    image[10:20, 10:30] = 1
+    np.save(tmp_path / "mask.npy", image)
+    sample = sample_from_image(tmp_path / "mask.npy", 0, 40 * 20e-9, 20e-9)
+    counts = sample.density / FLUOROPHORES_PER_COUNT
+    assert counts.max() == pytest.approx(NORMALISED_COUNTS)
+    assert (counts > 0).sum() == image.sum()
 
 
 def test_tiles_are_the_image_turned(counts: pathlib.Path) -> None:
