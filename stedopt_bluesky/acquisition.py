@@ -7,6 +7,7 @@ arrays is equal to itself only: arrays have no single answer to ``==``.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -101,7 +102,8 @@ class Options:
     Parameters
     ----------
     values : ndarray, shape (G, M)
-        Sampled objectives, each column in its objective's unit.
+        Sampled objectives, each column in its objective's unit. A row of NaN is not on offer:
+        a strategy that prescribes its next configuration offers that one alone.
     configurations : ndarray, shape (G, D)
         The grid, each column in its parameter's unit.
     iteration : int
@@ -110,6 +112,8 @@ class Options:
         Names of the M columns of ``values``.
     parameters : tuple of str
         Names of the D columns of ``configurations``.
+    imaged : tuple of int
+        Rows that were imaged before, each once, for those who choose by what is new.
     """
 
     values: npt.NDArray[np.float64]
@@ -117,6 +121,7 @@ class Options:
     iteration: int
     objectives: tuple[str, ...]
     parameters: tuple[str, ...]
+    imaged: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,3 +138,23 @@ class Choice:
 
     index: int
     chosen_by: str
+
+
+@dataclass(frozen=True, eq=False)
+class PriorObservation:
+    """Objectives that an earlier experiment measured with one configuration.
+
+    Parameters
+    ----------
+    configuration : mapping of parameter's name to value
+        Each in its parameter's unit; on the grid or between its values.
+    values : mapping of objective's name to value
+        Each in its objective's unit, finite.
+    weight : float
+        How many observations of this run it counts for, above 0: 1 as an image of this
+        run, 0.25 as a quarter of one (its noise is then taken to be twice as large).
+    """
+
+    configuration: Mapping[str, float]
+    values: Mapping[str, float]
+    weight: float = 1.0

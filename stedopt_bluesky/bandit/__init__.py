@@ -14,20 +14,47 @@ nothing of devices, documents or images.
 1
 """
 
-from stedopt_bluesky.bandit.baselines import RandomPolicy
+from stedopt_bluesky.bandit.adaptive import AdaptiveOptimizer
+from stedopt_bluesky.bandit.baselines import GridSearch, RandomPolicy
+from stedopt_bluesky.bandit.botorch_ts import BoTorchTS
+from stedopt_bluesky.bandit.empirical_bayes import EmpiricalBayes
 from stedopt_bluesky.bandit.kernel_regression import KernelRegression
+from stedopt_bluesky.bandit.kernel_ucb import KernelUCB
 from stedopt_bluesky.bandit.noise import NoiseBounds, update_noise_bounds
-from stedopt_bluesky.bandit.pareto import non_dominated
+from stedopt_bluesky.bandit.nsga2 import NSGA2
+from stedopt_bluesky.bandit.pareto import hypervolume, non_dominated, reference_point
+from stedopt_bluesky.bandit.regret import (
+    FirstAgainstLast,
+    bootstrap_interval,
+    cumulative_regret,
+    failures,
+    first_against_last,
+    growth_exponent,
+)
 from stedopt_bluesky.bandit.strategy import ObjectiveValues, Strategy
 from stedopt_bluesky.bandit.thompson import KernelTS
 
 __all__ = [
+    "NSGA2",
+    "AdaptiveOptimizer",
+    "BoTorchTS",
+    "EmpiricalBayes",
+    "FirstAgainstLast",
+    "GridSearch",
     "KernelRegression",
     "KernelTS",
+    "KernelUCB",
     "NoiseBounds",
     "ObjectiveValues",
     "RandomPolicy",
     "Strategy",
+    "bootstrap_interval",
+    "cumulative_regret",
+    "failures",
+    "first_against_last",
+    "growth_exponent",
+    "hypervolume",
     "non_dominated",
+    "reference_point",
     "update_noise_bounds",
 ]

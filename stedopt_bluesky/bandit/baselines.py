@@ -1,86 +1,92 @@
-"""Strategies to compare Kernel Thompson Sampling with."""
+"""Strategies that learn nothing, to compare the others with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from stedopt_bluesky.acquisition import Objective, Options
-from stedopt_bluesky.bandit.strategy import (
-    ObjectiveValues,
-    checked_index,
-    checked_objectives,
-    checked_seed,
-    checked_values,
-)
+from stedopt_bluesky.acquisition import Objective
+from stedopt_bluesky.bandit.prescribing import PrescribingStrategy, checked_count
+from stedopt_bluesky.bandit.strategy import checked_seed
 from stedopt_bluesky.parameters import ParameterSpace
 
 
-class RandomPolicy:
-    """Uniformly random configurations: the baseline that learns nothing.
+class RandomPolicy(PrescribingStrategy):
+    """One configuration per image, each as likely.
 
-    Every value of the cloud, known objectives included, is an independent uniform draw
-    from its objective's usual range. They predict nothing: their rows are exchangeable, so
-    whatever chooses by the values alone, a network, a rule or a person, chooses each
-    configuration with probability 1/G. Iteration t draws from
-    ``numpy.random.default_rng([seed, t])``: a decision depends on nothing else.
+    Iteration t draws from ``numpy.random.default_rng([seed, t])``: a decision depends on
+    nothing else, so that any history can be ingested.
 
     Parameters
     ----------
-    space : ParameterSpace
-        Grid of G configurations.
-    objectives : sequence of Objective or str, shape (M,)
-        A bare name stands for an objective of range (0, 1).
+    space, objectives, deterministic
+        As for `PrescribingStrategy`.
     seed : int
         Not negative.
 
     Raises
     ------
     ValueError
-        When objectives or seed are not acceptable, or a range is empty: with equal values
-        in all rows a chooser would not choose at random.
+        When a parameter is not acceptable.
     """
 
     def __init__(
-        self, space: ParameterSpace, objectives: Sequence[Objective | str], seed: int
+        self,
+        space: ParameterSpace,
+        objectives: Sequence[Objective | str],
+        seed: int,
+        *,
+        deterministic: Mapping[str, npt.ArrayLike] | None = None,
     ) -> None:
-        self.space = space
-        self.objectives = checked_objectives(objectives)
+        super().__init__(space, objectives, deterministic)
         self.seed = checked_seed(seed)
-        for objective in self.objectives:
-            low, high = objective.range
-            if not low < high:
-                raise ValueError(f"{objective.name}: range must increase, got ({low}, {high})")
-        self._iteration = 0
 
-    @property
-    def iteration(self) -> int:
-        """Number of images ingested."""
-        return self._iteration
+    def prescribe(self) -> int:
+        """Draw the configuration of this iteration."""
+        rng = np.random.default_rng([self.seed, self.iteration])
+        return int(rng.integers(self.space.size))
 
-    def suggest(self) -> Options:
-        """Draw the cloud of options of this iteration, ``values`` read-only."""
-        rng = np.random.default_rng([self.seed, self._iteration])
-        low, high = np.transpose([objective.range for objective in self.objectives])
-        values = rng.uniform(low, high, (self.space.size, len(self.objectives)))
-        values.flags.writeable = False
-        return Options(
-            values=values,
-            configurations=self.space.grid,
-            iteration=self._iteration,
-            objectives=tuple(objective.name for objective in self.objectives),
-            parameters=self.space.names,
-        )
+    def _learn(self, index: int, values: Sequence[float | None]) -> None:
+        """Values change no later decision."""
 
-    def ingest(self, index: int, values: ObjectiveValues) -> None:
-        """Check and count an image; its values change no later decision.
 
-        Raises
-        ------
-        IndexError, ValueError
-            As `KernelTS.ingest`, so that a fault shows with the baseline too.
-        """
-        checked_index(index, self.space.size)
-        checked_values(values, self.objectives)
-        self._iteration += 1
+class GridSearch(PrescribingStrategy):
+    """Every configuration in the grid's order, several images each, then from the start again.
+
+    The baseline of the paper's replay experiment, with its five images a point [Durand et
+    al., Nat. Commun. 9:5247, 2018]. A grid of G configurations takes G × ``repeats`` images:
+    what is seen of a large one in a short run is its first corner. A decision depends on the
+    iteration alone, so that any history can be ingested.
+
+    Parameters
+    ----------
+    space, objectives, deterministic
+        As for `PrescribingStrategy`.
+    repeats : int
+        Images per configuration, at least 1.
+
+    Raises
+    ------
+    ValueError
+        When a parameter is not acceptable.
+    """
+
+    def __init__(
+        self,
+        space: ParameterSpace,
+        objectives: Sequence[Objective | str],
+        *,
+        repeats: int = 5,
+        deterministic: Mapping[str, npt.ArrayLike] | None = None,
+    ) -> None:
+        super().__init__(space, objectives, deterministic)
+        self.repeats = checked_count("repeats", repeats)
+
+    def prescribe(self) -> int:
+        """Configuration whose turn it is."""
+        return self.iteration // self.repeats % self.space.size
+
+    def _learn(self, index: int, values: Sequence[float | None]) -> None:
+        """Values change no later decision."""

@@ -1,4 +1,4 @@
-"""Kernel regression of one objective over the grid of configurations.
+"""Kernel regression of one objective over the grid, with the published noise bounds.
 
 Durand et al., Nat. Commun. 9:5247 (2018), Methods: Gaussian kernel, posterior mean
 ``m(x) = k_N(x)ᵀ (K_N + λI)⁻¹ y`` and covariance
@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from stedopt_bluesky.bandit.kronecker import KroneckerBasis, gaussian_basis
-from stedopt_bluesky.bandit.linear_regression import WeightPosterior
+from stedopt_bluesky.bandit.fit import Design, Fit, Scale
+from stedopt_bluesky.bandit.kronecker import gaussian_basis
+from stedopt_bluesky.bandit.lattice import Lattice, Site, border_points
 from stedopt_bluesky.bandit.noise import NoiseBounds, update_noise_bounds
 from stedopt_bluesky.bandit.observations import CollapsedObservations
 from stedopt_bluesky.parameters import ParameterSpace
@@ -25,8 +27,27 @@ FloatArray = npt.NDArray[np.float64]
 # λ = (σ/C)² must stay above the rounding error of a Gram matrix of some thousand images
 # (about 1e-13 · N) for its Cholesky factor to exist: σ/C ≥ 1e-5 keeps λ ≥ 1e-10.
 SMALLEST_NOISE_RATIO = 1e-5
-# Numbers in a block of features when variances are wanted on the whole grid: 32 MiB.
-BLOCK_NUMBERS = 2**22
+# Beyond so many distinct sites the noise bounds, whose update visits each of them, are
+# updated when the observations have grown by 1 %: ever rarer, so that what an image costs
+# on average stays the same. Five times what the paper's longest runs come to.
+EVERY_IMAGE_UP_TO = 512
+GROWTH = 1.01
+
+
+class Regression(Protocol):
+    """Model of one objective over the grid: what Kernel Thompson Sampling draws from."""
+
+    def observe(self, index: int, value: float) -> None:
+        """Learn one observation of a configuration."""
+
+    def observe_at(self, point: Sequence[float], value: float, weight: float) -> None:
+        """Learn an observation of an earlier experiment."""
+
+    def posterior(self) -> tuple[FloatArray, FloatArray]:
+        """Posterior mean and standard deviation on the grid, each of shape (G,)."""
+
+    def sample(self, rng: np.random.Generator) -> FloatArray:
+        """Draw one function from the posterior, shape (G,)."""
 
 
 def rule_of_thumb(space: ParameterSpace) -> tuple[float, ...]:
@@ -37,14 +58,73 @@ def rule_of_thumb(space: ParameterSpace) -> tuple[float, ...]:
     return tuple((p.range * len(space.parameters) / 3) or 1.0 for p in space)
 
 
-class KernelRegression:
-    """Posterior of one objective, exact, in the Kronecker eigenbasis of the kernel.
+class Observed:
+    """Observations of one objective on a lattice around the grid, mirror images included.
 
-    The grid's kernel has r features (some hundred, see `kronecker`), and the posterior is
-    a Bayesian linear regression on them. An observation adds one outer product, a fit
-    costs one r × r Cholesky factorisation and a sample over the grid one chain of mode
-    products, whatever the number of images. The update of the noise bounds also visits
-    each *distinct* observed configuration once.
+    Parameters
+    ----------
+    space : ParameterSpace
+        Grid of G configurations.
+    points : array_like, shape (P, D)
+        Where earlier experiments observed, in the parameters' units.
+    border : bool
+        Whether an observation on the grid's border is mirrored beyond it.
+    """
+
+    def __init__(self, space: ParameterSpace, points: npt.ArrayLike, border: bool) -> None:
+        beyond = border_points(space) if border else np.zeros((0, len(space.parameters)))
+        earlier = np.asarray(points, dtype=np.float64).reshape(-1, len(space.parameters))
+        self.lattice = Lattice.around(space, np.concatenate([earlier, beyond]))
+        self.seen = CollapsedObservations(len(space.parameters))
+        self._size = space.size
+        self._border = border
+
+    def add(self, index: int, value: float) -> list[Site]:
+        """Add an observation of a row of the grid; return the sites that were touched.
+
+        Raises
+        ------
+        IndexError
+            When ``index`` is not on the grid.
+        ValueError
+            When ``value`` is not finite. In both cases nothing has changed.
+        """
+        index = operator.index(index)
+        if not 0 <= index < self._size:
+            raise IndexError(f"configuration {index} is outside 0 … {self._size - 1}")
+        return self._add(self.lattice.site_of_row(index), value, 1.0)
+
+    def add_at(self, point: Sequence[float], value: float, weight: float) -> list[Site]:
+        """Add an observation at a point that the lattice holds; return the touched sites.
+
+        Raises
+        ------
+        ValueError
+            When the lattice does not hold the point, or value or weight are not acceptable.
+        """
+        if not 0 < weight < math.inf:
+            raise ValueError(f"a weight must be positive and finite, got {weight}")
+        return self._add(self.lattice.site_of_point(point), value, float(weight))
+
+    def _add(self, site: Site, value: float, weight: float) -> list[Site]:
+        value = float(value)
+        if not math.isfinite(value):
+            raise ValueError(f"an observation must be finite, got {value}")
+        self.seen.add(site, value, weight)
+        images = self.lattice.mirrored(site) if self._border else []
+        for image in images:
+            self.seen.add(image, value, weight, mirrored=True)
+        return [site, *images]
+
+
+class KernelRegression:
+    """Posterior of one objective with the published bounds on its noise, exact.
+
+    Each fit is made over the observed sites or over the kernel's features, whichever is
+    cheaper (see `fit`), so that its cost does not grow beyond that of some hundred
+    features, whatever the number of images. The update of the noise bounds visits each
+    *distinct* observed configuration; beyond 512 of them it is made when the number of
+    observations has grown by 1 %.
 
     Observations are centred on their mean, which is added back (as the program released
     with the paper does). Before any data the posterior is the kernel prior: mean 0,
@@ -52,8 +132,8 @@ class KernelRegression:
 
     The arithmetic holds no randomness and no order of threads of its own: the same calls
     give the same bits on one machine with one numpy, scipy and number of BLAS threads.
-    Another number of threads may change the last bits when r is above some hundred; fix
-    ``OPENBLAS_NUM_THREADS`` where bits are compared between machines.
+    Another number of threads may change the last bits; fix ``OPENBLAS_NUM_THREADS`` where
+    bits are compared between machines.
 
     Parameters
     ----------
@@ -66,13 +146,17 @@ class KernelRegression:
         prior standard deviation.
     bandwidth : None, float or sequence of float, shape (D,)
         Kernel bandwidths in the parameters' units; None for the rule of thumb.
+    points : array_like, shape (P, D)
+        Where earlier experiments observed: all that `observe_at` may be given.
+    border : bool
+        Whether an observation on a parameter's bound is repeated one range outside, as the
+        released program does. The noise is not estimated from the repetition.
 
     Raises
     ------
     ValueError
         When noise bounds, norm bound or bandwidth are not positive and finite, the bounds
-        not ordered, ``lower / norm_bound`` below 1e-5, the number of bandwidths not D, or
-        the bandwidth so short that more than 4096 features are needed.
+        not ordered, ``lower / norm_bound`` below 1e-5, or the number of bandwidths not D.
     """
 
     def __init__(
@@ -81,15 +165,19 @@ class KernelRegression:
         noise_bounds: tuple[float, float] = (0.001, 0.3),
         norm_bound: float = 5.0,
         bandwidth: float | Sequence[float] | None = None,
+        *,
+        points: npt.ArrayLike = (),
+        border: bool = False,
     ) -> None:
-        self._bounds = _checked_bounds(noise_bounds, norm_bound)
+        self._bounds = checked_bounds(noise_bounds, norm_bound)
         self._norm_bound = float(norm_bound)
-        self._basis: KroneckerBasis = gaussian_basis(
-            [p.values for p in space], _checked_bandwidth(space, bandwidth)
+        self._observed = Observed(space, points, border)
+        self._design = Design(
+            gaussian_basis(self._observed.lattice, checked_bandwidth(space, bandwidth)),
+            self._observed.seen,
         )
-        self._size = space.size
-        self._observations = CollapsedObservations(self._basis)
-        self._weights = self._fit()
+        self._bounds_total = 0.0
+        self._fit = self._fitted(self._bounds.upper)
 
     @property
     def noise_bounds(self) -> tuple[float, float]:
@@ -113,18 +201,26 @@ class KernelRegression:
         ValueError
             When ``value`` is not finite. In both cases nothing has changed.
         """
-        index, value = operator.index(index), float(value)
-        if not 0 <= index < self._size:
-            raise IndexError(f"configuration {index} is outside 0 … {self._size - 1}")
-        if not math.isfinite(value):
-            raise ValueError(f"an observation must be finite, got {value}")
-        self._observations.add(index, value)
-        self._weights = self._fit()
-        bounds = self._updated_bounds()
-        refit = bounds.upper != self._bounds.upper
-        self._bounds = bounds
-        if refit:
-            self._weights = self._fit()
+        self._learn(self._observed.add(index, value), 1.0)
+
+    def observe_at(self, point: Sequence[float], value: float, weight: float = 1.0) -> None:
+        """Learn an observation of an earlier experiment, then update the noise bounds.
+
+        Parameters
+        ----------
+        point : sequence of float, shape (D,)
+            One of the points that the model was made to hold, or on the grid.
+        value : float
+            Finite value of the objective.
+        weight : float
+            For how many observations it counts: its noise has the variance ``σ²/weight``.
+
+        Raises
+        ------
+        ValueError
+            When the point is another, the value not finite or the weight not positive.
+        """
+        self._learn(self._observed.add_at(point, value, weight), weight)
 
     def posterior(self) -> tuple[FloatArray, FloatArray]:
         """Posterior mean and standard deviation on the grid.
@@ -134,83 +230,99 @@ class KernelRegression:
         mean, std : ndarray, shape (G,)
             In the objective's unit; of the objective itself, without the noise.
         """
-        variances = np.empty(self._size)
-        block = max(1, BLOCK_NUMBERS // self._basis.size)
-        for start in range(0, self._size, block):
-            indices = np.arange(start, min(start + block, self._size))
-            variances[indices] = self._weights.variances(self._basis.features(indices))
-        mean = self._observations.centre + self._basis.on_grid(self._weights.mean)
-        return mean, self._norm_bound * np.sqrt(variances)
+        return self._fit.mean(), np.sqrt(self._fit.variance())
 
     def covariance(self) -> FloatArray:
         """Posterior covariance between all configurations, shape (G, G).
 
         On demand only: it takes 8 G² bytes, and no decision needs it.
         """
-        features = self._basis.features(np.arange(self._size))
-        return self._norm_bound**2 * self._weights.covariance(features)
+        return self._fit.covariance()
 
-    def sample(self, rng: np.random.Generator) -> FloatArray:
+    def sample(self, rng: np.random.Generator, spread: float = 1.0) -> FloatArray:
         """Draw one function from the posterior.
 
         Parameters
         ----------
         rng : numpy.random.Generator
             The only source of randomness.
+        spread : float
+            Factor of the posterior deviation about the mean; 1 draws from the posterior.
 
         Returns
         -------
         ndarray, shape (G,)
             Values on the grid, in the objective's unit.
         """
-        return self._observations.centre + self._basis.on_grid(
-            self._weights.sample(rng, self._norm_bound)
-        )
+        return self._fit.sample(rng, spread)
 
-    def _fit(self) -> WeightPosterior:
-        """Fit at the upper noise bound."""
-        seen = self._observations
-        return WeightPosterior.fit(seen.gram, seen.moment, self._regularisation)
+    def _learn(self, sites: list[Site], weight: float) -> None:
+        seen = self._observed.seen
+        for site in sites:
+            self._design.add(seen.row(site), weight)
+        self._fit = self._fitted(self._bounds.upper)
+        if len(seen) > EVERY_IMAGE_UP_TO and seen.total < GROWTH * self._bounds_total:
+            return
+        self._bounds_total = seen.total
+        bounds = self._updated_bounds()
+        refit = bounds.upper != self._bounds.upper
+        self._bounds = bounds
+        if refit:
+            self._fit = self._fitted(bounds.upper)
 
-    @property
-    def _regularisation(self) -> float:
-        return (self._bounds.upper / self._norm_bound) ** 2
+    def _fitted(self, noise: float) -> Fit:
+        return self._design.fit(Scale(self._norm_bound, noise, self._observed.seen.centre))
 
     def _updated_bounds(self) -> NoiseBounds:
         """Noise bounds after the current fit."""
-        seen = self._observations
+        seen, own = self._observed.seen, self._observed.seen.own
 
         def variances(regularisation: float) -> FloatArray:
-            if regularisation == self._weights.regularisation:
-                return self._weights.variances(seen.features)
-            refit = WeightPosterior.fit(seen.gram, seen.moment, regularisation)
-            return refit.variances(seen.features)
+            noise = math.sqrt(regularisation) * self._norm_bound
+            same = math.isclose(noise, self._bounds.upper, rel_tol=1e-12)
+            fit = self._fit if same else self._fitted(noise)
+            return fit.variances_at_sites()[own]
 
-        rms_residual = seen.rms_residual(self._weights.mean)
-        return update_noise_bounds(
-            self._bounds, rms_residual, seen.counts, variances, self._norm_bound
-        )
+        weights = seen.weights[own]
+        misfit = float(weights @ self._fit.residuals()[own] ** 2)
+        rms_residual = math.sqrt((seen.sum_of_squares + misfit) / seen.total)
+        return update_noise_bounds(self._bounds, rms_residual, weights, variances, self._norm_bound)
 
 
-def _checked_bounds(noise_bounds: tuple[float, float], norm_bound: float) -> NoiseBounds:
-    if not (math.isfinite(norm_bound) and norm_bound > 0):
-        raise ValueError(f"norm_bound must be positive and finite, got {norm_bound}")
+def checked_bounds(noise_bounds: tuple[float, float], deviation: float) -> NoiseBounds:
+    """Bounds of the noise, checked against each other and against the prior deviation.
+
+    Raises
+    ------
+    ValueError
+        When they are not positive, finite and ordered, or the lower one is so small beside
+        the prior deviation that the fit would be lost in rounding.
+    """
+    if not (math.isfinite(deviation) and deviation > 0):
+        raise ValueError(f"norm_bound must be positive and finite, got {deviation}")
     lower, upper = (float(bound) for bound in noise_bounds)
     if not 0 < lower <= upper < math.inf:
         raise ValueError(
             f"noise_bounds must be finite with 0 < lower <= upper, got ({lower}, {upper})"
         )
-    if lower < SMALLEST_NOISE_RATIO * norm_bound:
+    if lower < SMALLEST_NOISE_RATIO * deviation:
         raise ValueError(
             f"lower noise bound {lower:g} must be at least {SMALLEST_NOISE_RATIO:g} of "
-            f"norm_bound = {norm_bound:g}: below, the fit is lost in rounding"
+            f"norm_bound = {deviation:g}: below, the fit is lost in rounding"
         )
     return NoiseBounds(lower, upper)
 
 
-def _checked_bandwidth(
+def checked_bandwidth(
     space: ParameterSpace, bandwidth: float | Sequence[float] | None
 ) -> tuple[float, ...]:
+    """Bandwidth per parameter, in its unit; the rule of thumb where none is given.
+
+    Raises
+    ------
+    ValueError
+        When it is not one positive, finite number, or one for each parameter.
+    """
     if bandwidth is None:
         return rule_of_thumb(space)
     dimensions = len(space.parameters)

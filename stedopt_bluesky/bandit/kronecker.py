@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, lru_cache, reduce
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import lapack
+
+from stedopt_bluesky.bandit.lattice import Lattice
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -26,53 +28,86 @@ IntArray = npt.NDArray[np.intp]
 # Measured with 100 values of unit noise against a noise bound of 0.01 (λ = 4e-6): means
 # are wrong by up to 1e-4 with 1e-12, by about 1e-9 with 1e-17, for twice the features.
 RELATIVE_TOLERANCE = 1e-17
-# A decision factorises an r × r matrix: about a second at 4096.
-MAX_FEATURES = 4096
+# Cost of gathering one feature of one site, in numbers passed on the way over the grid:
+# indexed reads are dearer than matrix products (measured: about four times).
+GATHERING = 4
+# Numbers in a block of gathered features: 32 MiB.
+BLOCK_NUMBERS = 2**22
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KroneckerBasis:
-    """Features of a product kernel on a grid of G configurations.
+    """Features of a product kernel on a lattice of sites around a grid of G configurations.
 
     Parameters
     ----------
-    factors : tuple of ndarray, each of shape (n_i, p_i)
+    factors : tuple of ndarray, each of shape (n_i + m_i, p_i)
         Eigenvectors of each parameter's kernel matrix, each multiplied by the square root
-        of its eigenvalue, for the p_i largest eigenvalues.
+        of its eigenvalue, for the p_i largest eigenvalues; the grid's n_i rows first.
     products : tuple of ndarray of int, each of shape (r,)
         For each parameter, which column of its factor enters each of the r features.
+    shape : tuple of int
+        The grid's n_i.
     """
 
     factors: tuple[FloatArray, ...]
     products: tuple[IntArray, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of values of each parameter."""
-        return tuple(factor.shape[0] for factor in self.factors)
+    shape: tuple[int, ...]
 
     @property
     def size(self) -> int:
         """Number of features r."""
         return len(self.products[0])
 
-    def features(self, indices: npt.ArrayLike) -> FloatArray:
-        """Features of some configurations.
+    @cached_property
+    def _passage(self) -> int:
+        """Numbers that one chain of mode products passes over the grid."""
+        ranks = [factor.shape[1] for factor in self.factors]
+        sizes = [
+            int(np.prod(ranks[i:])) * int(np.prod(self.shape[: i + 1])) for i in range(len(ranks))
+        ]
+        return sum(sizes)
+
+    @cached_property
+    def kernels(self) -> tuple[FloatArray, ...]:
+        """Kernel matrix of each axis, shape (n_i + m_i, n_i + m_i)."""
+        return tuple(factor @ factor.T for factor in self.factors)
+
+    def kernel(self, sites: IntArray, others: IntArray) -> FloatArray:
+        """Kernel between sites.
 
         Parameters
         ----------
-        indices : array_like of int, shape (u,)
-            Rows of the grid.
+        sites, others : ndarray of int, shapes (u, D) and (v, D)
+
+        Returns
+        -------
+        ndarray, shape (u, v)
+        """
+        values = np.ones((len(sites), len(others)))
+        for kernel, a, b in zip(self.kernels, sites.T, others.T, strict=True):
+            values *= kernel[np.ix_(a, b)]
+        return values
+
+    def features(self, sites: IntArray) -> FloatArray:
+        """Features of sites.
+
+        Parameters
+        ----------
+        sites : ndarray of int, shape (u, D)
 
         Returns
         -------
         ndarray, shape (u, r)
         """
-        positions = np.unravel_index(np.asarray(indices, dtype=np.intp), self.shape)
-        features = np.ones((len(positions[0]), self.size))
-        for factor, columns, position in zip(self.factors, self.products, positions, strict=True):
+        features = np.ones((len(sites), self.size))
+        for factor, columns, position in zip(self.factors, self.products, sites.T, strict=True):
             features *= factor[position][:, columns]
         return features
+
+    def rows(self, indices: IntArray) -> FloatArray:
+        """Features of rows of the grid, shape (u, r)."""
+        return self.features(np.stack(np.unravel_index(indices, self.shape), axis=1))
 
     def on_grid(self, weights: FloatArray) -> FloatArray:
         """Values of the function ``φ(x) · weights`` on the whole grid, by mode products.
@@ -89,72 +124,113 @@ class KroneckerBasis:
         """
         values = np.zeros(tuple(factor.shape[1] for factor in self.factors))
         values[self.products] = weights
-        for factor in self.factors:
+        for factor, count in zip(self.factors, self.shape, strict=True):
             # Contracts the leading axis and appends the grid's axis at the end, so that
             # after the last parameter the axes stand in the grid's order again.
-            values = values.reshape(factor.shape[1], -1).T @ factor.T
+            values = values.reshape(factor.shape[1], -1).T @ factor[:count].T
         return values.ravel()
+
+    def at(self, sites: IntArray, weights: FloatArray) -> FloatArray:
+        """Values of the function ``φ(x) · weights`` at sites, shape (u,)."""
+        if self._over_grid(sites):
+            on_grid: FloatArray = self.on_grid(weights).reshape(self.shape)[tuple(sites.T)]
+            return on_grid
+        values = np.empty(len(sites))
+        for block in self._blocks(len(sites)):
+            values[block] = self.features(sites[block]) @ weights
+        return values
+
+    def project(self, sites: IntArray, values: FloatArray) -> FloatArray:
+        """``Σ_j φ(x_j) v_j`` over sites: the adjoint of `at`.
+
+        Parameters
+        ----------
+        sites : ndarray of int, shape (u, D)
+        values : ndarray, shape (u,)
+
+        Returns
+        -------
+        ndarray, shape (r,)
+        """
+        if self._over_grid(sites):
+            scattered = np.zeros(self.shape)
+            scattered[tuple(sites.T)] = values  # sites are distinct
+            for factor, count in zip(self.factors, self.shape, strict=True):
+                scattered = scattered.reshape(count, -1).T @ factor[:count]
+            ranks = tuple(factor.shape[1] for factor in self.factors)
+            projected: FloatArray = scattered.reshape(ranks)[self.products]
+            return projected
+        weights = np.zeros(self.size)
+        for block in self._blocks(len(sites)):
+            weights += values[block] @ self.features(sites[block])
+        return weights
+
+    def _over_grid(self, sites: IntArray) -> bool:
+        """Whether mode products over the grid are cheaper than the sites' features."""
+        gathered = GATHERING * len(sites) * self.size * len(self.shape)
+        return gathered > self._passage and bool((sites < np.array(self.shape)).all())
+
+    def _blocks(self, count: int) -> list[slice]:
+        step = max(1, BLOCK_NUMBERS // self.size)
+        return [slice(start, start + step) for start in range(0, count, step)]
 
 
 def gaussian_basis(
-    axes: Sequence[Sequence[float]],
+    lattice: Lattice,
     bandwidths: Sequence[float],
     relative_tolerance: float = RELATIVE_TOLERANCE,
-    max_features: int = MAX_FEATURES,
 ) -> KroneckerBasis:
-    """Features of the anisotropic Gaussian kernel on the grid spanned by some axes.
+    """Features of the anisotropic Gaussian kernel on a lattice.
 
     The kernel is ``exp(-Σ_i (x_i - x'_i)² / (2 ρ_i²))``.
 
     Parameters
     ----------
-    axes : sequence of D sequences of float
-        Values of each parameter; a single value makes a kernel factor of 1.
+    lattice : Lattice
+        Axes; a single value makes a kernel factor of 1.
     bandwidths : sequence of float, shape (D,)
         ρ_i > 0, each in its parameter's unit.
     relative_tolerance : float
         Products of eigenvalues are kept down to this part of the largest one.
-    max_features : int
-        Largest number of features r.
 
     Returns
     -------
     KroneckerBasis
-
-    Raises
-    ------
-    ValueError
-        When more than ``max_features`` features would be needed.
     """
-    factors = [_eigenfactor(axis, rho) for axis, rho in zip(axes, bandwidths, strict=True)]
+    factors = [
+        _eigenfactor(axis.tobytes(), float(rho))
+        for axis, rho in zip(lattice.axes, bandwidths, strict=True)
+    ]
     eigenvalues = [np.einsum("na,na->a", factor, factor) for factor in factors]
     products = reduce(np.multiply.outer, eigenvalues)
-    kept = products > relative_tolerance * products.max()
-    if (count := int(np.count_nonzero(kept))) > max_features:
-        raise ValueError(
-            f"bandwidth too short for this grid: {tuple(float(b) for b in bandwidths)} on "
-            f"{tuple(len(axis) for axis in axes)} values needs {count} features, "
-            f"at most {max_features} are allowed"
-        )
-    columns = np.nonzero(kept)
+    columns = np.nonzero(products > relative_tolerance * products.max())
     # Eigenvalues fall along each axis: what is kept is a leading block of each factor.
     factors = [factor[:, : c.max() + 1] for factor, c in zip(factors, columns, strict=True)]
-    return KroneckerBasis(tuple(factors), columns)
+    return KroneckerBasis(tuple(factors), columns, lattice.shape)
 
 
-def _eigenfactor(axis: Sequence[float], bandwidth: float) -> FloatArray:
+# Bandwidths change seldom and are shared by objectives: an axis is factorised once for each.
+@lru_cache(maxsize=256)
+def _eigenfactor(axis: bytes, bandwidth: float) -> FloatArray:
     """Scaled eigenvectors of a 1-D Gaussian kernel matrix, largest eigenvalue first.
 
     The matrix is first factorised by Cholesky with pivoting, then the factor by SVD: its
     singular values are the square roots of the eigenvalues, so that eigenvalues near the
     rounding error of the largest one still have digits, which `eigh` does not give.
 
+    Parameters
+    ----------
+    axis : bytes
+        The n coordinates, float64.
+    bandwidth : float
+        In their unit.
+
     Returns
     -------
     ndarray, shape (n, p)
-        ``F`` with ``F @ F.T`` equal to the kernel matrix within rounding.
+        ``F`` with ``F @ F.T`` equal to the kernel matrix within rounding; read-only.
     """
-    values = np.asarray(axis, dtype=np.float64)
+    values = np.frombuffer(axis)
     kernel = np.exp(-0.5 * ((values[:, None] - values) / bandwidth) ** 2)
     # tol: stop once no configuration's variance (1 at the start) has a digit left.
     packed, pivots, rank, _ = lapack.dpstrf(kernel, lower=1, tol=np.finfo(np.float64).eps)
@@ -165,4 +241,5 @@ def _eigenfactor(axis: Sequence[float], bandwidth: float) -> FloatArray:
     # so that the same random numbers give the same function everywhere.
     largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(rank)]
     factor: FloatArray = vectors * (roots * np.sign(largest))
+    factor.flags.writeable = False
     return factor

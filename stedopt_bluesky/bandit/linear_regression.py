@@ -12,7 +12,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WeightPosterior:
     """Posterior of the weights ``w`` of a function ``f(x) = φ(x) · w``.
 
@@ -49,7 +49,8 @@ class WeightPosterior:
         regularisation : float
             λ > 0.
         """
-        matrix = gram + regularisation * np.eye(len(gram))
+        matrix = gram.copy()
+        matrix[np.diag_indices_from(matrix)] += regularisation
         # Both triangles are equal: the transpose is the Fortran order that LAPACK wants.
         factor = cholesky(matrix.T, lower=True, overwrite_a=True, check_finite=False)
         mean = cho_solve((factor, True), moment, check_finite=False)
@@ -100,7 +101,9 @@ class WeightPosterior:
         whitened = self.whitened(features)
         return self.regularisation * (whitened.T @ whitened)
 
-    def sample(self, rng: np.random.Generator, prior_deviation: float) -> FloatArray:
+    def sample(
+        self, rng: np.random.Generator, prior_deviation: float, spread: float = 1.0
+    ) -> FloatArray:
         """Draw weights.
 
         Parameters
@@ -109,6 +112,8 @@ class WeightPosterior:
             Source of r standard normal numbers.
         prior_deviation : float
             Prior standard deviation ``s`` of the weights.
+        spread : float
+            Factor of the posterior deviation about the mean; 1 draws from the posterior.
 
         Returns
         -------
@@ -116,7 +121,7 @@ class WeightPosterior:
         """
         noise = rng.standard_normal(len(self.mean))
         # L⁻ᵀ z has covariance A⁻¹.
-        spread: FloatArray = solve_triangular(
+        deviation: FloatArray = solve_triangular(
             self.factor, noise, lower=True, trans="T", check_finite=False
         )
-        return self.mean + prior_deviation * math.sqrt(self.regularisation) * spread
+        return self.mean + spread * prior_deviation * math.sqrt(self.regularisation) * deviation

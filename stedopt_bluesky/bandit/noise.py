@@ -34,7 +34,7 @@ class NoiseBounds(NamedTuple):
 def update_noise_bounds(
     bounds: NoiseBounds,
     rms_residual: float,
-    counts: npt.NDArray[np.integer],
+    counts: FloatArray,
     variances: Callable[[float], FloatArray],
     norm_bound: float = 5.0,
     bias: Literal["upper", "lower"] = "upper",
@@ -60,8 +60,9 @@ def update_noise_bounds(
         σ₋ and σ₊ before the update, ``0 < σ₋ ≤ σ₊``.
     rms_residual : float
         σ̂, root mean square of the t residuals of the fit at λ.
-    counts : ndarray of int, shape (u,)
-        How often each distinct configuration was observed; their sum is t.
+    counts : ndarray, shape (u,)
+        How often each distinct configuration was observed (an observation of less weight
+        counts as a part of one); their sum is t.
     variances : callable
         Maps a regularisation to the posterior variances, shape (u,), without the factor
         ``σ²/λ``, of the distinct observed configurations.
@@ -81,7 +82,7 @@ def update_noise_bounds(
     NoiseBounds
         ``σ₋`` not lower, ``σ₊`` not higher than before, and ``σ₋ ≤ σ₊``.
     """
-    total = int(counts.sum())
+    total = float(counts.sum())
     if total < FEWEST_OBSERVATIONS:
         return bounds
     lower, upper = bounds
@@ -117,7 +118,7 @@ def _ratios(
     return variances(regularisation) / regularisation
 
 
-def _concentration(total: int) -> float:
+def _concentration(total: float) -> float:
     """``c``: grows like ln ln t, so that the bounds hold for all t at once."""
     log_inverse = math.log(1 / FAILURE_PROBABILITY)
     return (1 + log_inverse) * (1 + math.log(math.pi**2 * math.log(total) / 6) / log_inverse)
@@ -128,7 +129,7 @@ def _upper_estimate(
     bias_deviation: float,
     information: float,
     concentration: float,
-    total: int,
+    total: float,
 ) -> float:
     """``(√b + √(b + σ̂ a))² / a²``."""
     d = 2 * math.log(1 / FAILURE_PROBABILITY) + information

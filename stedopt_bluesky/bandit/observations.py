@@ -5,90 +5,111 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from stedopt_bluesky.bandit.kronecker import KroneckerBasis
+from stedopt_bluesky.bandit.lattice import Site
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
 
-# Distinct configurations that have room at first: the paper's runs take 60 to 100 images.
+# Distinct sites that have room at first: the paper's runs take 60 to 100 images.
 FIRST_ROWS = 128
 
 
 class CollapsedObservations:
-    """Count and mean of the values at each of the u distinct configurations observed.
+    """Weight and mean of the values at each of the u distinct sites observed.
 
-    The spread of repeats about their configuration's mean cannot change a fit; its sum of
-    squares belongs to every fit's residual.
+    The spread of repeats about their site's mean cannot change a fit at known noise; its
+    sum of squares belongs to every fit's residual, and tells the noise by itself.
 
     Parameters
     ----------
-    basis : KroneckerBasis
-        The grid's r features.
+    dimensions : int
+        Number of parameters D.
 
     Attributes
     ----------
-    counts : ndarray of int, shape (u,)
-        Number of observations of each configuration, in order of first observation.
-    means : ndarray, shape (u,)
-        Mean of the values observed there.
-    gram : ndarray, shape (r, r)
-        ``Φᵀ Φ`` over all observations, repeats counted.
+    number : int
+        Values observed, mirror images left out.
     sum_of_squares : float
-        Squared deviations of all values from their configurations' means.
+        Squared deviations of all values from their sites' means, weighted, mirror images
+        left out.
     """
 
-    def __init__(self, basis: KroneckerBasis) -> None:
-        self._basis = basis
-        self._rows: dict[int, int] = {}
-        self.counts = np.zeros(0, dtype=np.int64)
-        self.means = np.zeros(0)
+    def __init__(self, dimensions: int) -> None:
+        self._rows: dict[Site, int] = {}
         # Grown by doubling: copying all rows for each new one would show at 1,000 images.
-        self._features = np.zeros((FIRST_ROWS, basis.size))
-        self.gram = np.zeros((basis.size, basis.size))
+        self._sites = np.zeros((FIRST_ROWS, dimensions), dtype=np.intp)
+        self._weights = np.zeros(FIRST_ROWS)
+        self._means = np.zeros(FIRST_ROWS)
+        self._own = np.zeros(FIRST_ROWS, dtype=np.bool_)
+        self.number = 0
         self.sum_of_squares = 0.0
 
-    def add(self, index: int, value: float) -> None:
-        """Add one observation by a running mean (Welford, Technometrics 4:419, 1962)."""
-        row = self._rows.setdefault(index, len(self._rows))
-        if row == len(self.counts):
-            self.counts = np.append(self.counts, 0)
-            self.means = np.append(self.means, 0.0)
-            if row == len(self._features):
-                self._features = np.concatenate([self._features, np.zeros_like(self._features)])
-            self._features[row] = self._basis.features([index])[0]
-        features = self._features[row]
-        self.gram += np.outer(features, features)
-        self.counts[row] += 1
-        step = value - self.means[row]
-        self.means[row] += step / self.counts[row]
-        self.sum_of_squares += float(step * (value - self.means[row]))
-
-    @property
-    def features(self) -> FloatArray:
-        """Features of the distinct configurations, shape (u, r)."""
-        return self._features[: len(self.counts)]
-
-    @property
-    def total(self) -> int:
-        """Number of observations t, repeats counted."""
-        return int(self.counts.sum())
-
-    @property
-    def centre(self) -> float:
-        """Mean of all values, 0 before the first."""
-        return float(self.counts @ self.means) / max(self.total, 1)
-
-    @property
-    def moment(self) -> FloatArray:
-        """``Φᵀ (y - centre)``, shape (r,)."""
-        moment: FloatArray = (self.counts * (self.means - self.centre)) @ self.features
-        return moment
-
-    def rms_residual(self, weights: FloatArray) -> float:
-        """Root mean square of ``y - centre - Φ w`` over all observations.
+    def add(self, site: Site, value: float, weight: float = 1.0, *, mirrored: bool = False) -> None:
+        """Add one observation by a running mean (West, Commun. ACM 22:532, 1979).
 
         Parameters
         ----------
-        weights : ndarray, shape (r,)
+        site : tuple of int
+            Where.
+        value : float
+            What.
+        weight : float
+            For how many observations it counts, above 0.
+        mirrored : bool
+            Whether it only repeats another one beyond the border: the noise is then not
+            estimated from it.
         """
-        misfit = self.means - self.centre - self.features @ weights
-        return float(np.sqrt((self.sum_of_squares + self.counts @ misfit**2) / self.total))
+        row = self._rows.setdefault(site, len(self._rows))
+        if row == len(self._sites):
+            self._grow()
+        self._sites[row] = site
+        self._own[row] |= not mirrored
+        self._weights[row] += weight
+        step = value - self._means[row]
+        self._means[row] += step * weight / self._weights[row]
+        if not mirrored:
+            self.number += 1
+            self.sum_of_squares += float(weight * step * (value - self._means[row]))
+
+    def _grow(self) -> None:
+        for name in ("_sites", "_weights", "_means", "_own"):
+            array = getattr(self, name)
+            setattr(self, name, np.concatenate([array, np.zeros_like(array)]))
+
+    def row(self, site: Site) -> int:
+        """Row of a site that was observed or mirrored."""
+        return self._rows[site]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def sites(self) -> IntArray:
+        """Distinct sites in order of first observation, shape (u, D)."""
+        return self._sites[: len(self)]
+
+    @property
+    def weights(self) -> FloatArray:
+        """Sum of the weights of the values observed at each site, shape (u,)."""
+        return self._weights[: len(self)]
+
+    @property
+    def means(self) -> FloatArray:
+        """Weighted mean of the values observed at each site, shape (u,)."""
+        return self._means[: len(self)]
+
+    @property
+    def own(self) -> npt.NDArray[np.bool_]:
+        """Whether a site was observed, not only mirrored, shape (u,)."""
+        return self._own[: len(self)]
+
+    @property
+    def total(self) -> float:
+        """Sum of the weights of what was observed, mirror images left out."""
+        return float(self.weights[self.own].sum())
+
+    @property
+    def centre(self) -> float:
+        """Weighted mean of all values observed, mirror images left out; 0 before the first."""
+        own = self.own
+        return float(self.weights[own] @ self.means[own]) / (self.total or 1.0)

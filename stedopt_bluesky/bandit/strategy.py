@@ -15,6 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.acquisition import Objective, Options
+from stedopt_bluesky.parameters import ParameterSpace
+
+FloatArray = npt.NDArray[np.float64]
 
 # One value per objective, in their order or by their names; None or NaN = invalid.
 ObjectiveValues = Sequence[float | None] | Mapping[str, float | None] | npt.NDArray[np.floating]
@@ -31,6 +34,49 @@ class Strategy(Protocol):
     def ingest(self, index: int, values: ObjectiveValues) -> None:
         """Learn the objectives of one image, taken with configuration ``index``."""
         ...
+
+
+def single_option(
+    space: ParameterSpace,
+    objectives: Sequence[Objective],
+    iteration: int,
+    index: int,
+    values: Mapping[str, float] | None = None,
+) -> Options:
+    """Cloud that offers one configuration alone: what a prescribing strategy suggests.
+
+    Whoever chooses, a rule, a network or a person, can choose nothing else.
+
+    Parameters
+    ----------
+    space : ParameterSpace
+        Grid of G configurations.
+    objectives : sequence of Objective, shape (M,)
+        In the order of the cloud's columns.
+    iteration : int
+        Number of images ingested.
+    index : int
+        Row of the grid that is offered.
+    values : mapping of objective's name to value, optional
+        What is known or predicted of it, in the objectives' units; the middle of the usual
+        range stands for what is left out.
+
+    Returns
+    -------
+    Options
+        ``values`` of shape (G, M), read-only, NaN in all rows but ``index``.
+    """
+    cloud = np.full((space.size, len(objectives)), np.nan)
+    known = values or {}
+    cloud[index] = [known.get(o.name, sum(o.range) / 2) for o in objectives]
+    cloud.flags.writeable = False
+    return Options(
+        values=cloud,
+        configurations=space.grid,
+        iteration=iteration,
+        objectives=tuple(objective.name for objective in objectives),
+        parameters=space.names,
+    )
 
 
 def checked_objectives(objectives: Sequence[Objective | str]) -> tuple[Objective, ...]:
@@ -57,8 +103,8 @@ def checked_objectives(objectives: Sequence[Objective | str]) -> tuple[Objective
     return checked
 
 
-def checked_seed(seed: int) -> int:
-    """Seed as a plain integer.
+def checked_seed(seed: int, name: str = "seed") -> int:
+    """Seed, or number of a draw, as a plain integer.
 
     Raises
     ------
@@ -66,7 +112,7 @@ def checked_seed(seed: int) -> int:
         When it is negative.
     """
     if (checked := operator.index(seed)) < 0:
-        raise ValueError(f"seed must not be negative, got {seed}")
+        raise ValueError(f"{name} must not be negative, got {seed}")
     return checked
 
 
@@ -113,6 +159,44 @@ def checked_values(
         _checked_value(value, objective.name) if objective.modelled else None
         for value, objective in zip(values, objectives, strict=True)
     )
+
+
+def checked_known(
+    deterministic: Mapping[str, npt.ArrayLike],
+    objectives: Sequence[Objective],
+    size: int,
+    *,
+    complete: bool = False,
+) -> dict[str, FloatArray]:
+    """Values of objectives that are not modelled, copied, each of shape (size,).
+
+    Raises
+    ------
+    ValueError
+        When an objective is unknown or modelled, or has not ``size`` finite values; when
+        one that is not modelled is missing and they are needed ``complete``.
+    """
+    names = [objective.name for objective in objectives if not objective.modelled]
+    if complete and set(names) - set(deterministic):
+        raise ValueError(
+            f"deterministic must give the objectives that are not modelled, {names}, "
+            f"got {list(deterministic)}"
+        )
+    known = {}
+    for name, values in deterministic.items():
+        if name not in names:
+            raise ValueError(
+                f"deterministic must name objectives that are not modelled, {names}, got {name!r}"
+            )
+        column = np.array(values, dtype=np.float64)
+        if column.shape != (size,):
+            raise ValueError(
+                f"{name} needs one value per configuration, ({size},), got {column.shape}"
+            )
+        if not np.isfinite(column).all():
+            raise ValueError(f"{name} must be finite for every configuration")
+        known[name] = column
+    return known
 
 
 def _checked_value(value: float | None, name: str) -> float | None:

@@ -6,17 +6,21 @@ objective, joined over the grid; somebody else chooses from it; every model lear
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from stedopt_bluesky.acquisition import Objective, Options
+from stedopt_bluesky.acquisition import Objective, Options, PriorObservation
 from stedopt_bluesky.bandit.blas_threads import one_blas_thread
+from stedopt_bluesky.bandit.empirical_bayes import EmpiricalBayes
 from stedopt_bluesky.bandit.kernel_regression import KernelRegression
 from stedopt_bluesky.bandit.strategy import (
     ObjectiveValues,
     checked_index,
+    checked_known,
     checked_objectives,
     checked_seed,
     checked_values,
@@ -24,6 +28,11 @@ from stedopt_bluesky.bandit.strategy import (
 from stedopt_bluesky.parameters import ParameterSpace
 
 FloatArray = npt.NDArray[np.float64]
+Adaptation = Literal["published", "empirical_bayes"]
+# Factor of the posterior deviation where none is given.
+EXPLORATION = {"published": 1.0, "empirical_bayes": 0.8}
+# Point, values by objective in widths of their ranges, weight.
+_Earlier = tuple[tuple[float, ...], dict[str, float], float]
 
 
 class KernelTS:
@@ -43,20 +52,34 @@ class KernelTS:
     seed : int
         Not negative.
     bandwidth : None, float or sequence of float, shape (D,)
-        Kernel bandwidths in the parameters' units; None for the rule of thumb.
+        Kernel bandwidths in the parameters' units; None for the rule of thumb. With
+        empirical Bayes those of the smooth hypothesis.
     norm_bound : float
         C, the prior standard deviation of every modelled objective, in widths of its
         usual range: the published C = 5 was set for objectives from 0 to 1, for which
-        nothing changes, and holds so for others, as a resolution in nm.
+        nothing changes, and holds so for others, as a resolution in nm. Published
+        adaptation only.
     deterministic : mapping of str to ndarray, each of shape (G,)
         Values of the objectives that are not modelled (``Objective.modelled`` False),
         such as the imaging time, on the grid, in their units.
+    adaptation : {"published", "empirical_bayes"}
+        How noise and bandwidths are adapted: `KernelRegression` or `EmpiricalBayes`.
+    exploration : float, optional
+        Factor of the posterior deviation in the options: 1 draws from the posterior, less
+        draws nearer to its mean. Left out: 1 with the published adaptation, 0.8 with
+        empirical Bayes (measured: less regret on six problems of seven; with 0.6 some runs
+        stay at a poor optimum).
+    border_observations : bool
+        Whether an observation on a parameter's bound is repeated one range outside.
+    prior : sequence of PriorObservation
+        Observations of earlier experiments, learned before the first decision.
 
     Raises
     ------
     ValueError
-        When objectives, seed, noise bounds, bandwidth or norm bound are not acceptable, or
-        ``deterministic`` does not hold G finite values for just the objectives not modelled.
+        When objectives, seed, noise bounds, bandwidth, norm bound, exploration or a prior
+        observation are not acceptable, or ``deterministic`` does not hold G finite values
+        for just the objectives not modelled.
     """
 
     def __init__(
@@ -67,19 +90,35 @@ class KernelTS:
         bandwidth: float | Sequence[float] | None = None,
         norm_bound: float = 5.0,
         deterministic: Mapping[str, npt.ArrayLike] | None = None,
+        *,
+        adaptation: Adaptation = "empirical_bayes",
+        exploration: float | None = None,
+        border_observations: bool = False,
+        prior: Sequence[PriorObservation] = (),
     ) -> None:
         self.space = space
         self.objectives = checked_objectives(objectives)
         self.seed = checked_seed(seed)
-        self._known = _checked_columns(deterministic or {}, self.objectives, space.size)
+        self._exploration = _checked_exploration(exploration, adaptation)
+        self._known = checked_known(deterministic or {}, self.objectives, space.size, complete=True)
+        earlier = [_checked_prior(p, space, self.objectives) for p in prior]
+        points = np.array([point for point, _, _ in earlier]).reshape(-1, len(space.parameters))
         self._models = {
-            objective.name: KernelRegression(
-                space, _scaled_bounds(objective), norm_bound, bandwidth
+            objective.name: _make_model(
+                space,
+                objective,
+                adaptation,
+                norm_bound=norm_bound,
+                bandwidth=bandwidth,
+                points=points,
+                border=border_observations,
             )
             for objective in self.objectives
             if objective.modelled
         }
+        self._imaged: dict[int, None] = {}
         self._iteration = 0
+        self._learn_prior(earlier)
 
     @property
     def iteration(self) -> int:
@@ -87,13 +126,19 @@ class KernelTS:
         return self._iteration
 
     @property
-    def models(self) -> Mapping[str, KernelRegression]:
+    def models(self) -> Mapping[str, KernelRegression | EmpiricalBayes]:
         """Regression of each modelled objective by its name, in widths of its usual range."""
         return dict(self._models)
 
     @one_blas_thread
-    def suggest(self) -> Options:
+    def suggest(self, draw: int = 0) -> Options:
         """Draw the cloud of options of this iteration.
+
+        Parameters
+        ----------
+        draw : int
+            Number of the cloud, for several images to be chosen before any is ingested:
+            each draw is independent of the others given the history.
 
         Returns
         -------
@@ -101,12 +146,11 @@ class KernelTS:
             ``values`` of shape (G, M), read-only: one posterior sample per modelled
             objective, and the known values of the others.
         """
-        rng = np.random.default_rng([self.seed, self._iteration])
+        # Trailing zeros change nothing: draw 0 is default_rng([seed, iteration]).
+        rng = np.random.default_rng([self.seed, self._iteration, checked_seed(draw, "draw")])
         values = np.empty((self.space.size, len(self.objectives)))
         for column, objective in enumerate(self.objectives):
-            model = self._models.get(objective.name)
-            known = self._known.get(objective.name)
-            values[:, column] = known if model is None else _scale(objective) * model.sample(rng)
+            values[:, column] = self._drawn(objective, rng)
         values.flags.writeable = False
         return Options(
             values=values,
@@ -114,7 +158,13 @@ class KernelTS:
             iteration=self._iteration,
             objectives=tuple(objective.name for objective in self.objectives),
             parameters=self.space.names,
+            imaged=tuple(self._imaged),
         )
+
+    def _drawn(self, objective: Objective, rng: np.random.Generator) -> FloatArray:
+        if not objective.modelled:
+            return self._known[objective.name]
+        return _scale(objective) * self._models[objective.name].sample(rng, self._exploration)
 
     @one_blas_thread
     def ingest(self, index: int, values: ObjectiveValues) -> None:
@@ -143,7 +193,14 @@ class KernelTS:
         ):
             if value is not None:
                 self._models[objective.name].observe(index, value / _scale(objective))
+        self._imaged[index] = None
         self._iteration += 1
+
+    @one_blas_thread
+    def _learn_prior(self, earlier: Sequence[_Earlier]) -> None:
+        for point, values, weight in earlier:
+            for name, value in values.items():
+                self._models[name].observe_at(point, value, weight)
 
     @one_blas_thread
     def posterior(self) -> tuple[FloatArray, FloatArray]:
@@ -178,22 +235,64 @@ def _scaled_bounds(objective: Objective) -> tuple[float, float]:
     return lower / _scale(objective), upper / _scale(objective)
 
 
-def _checked_columns(
-    deterministic: Mapping[str, npt.ArrayLike], objectives: Sequence[Objective], size: int
-) -> dict[str, FloatArray]:
-    """Known objectives' values, copied."""
-    known = [objective.name for objective in objectives if not objective.modelled]
-    if set(known) != set(deterministic):
-        raise ValueError(
-            f"deterministic must give the objectives that are not modelled, {known}, "
-            f"got {list(deterministic)}"
+def _checked_exploration(exploration: float | None, adaptation: Adaptation) -> float:
+    if exploration is None:
+        return EXPLORATION.get(adaptation, 1.0)
+    if not 0 < exploration < math.inf:
+        raise ValueError(f"exploration must be positive and finite, got {exploration}")
+    return float(exploration)
+
+
+def _make_model(
+    space: ParameterSpace,
+    objective: Objective,
+    adaptation: Adaptation,
+    *,
+    norm_bound: float,
+    bandwidth: float | Sequence[float] | None,
+    points: FloatArray,
+    border: bool,
+) -> KernelRegression | EmpiricalBayes:
+    """Model of one objective, in widths of its usual range."""
+    if adaptation == "empirical_bayes":
+        return EmpiricalBayes(
+            space,
+            _scaled_bounds(objective),
+            bandwidth,
+            mean=sum(objective.range) / 2 / _scale(objective),
+            points=points,
+            border=border,
         )
-    columns = {name: np.array(deterministic[name], dtype=np.float64) for name in known}
-    for name, column in columns.items():
-        if column.shape != (size,):
-            raise ValueError(
-                f"{name} needs one value per configuration, ({size},), got {column.shape}"
-            )
-        if not np.isfinite(column).all():
-            raise ValueError(f"{name} must be finite for every configuration")
-    return columns
+    if adaptation != "published":
+        raise ValueError(f"adaptation = {adaptation!r}: allowed are published, empirical_bayes")
+    return KernelRegression(
+        space, _scaled_bounds(objective), norm_bound, bandwidth, points=points, border=border
+    )
+
+
+def _checked_prior(
+    observation: PriorObservation, space: ParameterSpace, objectives: Sequence[Objective]
+) -> _Earlier:
+    """Point, values in widths of their objectives' ranges, and weight of an observation."""
+    if set(observation.configuration) != set(space.names):
+        raise ValueError(
+            f"a prior observation needs the parameters {space.names}, "
+            f"got {tuple(observation.configuration)}"
+        )
+    point = tuple(float(observation.configuration[name]) for name in space.names)
+    if not np.isfinite(point).all():
+        raise ValueError(f"a prior observation's configuration must be finite, got {point}")
+    scales = {o.name: _scale(o) for o in objectives if o.modelled}
+    if not set(observation.values) <= set(scales):
+        raise ValueError(
+            f"a prior observation may have the objectives {tuple(scales)}, "
+            f"got {tuple(observation.values)}"
+        )
+    if not 0 < observation.weight < math.inf:
+        raise ValueError(
+            f"a prior observation's weight must be positive and finite, got {observation.weight}"
+        )
+    values = {name: float(value) / scales[name] for name, value in observation.values.items()}
+    if not np.isfinite(list(values.values())).all():
+        raise ValueError(f"a prior observation's values must be finite, got {observation.values}")
+    return point, values, float(observation.weight)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from stedopt_bluesky import __version__
+from stedopt_bluesky.cli.experiments import experiments_app
 from stedopt_bluesky.cli.options import DEFAULT_CATALOG, Catalog, Json, Uid
 from stedopt_bluesky.cli.output import OneLineErrors, clear_errors, console, print_json, stdout
 
@@ -23,6 +24,7 @@ app = typer.Typer(
     help="Optimise a STED microscope's imaging parameters while it images.\n\n"
     "Try it without a microscope: [bold]stedopt run[/] images a simulated sample.",
 )
+app.add_typer(experiments_app, name="experiment")
 
 
 def main() -> None:
@@ -70,9 +72,36 @@ def run(
         str | None, typer.Option(help="Start from this preset instead of a file.")
     ] = None,
     strategy: Annotated[
-        str | None, typer.Option(metavar="kernel_ts|random", help="What draws the options.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What draws the options: kernel_ts, kernel_ucb, botorch, nsga2, grid_search "
+            "or random.",
+        ),
     ] = None,
     operator: Annotated[str | None, typer.Option(help="Who runs it, to search by.")] = None,
+    prior: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="UID", help="Begin with what this run measured; may be given more than once."
+        ),
+    ] = None,
+    prior_csv: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Begin with the measurements of this table."),
+    ] = None,
+    prior_weight: Annotated[
+        float | None,
+        typer.Option(help="What each counts, in images of this run: above 0, to 1 (left out: 1)."),
+    ] = None,
+    reduce_to: Annotated[
+        str,
+        typer.Option(metavar="UID", help="Reduce the grid to the region that this run chose most."),
+    ] = "",
+    reduce_share: Annotated[
+        float | None,
+        typer.Option(help="Share of its choices that the region holds (left out: 0.5)."),
+    ] = None,
     figure: Annotated[
         Path | None,
         typer.Option(
@@ -102,6 +131,9 @@ def run(
         "microscope.kind": microscope,
         "bandit.strategy": strategy,
         "operator": operator,
+        "prior.runs": tuple(prior) if prior else None,
+        "prior.csv": str(prior_csv) if prior_csv else None,
+        "prior.weight": prior_weight,
     }
     with clear_errors():
         begin(
@@ -111,6 +143,8 @@ def run(
             catalog=catalog,
             figure=figure,
             as_json=as_json,
+            reduce_to=reduce_to,
+            reduce_share=reduce_share,
         )
 
 

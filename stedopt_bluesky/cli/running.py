@@ -27,10 +27,15 @@ from stedopt_bluesky.config import (
     load_config,
     preset,
 )
-from stedopt_bluesky.session import Observation, connect_application, open_session
+from stedopt_bluesky.session import (
+    Observation,
+    connect_application,
+    open_session,
+    prior_observations,
+)
 
 if TYPE_CHECKING:
-    from stedopt_bluesky.acquisition import Region
+    from stedopt_bluesky.acquisition import PriorObservation, Region
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.session import Session
 
@@ -55,6 +60,10 @@ class Task:
         Where; None: laid over an overview.
     md : mapping
         Added to the start document.
+    prior : sequence of PriorObservation
+        What earlier experiments measured, for the models to begin with.
+    reduced_from : str
+        Uid of the run from whose choices the grid was reduced, if it was.
     """
 
     config: ExperimentConfig
@@ -64,6 +73,8 @@ class Task:
     history: Iterable[Observation] = ()
     regions: Sequence[Region] | None = None
     md: Mapping[str, Any] | None = None
+    prior: Sequence[PriorObservation] = ()
+    reduced_from: str = ""
 
 
 def begin(
@@ -74,8 +85,23 @@ def begin(
     catalog: Path,
     figure: Path | None,
     as_json: bool,
+    reduce_to: str = "",
+    reduce_share: float | None = None,
 ) -> None:
     """Run an experiment from a file, a preset or the default.
+
+    Parameters
+    ----------
+    config_file, preset_name : optional
+        Where the configuration comes from.
+    changes : mapping of dotted field to value
+        Changed in it.
+    catalog, figure, as_json
+        As :class:`Task` has them.
+    reduce_to : str
+        Run, by uid, to whose most chosen region the grid is reduced; empty: it is not.
+    reduce_share : float, optional
+        Share of that run's choices that the region holds; a half when left out.
 
     Raises
     ------
@@ -85,8 +111,12 @@ def begin(
     if config_file and preset_name:
         raise ConfigError(f"preset = {preset_name!r}: not together with a file; say it in the file")
     base = load_config(config_file) if config_file else preset(preset_name or DEFAULT_PRESET)
-    config = _with_absolute_sample(base.updated(changes))
-    _perform(Task(config, catalog, figure, as_json))
+    config = _with_absolute_paths(base.updated(changes))
+    if "prior.weight" in changes and not (config.prior.runs or config.prior.csv):
+        raise ConfigError("prior.weight: only together with earlier runs or a CSV file")
+    config, reduced_from = _reduced(config, catalog, reduce_to, reduce_share)
+    prior = _prior(config, catalog)
+    _perform(Task(config, catalog, figure, as_json, prior=prior, reduced_from=reduced_from))
 
 
 def go_on(
@@ -101,11 +131,15 @@ def go_on(
     """
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.records.resume import RESUMES, close_for_resume, read_chain
-    from stedopt_bluesky.session import config_of, regions_left
+    from stedopt_bluesky.session import config_of, prior_of, reduced_from, regions_left
 
     folder = CatalogFolder.open(catalog)
     chain = read_chain(folder, uid)
-    config = config_of(chain.last)
+    config, prior, reduced_to = (
+        config_of(chain.last),
+        prior_of(chain.last),
+        reduced_from(chain.last),
+    )
     close_for_resume(folder, chain.last.uid)
     count = chain.images_left if images is None else images
     if count < 1 and images is None:
@@ -119,15 +153,55 @@ def go_on(
             f"images = {count}: only {len(regions)} regions of run {chain.last.uid[:8]} are left"
         )
     md = {RESUMES: chain.last.uid}
-    _perform(Task(config, catalog, figure, as_json, chain.history, regions, md))
+    _perform(Task(config, catalog, figure, as_json, chain.history, regions, md, prior, reduced_to))
 
 
-def _with_absolute_sample(config: ExperimentConfig) -> ExperimentConfig:
-    """Name the sample's file by its absolute path, so that a run is resumed from any folder."""
-    path = Path(config.sample.name)
-    if config.microscope.kind == "twin" and path.is_file() and not path.is_absolute():
-        return config.updated({"sample.name": str(path.resolve())})
-    return config
+def _with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
+    """Name files by their absolute paths: the sample's, so that a run is resumed from any folder.
+
+    That of the prior knowledge is named so for whoever looks for it later.
+    """
+    changes = {}
+    sample, table = Path(config.sample.name), config.prior.csv
+    if config.microscope.kind == "twin" and sample.is_file() and not sample.is_absolute():
+        changes["sample.name"] = str(sample.resolve())
+    if table and not Path(table).is_absolute():
+        changes["prior.csv"] = str(Path(table).resolve())
+    return config.updated(changes) if changes else config
+
+
+def _reduced(
+    config: ExperimentConfig, catalog: Path, uid: str, share: float | None
+) -> tuple[ExperimentConfig, str]:
+    """Reduce the grid to what a run chose most and say so; return that run's whole uid."""
+    if not uid:
+        if share is not None:
+            raise ConfigError("reduce-share: only together with a run, --reduce-to UID")
+        return config, ""
+    from stedopt_bluesky.records.folder import CatalogFolder
+    from stedopt_bluesky.records.journal import find_run
+    from stedopt_bluesky.records.run_record import RunRecord
+    from stedopt_bluesky.session.reduced import reduced
+
+    record = RunRecord.read(find_run(CatalogFolder.open(catalog), uid))
+    smaller = reduced(config, record) if share is None else reduced(config, record, share=share)
+    changes = ", ".join(
+        f"{old.name} {old.values[0]:g}-{old.values[-1]:g} "
+        f"to {new.values[0]:g}-{new.values[-1]:g} {new.unit}"
+        for old, new in zip(config.space, smaller.space, strict=True)
+    )
+    console.print(f"reduced to what run {record.uid[:8]} chose most: {changes}", soft_wrap=True)
+    return smaller, record.uid
+
+
+def _prior(config: ExperimentConfig, catalog: Path) -> Sequence[PriorObservation]:
+    """Read the prior knowledge that a configuration names, and say how much it is."""
+    with warnings_in_one_line():
+        prior = prior_observations(config, catalog)
+    if prior:
+        weight = f", each counted as {config.prior.weight:g}" if config.prior.weight != 1 else ""
+        console.print(f"prior knowledge: {len(prior)} observations{weight}")
+    return prior
 
 
 def _perform(task: Task) -> None:
@@ -181,7 +255,13 @@ def _image(task: Task, application: Any) -> tuple[str, str]:
     with contextlib.redirect_stdout(sys.stderr), warnings_in_one_line():
         try:
             with open_session(
-                task.config, application, task.catalog, history=task.history, run_engine=engine
+                task.config,
+                application,
+                task.catalog,
+                history=task.history,
+                prior=task.prior,
+                reduced_from=task.reduced_from,
+                run_engine=engine,
             ) as session:
                 return _run(session, task)
         except RuntimeError as error:  # what Imspector refuses, in the vendor's words

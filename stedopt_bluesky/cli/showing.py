@@ -89,18 +89,18 @@ def replay_run(uid: str, *, catalog: Path, as_json: bool) -> None:
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.records.replay import emit, rerun_decisions
     from stedopt_bluesky.records.resume import read_chain
-    from stedopt_bluesky.session import config_of, make_choose, make_strategy
+    from stedopt_bluesky.session import config_of, make_choose, make_strategy, prior_of
 
     chain = read_chain(CatalogFolder.open(catalog), uid)
     record = chain.last
-    config = config_of(record)
+    config, prior = config_of(record), prior_of(record)
     with console.status("re-emitting the documents ..."):
         documents = _Checked()
         emit(record, documents)
     with console.status("making the decisions anew ..."):
         decisions = rerun_decisions(
             record,
-            lambda _: make_strategy(config, chain.history_before_last),
+            lambda _: make_strategy(config, chain.history_before_last, prior),
             make_choose(config),
             compare_clouds=True,
         )

@@ -20,6 +20,7 @@ from stedopt_bluesky.config.sections import (
     ObjectiveConfig,
     OverviewConfig,
     ParameterConfig,
+    PriorConfig,
     SampleConfig,
     Section,
 )
@@ -48,6 +49,7 @@ class ExperimentConfig(Section):
     overview: OverviewConfig = OverviewConfig()
     choice: ChoiceConfig = ChoiceConfig()
     bandit: BanditConfig = BanditConfig()
+    prior: PriorConfig = PriorConfig()
     parameters: tuple[ParameterConfig, ...] = Field(
         min_length=1,
         strict=False,

@@ -31,6 +31,9 @@ NotNegative = Annotated[float, Field(ge=0)]
 # A TOML list; its entries are checked as strictly as any other field.
 Numbers = Annotated[tuple[float, ...], Field(strict=False)]
 
+# The strategies that `[bandit] strategy` and `--strategy` know.
+StrategyName = Literal["kernel_ts", "kernel_ucb", "botorch", "nsga2", "grid_search", "random"]
+
 
 class Section(BaseModel):
     """Fields that are checked, frozen, and refuse what they do not know.
@@ -236,23 +239,64 @@ class ObjectiveConfig(Section):
 class ChoiceConfig(Section):
     """Who picks the trade-off from the cloud of options."""
 
-    rule: Literal["weighted", "random"] = Field(
-        "weighted", description="'weighted': the highest weighted utility; 'random'."
+    rule: Literal["weighted", "random", "hypervolume"] = Field(
+        "weighted",
+        description="'weighted': the highest weighted utility; 'random'; 'hypervolume': what "
+        "widens the Pareto front most, to map all trade-offs.",
     )
 
 
 class BanditConfig(Section):
-    """Kernel Thompson Sampling."""
+    """What draws the options: Kernel Thompson Sampling, or what it is compared with."""
 
-    strategy: Literal["kernel_ts", "random"] = Field(
-        "kernel_ts", description="'kernel_ts', or 'random' as a baseline."
+    strategy: StrategyName = Field(
+        "kernel_ts",
+        description="'kernel_ts'; 'kernel_ucb' (one objective); 'botorch' (GP + TS, extra "
+        "'botorch'); 'nsga2', 'grid_search' or 'random' as baselines.",
+    )
+    adaptation: Literal["published", "empirical_bayes"] = Field(
+        "empirical_bayes",
+        description="Noise and bandwidth: 'empirical_bayes' (both learned from the images) or "
+        "'published' (bounds on the noise, fixed bandwidth).",
+    )
+    exploration: Annotated[float, Field(gt=0, le=10)] | None = Field(
+        None,
+        description="Factor of the models' uncertainty in the options (left out: 0.8 with "
+        "empirical_bayes, 1 with published); β of kernel_ucb (2).",
     )
     norm_bound: Positive = Field(
         5.0,
-        description="Bound C on the functions' norm, in widths of the objectives' usual ranges.",
+        description="Bound C on the functions' norm, in widths of the objectives' usual ranges "
+        "(published adaptation only).",
     )
     bandwidth: Annotated[tuple[Positive, ...], Field(strict=False)] | None = Field(
         None,
         description="Kernel bandwidth per parameter, in its unit; "
         "left out: range × number of parameters / 3.",
+    )
+    border_observations: bool = Field(
+        False,
+        description="Mirror an observation on a parameter's bound one range outside, "
+        "as the published program does.",
+    )
+    repeats: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        None,
+        description="Images per configuration of grid_search (left out: 5) and nsga2 (3).",
+    )
+    population: Annotated[int, Field(ge=2, le=1000)] = Field(
+        10, description="Configurations of one generation of nsga2, 2 to 1000."
+    )
+
+
+class PriorConfig(Section):
+    """Observations of earlier experiments that the models begin with."""
+
+    runs: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        (), description="Runs of the catalogue, by uid or its first characters."
+    )
+    csv: str = Field(
+        "", description="Table with one column per parameter and per objective, by name."
+    )
+    weight: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="What such an observation counts, in images of this run: above 0, to 1."
     )

@@ -48,6 +48,11 @@ def utilities(
     return total / sum(weights.values())
 
 
+def on_offer(options: Options) -> npt.NDArray[np.bool_]:
+    """Whether each option can be chosen at all, shape (G,): not where all its values are NaN."""
+    return np.asarray(~np.isnan(options.values).all(axis=-1))
+
+
 @dataclass(frozen=True)
 class WeightedRule:
     """Choose the option of highest weighted utility.
@@ -85,13 +90,15 @@ class WeightedRule:
             raise ValueError("weights: at least one must be above 0")
 
     def __call__(self, options: Options) -> Choice:
-        """Choose one of the options; one whose utility is NaN is never chosen.
+        """Choose one of the options on offer; one whose utility is NaN is never chosen.
 
         Raises
         ------
         ValueError
             When no option has a utility.
         """
+        # Where all objectives are NaN one of positive weight is, and so is the utility: what
+        # is not on offer drops out here too.
         utility = utilities(options.values, self.objectives, self.weights)
         if np.isnan(utility).all():
             raise ValueError(
@@ -101,14 +108,15 @@ class WeightedRule:
         best = np.flatnonzero(utility == np.nanmax(utility))
         for column, objective in enumerate(self.objectives):
             if objective.name == "imaging_time_s":
-                time = options.values[best, column]
+                # Among equals an option of unknown time comes last.
+                time = np.nan_to_num(options.values[best, column], nan=math.inf)
                 best = best[time == np.min(time)]
         return Choice(_draw(best, self.seed, options.iteration), "weighted_rule")
 
 
 @dataclass(frozen=True)
 class RandomChoice:
-    """Choose any option, each as likely.
+    """Choose any option on offer, each as likely.
 
     Parameters
     ----------
@@ -119,10 +127,17 @@ class RandomChoice:
     seed: int
 
     def __call__(self, options: Options) -> Choice:
-        """Choose one of the options."""
-        return Choice(
-            _draw(np.arange(len(options.values)), self.seed, options.iteration), "random_choice"
-        )
+        """Choose one of the options on offer.
+
+        Raises
+        ------
+        ValueError
+            When none is.
+        """
+        candidates = np.flatnonzero(on_offer(options))
+        if not candidates.size:
+            raise ValueError(f"none of the {len(options.values)} options is on offer: all are NaN")
+        return Choice(_draw(candidates, self.seed, options.iteration), "random_choice")
 
 
 def _draw(candidates: npt.NDArray[np.intp], seed: int, iteration: int) -> int:

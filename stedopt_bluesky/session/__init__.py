@@ -5,15 +5,15 @@ opened, not with this package: a microscope that does not answer is reported at 
 """
 
 from stedopt_bluesky.session.decisions import (
-    Observation,
     make_choose,
-    make_strategy,
     objectives_of,
     weights_of,
 )
 from stedopt_bluesky.session.hardware import connect_application, make_instrument, make_station
 from stedopt_bluesky.session.opening import Session, open_session
-from stedopt_bluesky.session.stored import config_of, regions_left
+from stedopt_bluesky.session.prior import prior_observations
+from stedopt_bluesky.session.stored import config_of, prior_of, reduced_from, regions_left
+from stedopt_bluesky.session.strategies import Observation, make_strategy
 
 __all__ = [
     "Observation",
@@ -26,6 +26,9 @@ __all__ = [
     "make_strategy",
     "objectives_of",
     "open_session",
+    "prior_observations",
+    "prior_of",
+    "reduced_from",
     "regions_left",
     "weights_of",
 ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stedopt_bluesky import __version__
+from stedopt_bluesky.acquisition import PriorObservation
 from stedopt_bluesky.config import ExperimentConfig
 
 if TYPE_CHECKING:
@@ -18,9 +20,28 @@ _IMAGE_SUFFIXES = (".tif", ".tiff", ".npy")
 
 
 def start_metadata(
-    config: ExperimentConfig, application: Application, instrument: Instrument
+    config: ExperimentConfig,
+    application: Application,
+    instrument: Instrument,
+    *,
+    prior: Sequence[PriorObservation] = (),
+    reduced_from: str = "",
 ) -> dict[str, Any]:
-    """Compose what the start document says of a run: everything needed to understand it alone."""
+    """Compose what the start document says of a run: everything needed to understand it alone.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        What the run was made from.
+    application : Application
+        Tells Imspector's version.
+    instrument : Instrument
+        Tells Imspector's parameters.
+    prior : sequence of PriorObservation
+        What the models begin with; kept whole, so that a replay needs no other file.
+    reduced_from : str
+        Uid of the run to whose chosen region the grid was reduced, if it was.
+    """
     sample, path = config.sample, Path(config.sample.name)
     name = path.stem if path.suffix.lower() in _IMAGE_SUFFIXES else sample.name
     return {
@@ -33,11 +54,22 @@ def start_metadata(
         "stedopt": {
             "version": __version__,
             "config": config.model_dump(mode="json", exclude_none=True),
+            **({"prior_observations": [_plain(o) for o in prior]} if prior else {}),
+            **({"reduced_from": reduced_from} if reduced_from else {}),
         },
         "imspector": {
             "version": application.version(),
             "parameters": _without_nan(instrument.parameters()["sted"]),
         },
+    }
+
+
+def _plain(observation: PriorObservation) -> dict[str, Any]:
+    """Plain data, of which JSON keeps every number exactly; `stored.prior_of` reads them."""
+    return {
+        "configuration": {name: float(v) for name, v in observation.configuration.items()},
+        "values": {name: float(v) for name, v in observation.values.items()},
+        "weight": float(observation.weight),
     }
 
 

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stedopt_bluesky.acquisition import Choice, ImageSet, Options, Region
+from stedopt_bluesky.acquisition import Choice, ImageSet, Options, PriorObservation, Region
 from stedopt_bluesky.config import ExperimentConfig
-from stedopt_bluesky.session.decisions import Observation, make_choose, make_strategy
+from stedopt_bluesky.session.decisions import make_choose
 from stedopt_bluesky.session.hardware import make_instrument, make_station
 from stedopt_bluesky.session.metadata import start_metadata
+from stedopt_bluesky.session.prior import prior_observations
+from stedopt_bluesky.session.strategies import Observation, make_strategy
 
 if TYPE_CHECKING:
     from bluesky import RunEngine
@@ -122,6 +124,8 @@ def open_session(
     folder: CatalogFolder | str | os.PathLike[str],
     *,
     history: Iterable[Observation] = (),
+    prior: Sequence[PriorObservation] | None = None,
+    reduced_from: str = "",
     run_engine: RunEngine | None = None,
 ) -> Iterator[Session]:
     """Wire a session; on leaving, whatever happened, the lasers are off.
@@ -136,7 +140,13 @@ def open_session(
         Where journal and images go. The catalogue at a path is made when there is none,
         last of all: a session that cannot be opened leaves nothing behind.
     history : iterable of (index, objectives by name)
-        Observations of earlier runs, for the strategy to start from.
+        Observations of earlier images of this experiment, for the strategy to start from.
+    prior : sequence of PriorObservation, optional
+        Prior knowledge; read as section ``[prior]`` of the configuration says when left out.
+        A run that goes on with another is given what that one's start document holds.
+    reduced_from : str
+        Uid of the run from whose choices the grid was :func:`reduced`; goes into the start
+        document.
     run_engine : RunEngine, optional
         An existing one; a new one when left out.
 
@@ -147,7 +157,8 @@ def open_session(
     Raises
     ------
     ConfigError
-        When the microscope cannot be set up as the configuration says.
+        When the microscope cannot be set up as the configuration says, or the prior
+        knowledge that it names cannot be used.
     CatalogError
         When the folder cannot be a catalogue.
     """
@@ -157,7 +168,9 @@ def open_session(
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.records.journal import Journal
 
-    strategy, choose = make_strategy(config, history), make_choose(config)
+    if prior is None:
+        prior = prior_observations(config, folder)
+    strategy, choose = make_strategy(config, history, prior), make_choose(config)
     rate = make_rater([o.name for o in config.objectives])
     instrument = make_instrument(config, application)
     with contextlib.ExitStack() as closing:
@@ -179,6 +192,8 @@ def open_session(
             run_engine=engine,
             instrument=instrument,
             folder=folder,
-            metadata=start_metadata(config, application, instrument),
+            metadata=start_metadata(
+                config, application, instrument, prior=prior, reduced_from=reduced_from
+            ),
             _last=last,
         )

@@ -1,10 +1,10 @@
-"""A stored run understood again: its configuration, and the regions that it left."""
+"""A stored run understood again: its configuration, its prior knowledge, the regions it left."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stedopt_bluesky.acquisition import Region
+from stedopt_bluesky.acquisition import PriorObservation, Region
 from stedopt_bluesky.config import ConfigError, ExperimentConfig, parse_config
 
 if TYPE_CHECKING:
@@ -27,6 +27,39 @@ def config_of(record: RunRecord) -> ExperimentConfig:
             f"run {record.uid} was not made by stedopt: it has no configuration"
         ) from None
     return parse_config(data, source=f"run {record.uid[:8]}")
+
+
+def prior_of(record: RunRecord) -> tuple[PriorObservation, ...]:
+    """Prior knowledge that a stored run began with, as its start document holds it.
+
+    Neither the table nor the earlier runs that it came from are looked at: whoever replays
+    the run, or goes on with it, begins with just the same.
+
+    Raises
+    ------
+    ConfigError
+        When the start document holds what cannot be observations.
+    """
+    listed = (record.start.get("stedopt") or {}).get("prior_observations", [])
+    try:
+        return tuple(
+            PriorObservation(
+                {name: float(v) for name, v in entry["configuration"].items()},
+                {name: float(v) for name, v in entry["values"].items()},
+                float(entry["weight"]),
+            )
+            for entry in listed
+        )
+    except (KeyError, AttributeError, TypeError, ValueError):
+        raise ConfigError(
+            f"run {record.uid[:8]}: stedopt.prior_observations of its start document: "
+            "expected a list of configuration, values and weight"
+        ) from None
+
+
+def reduced_from(record: RunRecord) -> str:
+    """Uid of the run from whose choices a stored run's grid was reduced; empty if it was not."""
+    return str((record.start.get("stedopt") or {}).get("reduced_from", ""))
 
 
 def regions_left(chain: RunChain, config: ExperimentConfig) -> list[Region] | None:

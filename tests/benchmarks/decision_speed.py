@@ -1,100 +1,268 @@
-"""What a decision costs: update, cloud of options, choice, in ms for one objective.
+"""What a decision costs: learn one image, draw the cloud, choose; for two objectives.
 
-The images lie at random configurations, the dearest case for the noise bounds, whose
-update visits each distinct configuration. scikit-learn does the same at the paper's size:
-condition on 100 images, draw one function over 768 configurations, take the largest.
+Images lie at random configurations of a grid of three parameters. Hyper-parameters are
+fixed, the bandwidth is 0.2 of each range (and, for us, the paper's rule of thumb beside it):
+the peers condition on all images and draw one function per objective over the grid. Each
+cell runs in a process of its own, with a limit of time and of memory, one thread.
 
-Run with ``OMP_NUM_THREADS=1 python -m tests.benchmarks.decision_speed``.
+``python -m tests.benchmarks.decision_speed [--methods ...] [--limit-s N]``
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import math
+import resource
 import statistics
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 
 import numpy as np
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+import numpy.typing as npt
 
-from stedopt_bluesky.bandit import KernelTS
-from stedopt_bluesky.bandit.kernel_regression import rule_of_thumb
 from stedopt_bluesky.parameters import Parameter, ParameterSpace
+from tests.benchmarks.problems import utility
+from tests.benchmarks.trials import one_thread
 
-GRIDS = ((8, 8, 12), (16, 20, 24), (40, 50, 50))
-IMAGES = (10, 100, 1000)
-REPEATS = 15
-PAPER = (GRIDS[0], 100)
+FloatArray = npt.NDArray[np.float64]
 
+SIZES = (
+    ((8, 8, 12), 100),
+    ((8, 8, 12), 10_000),
+    ((20, 20, 25), 100),
+    ((40, 50, 50), 1_000),
+    ((100, 100, 100), 1_000),
+    ((100, 100, 100), 10_000),
+)
+PAPER = SIZES[0]
+OBJECTIVES = 2
+NOISE = 0.1
+SHORT_BANDWIDTH = 0.2
+# Decisions that are timed: many when they take milliseconds, one when they take seconds.
+DECISIONS = 15
+ENOUGH_S = 5.0
+LIMIT_S = 60.0
+LIMIT_BYTES = 12 * 2**30
+MIB = 2**20
 
-def median_ms(function: Callable[[], object]) -> float:
-    """Median time of a call, in ms, after one that fills the caches."""
-    function()
-    times = []
-    for _ in range(REPEATS):
-        start = perf_counter()
-        function()
-        times.append(perf_counter() - start)
-    return 1e3 * statistics.median(times)
+Decide = Callable[[int, FloatArray], int]
 
 
 def grid(shape: tuple[int, ...]) -> ParameterSpace:
-    """Three evenly spaced parameters."""
+    """Evenly spaced parameters from 0 to 1."""
     return ParameterSpace([Parameter.linear(f"p{i}", "", 0, 1, n) for i, n in enumerate(shape)])
 
 
-def measurements(space: ParameterSpace, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random configurations and noisy values of a smooth function there."""
+def measurements(space: ParameterSpace, count: int) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """Random configurations, and noisy values of smooth functions there, (count, M)."""
     rng = np.random.default_rng(0)
     indices = rng.integers(0, space.size, count)
-    return indices, np.sin(space.grid[indices].sum(axis=1)) + 0.1 * rng.normal(size=count)
+    angles = space.grid[indices].sum(axis=1)
+    exact = np.stack([np.sin(angles), np.cos(angles)], axis=1)
+    return indices, exact + NOISE * rng.normal(size=exact.shape)
 
 
-def kernel_ts_ms(shape: tuple[int, ...], count: int) -> float:
-    """One decision after ``count`` images."""
+# --- the methods: each conditions on images and returns how it decides --------------------
+
+
+def kernel_ts(space: ParameterSpace, indices: npt.ArrayLike, values: FloatArray) -> Decide:
+    """Kernel TS at the paper's bandwidth."""
+    return _kernel_ts(space, indices, values, None)
+
+
+def kernel_ts_short(space: ParameterSpace, indices: npt.ArrayLike, values: FloatArray) -> Decide:
+    """Kernel TS at the short bandwidth."""
+    return _kernel_ts(space, indices, values, SHORT_BANDWIDTH)
+
+
+def _kernel_ts(
+    space: ParameterSpace, indices: npt.ArrayLike, values: FloatArray, bandwidth: float | None
+) -> Decide:
+    from stedopt_bluesky.bandit import KernelTS
+
+    strategy = KernelTS(space, [f"y{j}" for j in range(OBJECTIVES)], seed=0, bandwidth=bandwidth)
+    for index, value in zip(np.asarray(indices), values, strict=True):
+        strategy.ingest(int(index), value)
+
+    def decide(index: int, value: FloatArray) -> int:
+        strategy.ingest(index, value)
+        return int(utility(strategy.suggest().values).argmax())
+
+    return decide
+
+
+def scikit_learn(space: ParameterSpace, indices: npt.ArrayLike, values: FloatArray) -> Decide:
+    """Dense sampling, as the program published with the paper does."""
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF
+
+    def sample(x: FloatArray, y: FloatArray) -> FloatArray:
+        process = GaussianProcessRegressor(
+            RBF(SHORT_BANDWIDTH, "fixed"), alpha=NOISE**2, optimizer=None
+        )
+        return process.fit(x, y).sample_y(space.grid, random_state=0)[:, 0]
+
+    return _conditioning_anew(space, indices, values, sample)
+
+
+def gpytorch_exact(space: ParameterSpace, indices: npt.ArrayLike, values: FloatArray) -> Decide:
+    """Exact posterior of a GPyTorch model over the whole grid."""
+    import torch
+
+    at = torch.tensor(space.grid)
+
+    def sample(x: FloatArray, y: FloatArray) -> FloatArray:
+        model = _botorch_model(x, y)
+        with torch.no_grad():
+            return model.posterior(at).rsample(torch.Size([1]))[0, :, 0].numpy()
+
+    return _conditioning_anew(space, indices, values, sample)
+
+
+def botorch_pathwise(space: ParameterSpace, indices: npt.ArrayLike, values: FloatArray) -> Decide:
+    """Pathwise sampling by random Fourier features and Matheron's rule (approximate)."""
+    import torch
+    from botorch.sampling.pathwise import draw_matheron_paths
+
+    chunks = torch.tensor(space.grid).split(10_000)
+
+    def sample(x: FloatArray, y: FloatArray) -> FloatArray:
+        paths = draw_matheron_paths(_botorch_model(x, y), torch.Size([1]))
+        with torch.no_grad():
+            return torch.cat([paths(part)[0] for part in chunks]).numpy()
+
+    return _conditioning_anew(space, indices, values, sample)
+
+
+def _botorch_model(x: FloatArray, y: FloatArray) -> object:
+    import torch
+    from botorch.models import SingleTaskGP
+    from gpytorch.kernels import RBFKernel
+
+    torch.set_num_threads(1)
+    kernel = RBFKernel()
+    kernel.lengthscale = SHORT_BANDWIDTH
+    noise = torch.full((len(y), 1), NOISE**2, dtype=torch.float64)
+    model = SingleTaskGP(
+        torch.tensor(x), torch.tensor(y)[:, None], noise, covar_module=kernel,
+        outcome_transform=None,
+    )  # fmt: skip
+    return model.eval()
+
+
+def _conditioning_anew(
+    space: ParameterSpace,
+    indices: npt.ArrayLike,
+    values: FloatArray,
+    sample: Callable[[FloatArray, FloatArray], FloatArray],
+) -> Decide:
+    rows, table = list(np.asarray(indices)), list(values)
+
+    def decide(index: int, value: FloatArray) -> int:
+        rows.append(index)
+        table.append(value)
+        x, y = space.grid[rows], np.array(table)
+        return int(utility(np.stack([sample(x, c) for c in y.T], axis=1)).argmax())
+
+    return decide
+
+
+Condition = Callable[[ParameterSpace, npt.ArrayLike, FloatArray], Decide]
+OURS = "Kernel TS, rule of thumb"
+DENSE = "scikit-learn `sample_y`"
+METHODS: Mapping[str, Condition] = {
+    OURS: kernel_ts,
+    "Kernel TS, 0.2 of the range": kernel_ts_short,
+    DENSE: scikit_learn,
+    "GPyTorch exact": gpytorch_exact,
+    "BoTorch pathwise": botorch_pathwise,
+}
+
+
+# --- one cell, in a process of its own -----------------------------------------------------
+
+
+def measure(method: str, shape: tuple[int, ...], images: int) -> dict[str, float]:
+    """Median time of a decision after some images, ms, and this process's peak memory, MiB.
+
+    The first decision is not timed when there is time for more: it fills caches.
+    """
     space = grid(shape)
-    model = KernelTS(space, ["quality"], seed=0)
-    indices, values = measurements(space, count + REPEATS + 1)
-    for index, value in zip(indices[:count], values[:count], strict=True):
-        model.ingest(index, [value])
-    further = iter(zip(indices[count:], values[count:], strict=True))
-
-    def decide() -> int:
-        index, value = next(further)
-        model.ingest(index, [value])
-        return int(model.suggest().values[:, 0].argmax())
-
-    return median_ms(decide)
-
-
-def scikit_learn_ms(shape: tuple[int, ...], count: int) -> float:
-    """The same decision by a dense Gaussian process of the same kernel and noise."""
-    space = grid(shape)
-    indices, values = measurements(space, count)
-    kernel = ConstantKernel(25.0, "fixed") * RBF(rule_of_thumb(space), "fixed")
-    process = GaussianProcessRegressor(kernel, alpha=0.3**2, optimizer=None)
-
-    def decide() -> int:
-        process.fit(space.grid[indices], values - values.mean())
-        return int(process.sample_y(space.grid, random_state=0).argmax())
-
-    return median_ms(decide)
+    indices, values = measurements(space, images + DECISIONS + 1)
+    decide = METHODS[method](space, indices[:images], values[:images])
+    times: list[float] = []
+    begun = perf_counter()
+    for index, value in zip(indices[images:], values[images:], strict=True):
+        start = perf_counter()
+        decide(int(index), value)
+        times.append(perf_counter() - start)
+        if perf_counter() - begun > ENOUGH_S:
+            break
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"ms": 1e3 * statistics.median(times[1:] or times), "mib": kibibytes * 1024 / MIB}
 
 
-def main() -> None:
-    """Print the table."""
-    cells = {(shape, count): kernel_ts_ms(shape, count) for shape in GRIDS for count in IMAGES}
-    dense = scikit_learn_ms(*PAPER)
-    print("| configurations | " + " | ".join(f"{t} images (ms)" for t in IMAGES) + " |")
-    print("|---|" + "---|" * len(IMAGES))
-    for shape in GRIDS:
-        row = " | ".join(f"{cells[shape, t]:.2f}" for t in IMAGES)
-        print(f"| {' × '.join(map(str, shape))} = {np.prod(shape)} | {row} |")
-    ratio = dense / cells[PAPER]
-    blank = ["–"] * len(IMAGES)
-    blank[IMAGES.index(PAPER[1])] = f"{dense:.1f} ({ratio:.0f} times as long)"
-    print(f"| scikit-learn `sample_y`, {np.prod(PAPER[0])} | {' | '.join(blank)} |")
+def cell(method: str, size: tuple[tuple[int, ...], int], limit_s: float) -> dict[str, float] | str:
+    """Measure in a process of its own; what stopped it where it could not end."""
+    shape, images = size
+    command = [
+        sys.executable, "-m", "tests.benchmarks.decision_speed",
+        "--cell", json.dumps([method, shape, images]),
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
+    except subprocess.TimeoutExpired:
+        return "too slow"
+    if done.returncode == 0:
+        return json.loads(done.stdout)
+    # A negative number is the signal that ended it, as the system's own lack of memory does.
+    if "MemoryError" in done.stderr or "allocate" in done.stderr or done.returncode < 0:
+        return "out of memory"
+    print(f"{method} on {shape} with {images} images:\n{done.stderr}", file=sys.stderr)
+    return "failed"
+
+
+def _run_cell(text: str) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
+    method, shape, images = json.loads(text)
+    print(json.dumps(measure(method, tuple(shape), images)))
+
+
+# --- the table -------------------------------------------------------------------------------
+
+
+def main(methods: Sequence[str] = tuple(METHODS), limit_s: float = LIMIT_S) -> None:
+    """Measure all cells and print the table."""
+    one_thread()
+    print(f"ms per decision, {OBJECTIVES} objectives; a cell ends after {limit_s:g} s and")
+    print(f"{LIMIT_BYTES / 2**30:g} GiB. In brackets: peak memory of the process, MiB.\n")
+    print("| configurations / images | " + " | ".join(methods) + " |")
+    print("|---|" + "---|" * len(methods))
+    papers: dict[str, float] = {}
+    for size in SIZES:
+        shape, images = size
+        results = [cell(method, size, limit_s) for method in methods]
+        if size == PAPER:
+            papers = {
+                m: r["ms"] for m, r in zip(methods, results, strict=True) if isinstance(r, dict)
+            }
+        texts = [r if isinstance(r, str) else f"{r['ms']:.3g} ({r['mib']:.0f})" for r in results]
+        print(f"| {math.prod(shape):,} / {images:,} | {' | '.join(texts)} |", flush=True)
+    if {OURS, DENSE} <= set(papers):
+        ratio = papers[DENSE] / papers[OURS]
+        print(f"\nAt the paper's size, {DENSE} takes {ratio:.0f} times as long as {OURS}.")
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=tuple(METHODS))
+    parser.add_argument("--limit-s", type=float, default=LIMIT_S, help="of each cell")
+    parser.add_argument("--cell", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.cell:
+        _run_cell(arguments.cell)
+    else:
+        main(arguments.methods, arguments.limit_s)

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from stedopt_bluesky.acquisition import Objective, Options
-from stedopt_bluesky.preference.rule import RandomChoice, WeightedRule, utilities
+from stedopt_bluesky.bandit.strategy import single_option
+from stedopt_bluesky.parameters import Parameter, ParameterSpace
+from stedopt_bluesky.preference.rule import RandomChoice, WeightedRule, on_offer, utilities
 
 SNR = Objective("snr", "", "maximise", (0.0, 2.0))
 RESOLUTION = Objective("resolution_nm", "nm", "minimise", (60.0, 200.0))
@@ -176,8 +178,64 @@ def test_at_random_each_option_is_as_likely():
 
 
 def test_at_random_the_values_do_not_matter():
-    good, bad = np.full((9, 2), [2.0, 60.0]), np.full((9, 2), math.nan)
+    good, bad = np.full((9, 2), [2.0, 60.0]), np.full((9, 2), [-9.0, math.nan])
     chosen = RandomChoice(seed=1)
     assert [chosen(options(good, t)).index for t in range(20)] == [
         chosen(options(bad, t)).index for t in range(20)
     ]
+
+
+# --- what is not on offer ---------------------------------------------------------------
+
+CHOOSERS = {
+    "both weights": rule(),
+    "one weight": rule({"snr": 0.0, "resolution_nm": 1.0}),
+    "random": RandomChoice(seed=5),
+}
+
+
+@pytest.mark.parametrize("chosen", CHOOSERS.values(), ids=CHOOSERS)
+def test_what_is_prescribed_is_chosen_by_anyone(chosen):
+    space = ParameterSpace([Parameter("depletion_power_mW", "mW", tuple(range(40)))])
+    for t in range(60):
+        index = int(np.random.default_rng(t).integers(40))
+        offered = single_option(space, BOTH, t, index)
+        assert np.flatnonzero(on_offer(offered)).tolist() == [index]
+        assert chosen(offered).index == index
+
+
+def test_what_is_not_on_offer_is_not_chosen_where_only_a_known_objective_has_a_weight():
+    """Neither by its weight nor in the tie that time decides."""
+    objectives = (SNR, RESOLUTION, TIME)
+    nothing = [math.nan] * 3
+    by_time = rule({"snr": 0, "resolution_nm": 0, "imaging_time_s": 1.0}, objectives=objectives)
+    assert by_time(options([nothing, [1.0, 90.0, 4.9], nothing], 0, objectives)).index == 1
+    assert by_time(options([nothing, [math.nan, math.nan, 9.0]], 0, objectives)).index == 1
+
+
+def test_of_equals_one_of_unknown_time_is_the_last():
+    objectives = (SNR, TIME)
+    chosen = rule({"snr": 1.0, "imaging_time_s": 0.0}, objectives=objectives)
+    unknown = [2.0, math.nan]
+    assert chosen(options([unknown, [2.0, 4.0], unknown], 0, objectives)).index == 1
+    indices = {
+        chosen(options([unknown, unknown, [0.0, 1.0]], t, objectives)).index for t in range(30)
+    }
+    assert indices == {0, 1}
+
+
+def test_at_random_each_option_on_offer_is_as_likely():
+    cloud = np.full((9, 2), math.nan)
+    cloud[2], cloud[5, 0], cloud[6] = 1.0, 0.3, [2.0, 60.0]
+    chosen = RandomChoice(seed=2)
+    counts = np.bincount([chosen(options(cloud, t)).index for t in range(900)], minlength=9)
+    assert set(np.flatnonzero(counts)) == {2, 5, 6}
+    assert stats.chisquare(counts[[2, 5, 6]]).pvalue > 0.01
+
+
+def test_where_nothing_is_on_offer_nobody_can_choose():
+    cloud = options(np.full((3, 2), math.nan))
+    with pytest.raises(ValueError, match="none of the 3 options is on offer: all are NaN"):
+        RandomChoice(seed=0)(cloud)
+    with pytest.raises(ValueError, match="none of the 3 options can be chosen"):
+        rule()(cloud)

@@ -8,7 +8,6 @@ import tifffile
 from bluesky import RunEngine
 
 from stedopt_bluesky.acquisition import Region
-from stedopt_bluesky.bandit import KernelTS, RandomPolicy
 from stedopt_bluesky.config import ConfigError, parse_config, preset
 from stedopt_bluesky.imspector.connect import NoImspectorError
 from stedopt_bluesky.records import CatalogError, CatalogFolder, RunRecord, find_run
@@ -164,11 +163,6 @@ def test_objectives_come_with_the_configurations_noise_bounds():
         "photobleaching": 1.0,
         "imaging_time_s": 0.1,
     }
-
-
-def test_the_strategy_is_the_one_that_the_configuration_names():
-    assert isinstance(make_strategy(small()), KernelTS)
-    assert isinstance(make_strategy(small(**{"bandit.strategy": "random"})), RandomPolicy)
 
 
 @pytest.mark.parametrize("names", [["snr"], ["imaging_time_s"], ["photobleaching", "frc"]])

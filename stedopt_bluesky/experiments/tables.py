@@ -1,0 +1,142 @@
+"""Tables of experiments for the terminal, narrow enough for 80 columns."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from stedopt_bluesky.experiments.comparison import ComparisonReport
+from stedopt_bluesky.experiments.replay import ReplayReport
+from stedopt_bluesky.reports.labels import axis_label
+
+_ARROWS = {"maximise": "↑", "minimise": "↓"}
+
+
+def replay_tables(report: ReplayReport) -> tuple[Table, Table]:
+    """Tables of a replay experiment: its strategies, and where they took their images."""
+    return _strategies(report), _configurations(report)
+
+
+def comparison_tables(report: ComparisonReport) -> tuple[Table, Table]:
+    """Tables of a comparison: its groups, and the objectives' first against last images."""
+    return _groups(report), _objectives(report)
+
+
+def _strategies(report: ReplayReport) -> Table:
+    table = _table(
+        f"{report.trials} trials × {report.experiment.images} images",
+        "strategy",
+        "failures",
+        "95 % interval",
+        "growth",
+        "in relevant\nregion",
+        "error of\nestimate",
+    )
+    for result in report.results:
+        errors = result.errors[~np.isnan(result.errors)]
+        table.add_row(
+            result.name,
+            f"{result.regret[-1]:.1f}",
+            _interval(result.regret_low[-1], result.regret_high[-1]),
+            _exponent(result.exponent),
+            f"{result.relevant_share:.0%}",
+            f"{errors.mean():.3g}" if errors.size else "-",
+        )
+    return table
+
+
+def _configurations(report: ReplayReport) -> Table:
+    experiment, truth = report.experiment, report.truth
+    table = _table(
+        "Images of a trial at each configuration (*: relevant region)",
+        *(axis_label(name).replace(" ", "\n") for name in experiment.space.names),
+        "",
+        f"mean\n{_ARROWS[experiment.objective.direction]}",
+        "failing",
+        *(result.name.replace("_", "\n") for result in report.results),
+    )
+    for g, configuration in enumerate(experiment.space.grid):
+        table.add_row(
+            *(f"{value:.3g}" for value in configuration),
+            "*" if g in truth.relevant else "",
+            _number(truth.means[g]),
+            f"{truth.failure_rates[g]:.0%}",
+            *(f"{result.chosen[g]:.1f}" for result in report.results),
+        )
+    return table
+
+
+def _groups(report: ComparisonReport) -> Table:
+    table = _table(
+        f"Groups of runs, {report.images} images each",
+        "group",
+        "runs",
+        "failures",
+        "95 % interval",
+        "growth",
+        "hyper-\nvolume ↑",
+    )
+    for group in report.groups:
+        table.add_row(
+            group.name,
+            str(len(group.uids)),
+            f"{group.regret[-1]:.1f}",
+            _interval(group.regret_low[-1], group.regret_high[-1]),
+            _exponent(group.exponent),
+            f"{sum(group.hypervolumes) / len(group.hypervolumes):.3g}",
+        )
+    return table
+
+
+def _objectives(report: ComparisonReport) -> Table:
+    """Medians and p-values; the last row of an objective compares the groups."""
+    table = _table(
+        f"First against last {report.count} images (medians; Kruskal-Wallis)",
+        "objective",
+        "group",
+        "first",
+        "last",
+        "p",
+    )
+    for objective in report.objectives:
+        label = f"{axis_label(objective.name)} {_ARROWS[objective.direction]}"
+        for group in report.groups:
+            result = group.objectives[objective.name]
+            table.add_row(
+                label,
+                group.name,
+                _number(result.first_median),
+                _number(result.last_median),
+                _number(result.p_value),
+            )
+            label = ""
+        if len(report.groups) > 1:
+            table.add_row(
+                "", "all, last images", "", "", _number(report.between[objective.name][1])
+            )
+    return table
+
+
+def _table(title: str, first: str, *others: str) -> Table:
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
+    )
+    table.add_column(first, overflow="fold")
+    for heading in others:
+        table.add_column(heading, justify="right", overflow="fold")
+    return table
+
+
+def _interval(low: float, high: float) -> str:
+    return "-" if math.isnan(low) else f"{low:.1f} … {high:.1f}"
+
+
+def _exponent(value: float) -> str:
+    return "-" if math.isnan(value) else f"t^{value:.2f}"
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3g}"

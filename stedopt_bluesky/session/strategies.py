@@ -1,0 +1,186 @@
+"""What draws the options: the strategy of a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from stedopt_bluesky.acquisition import Objective, PriorObservation
+from stedopt_bluesky.config import ConfigError, ExperimentConfig
+from stedopt_bluesky.session.decisions import objectives_of
+
+if TYPE_CHECKING:
+    from stedopt_bluesky.bandit.strategy import Strategy
+
+Observation = tuple[int, Mapping[str, float]]
+
+# Those whose models can begin with observations of earlier experiments.
+LEARN_FROM_PRIOR = ("kernel_ts", "kernel_ucb")
+
+
+def make_strategy(
+    config: ExperimentConfig,
+    history: Iterable[Observation] = (),
+    prior: Sequence[PriorObservation] = (),
+) -> Strategy:
+    """Make the strategy of a configuration, taught the observations of earlier images.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        Grid, objectives, seed and the bandit's settings.
+    history : iterable of (index, objectives by name)
+        In the order of imaging.
+    prior : sequence of PriorObservation
+        What earlier experiments measured; the models begin with it.
+
+    Raises
+    ------
+    ConfigError
+        When the strategy cannot be used with these objectives or this prior, or needs a
+        package that is not installed.
+    """
+    name = config.bandit.strategy
+    if prior and name not in LEARN_FROM_PRIOR:
+        raise ConfigError(
+            f"bandit.strategy = {name!r}: with [prior] allowed are {', '.join(LEARN_FROM_PRIOR)}; "
+            "the others do not learn from it"
+        )
+    strategy = _FACTORIES[name](config, objectives_of(config), prior)
+    for index, values in history:
+        strategy.ingest(index, values)
+    return strategy
+
+
+def _kernel_ts(
+    config: ExperimentConfig, objectives: Sequence[Objective], prior: Sequence[PriorObservation]
+) -> Strategy:
+    from stedopt_bluesky.bandit import KernelTS
+
+    return KernelTS(
+        config.space,
+        objectives,
+        config.seed,
+        deterministic=_known(config, objectives),
+        **_kernel_settings(config, prior),
+    )
+
+
+def _kernel_ucb(
+    config: ExperimentConfig, objectives: Sequence[Objective], prior: Sequence[PriorObservation]
+) -> Strategy:
+    from stedopt_bluesky.bandit.kernel_ucb import KernelUCB
+
+    modelled = [objective.name for objective in objectives if objective.modelled]
+    if len(modelled) != 1:
+        raise ConfigError(
+            "bandit.strategy = 'kernel_ucb': allowed with exactly one modelled objective "
+            f"(imaging_time_s may stand beside it), got {', '.join(modelled) or 'none'}"
+        )
+    return KernelUCB(
+        config.space,
+        objectives,
+        config.seed,
+        deterministic=_known(config, objectives),
+        **_kernel_settings(config, prior),
+    )
+
+
+def _botorch(
+    config: ExperimentConfig, objectives: Sequence[Objective], _: Sequence[PriorObservation]
+) -> Strategy:
+    from stedopt_bluesky.bandit.botorch_ts import BoTorchTS
+
+    known = _known(config, objectives)
+    try:
+        return BoTorchTS(config.space, objectives, config.seed, deterministic=known)
+    except ImportError as error:  # an optional extra; its message says how to install it
+        raise ConfigError(f"bandit.strategy = 'botorch': {error}") from None
+
+
+def _nsga2(
+    config: ExperimentConfig, objectives: Sequence[Objective], _: Sequence[PriorObservation]
+) -> Strategy:
+    from stedopt_bluesky.bandit.nsga2 import NSGA2
+
+    return NSGA2(
+        config.space,
+        objectives,
+        config.seed,
+        population=config.bandit.population,
+        deterministic=_known(config, objectives),
+        **_repeats(config),
+    )
+
+
+def _grid_search(
+    config: ExperimentConfig, objectives: Sequence[Objective], _: Sequence[PriorObservation]
+) -> Strategy:
+    from stedopt_bluesky.bandit.baselines import GridSearch
+
+    return GridSearch(
+        config.space, objectives, deterministic=_known(config, objectives), **_repeats(config)
+    )
+
+
+def _random(
+    config: ExperimentConfig, objectives: Sequence[Objective], _: Sequence[PriorObservation]
+) -> Strategy:
+    from stedopt_bluesky.bandit import RandomPolicy
+
+    return RandomPolicy(
+        config.space, objectives, config.seed, deterministic=_known(config, objectives)
+    )
+
+
+Factory = Callable[[ExperimentConfig, Sequence[Objective], Sequence[PriorObservation]], "Strategy"]
+
+# By their names in the configuration. Each imports its own room: pymoo and BoTorch are slow.
+_FACTORIES: dict[str, Factory] = {
+    "kernel_ts": _kernel_ts,
+    "kernel_ucb": _kernel_ucb,
+    "botorch": _botorch,
+    "nsga2": _nsga2,
+    "grid_search": _grid_search,
+    "random": _random,
+}
+
+
+def _kernel_settings(config: ExperimentConfig, prior: Sequence[PriorObservation]) -> dict[str, Any]:
+    """Settings that every strategy with kernel regression shares."""
+    bandit = config.bandit
+    settings = {
+        "bandwidth": bandit.bandwidth,
+        "norm_bound": bandit.norm_bound,
+        "adaptation": bandit.adaptation,
+        "border_observations": bandit.border_observations,
+        "prior": tuple(prior),
+    }
+    # Left out, each strategy has its own.
+    return (
+        settings if bandit.exploration is None else settings | {"exploration": bandit.exploration}
+    )
+
+
+def _repeats(config: ExperimentConfig) -> dict[str, int]:
+    """Images per configuration; left out, the strategy's own number holds."""
+    repeats = config.bandit.repeats
+    return {} if repeats is None else {"repeats": repeats}
+
+
+def _known(config: ExperimentConfig, objectives: Sequence[Objective]) -> dict[str, Any]:
+    """Values of the objectives that are not modelled, each of shape (G,): the imaging time."""
+    return {o.name: _imaging_times(config) for o in objectives if o.name == "imaging_time_s"}
+
+
+def _imaging_times(config: ExperimentConfig) -> Any:
+    """Imaging time of every configuration, s, shape (G,)."""
+    from stedopt_bluesky.objectives import imaging_times_s
+
+    imaging = config.imaging
+    return imaging_times_s(
+        config.space,
+        (imaging.pixels, imaging.pixels),
+        dwelltime_us=imaging.dwelltime_us,
+        line_steps=imaging.line_steps,
+    )
