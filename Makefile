@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test lint types docs bench clean install
+.PHONY: help demo test lint types docs bench campaign clean install
 
 help:            ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -48,8 +48,11 @@ $(VENV)/.bench-installed: $(VENV)/.dev-installed
 	$(PIP) install -q -c constraints.txt -e '.[dev,pysted]'
 	@touch $@
 
-bench: $(VENV)/.bench-installed   ## speed and quality, against the peers; figures in bench/
+bench: $(VENV)/.bench-installed   ## speed and quality, against the peers, ten minutes; figures in bench/
 	$(BIN)/python -m tests.benchmarks
+
+campaign: $(VENV)/.bench-installed  ## all benchmarks with all seeds and peers, most of a day; goes on where it was stopped
+	$(BIN)/python -m tests.benchmarks --slow-seeds 20 --out bench/campaign
 
 clean:           ## remove everything that make made
 	rm -rf $(VENV) demo bench docs/_build .coverage htmlcov

@@ -85,7 +85,7 @@ def _kind(entry: dict[str, Any]) -> str:
     if "enum" in entry:
         return ", ".join(f"`{value!r}`" for value in entry["enum"])
     if entry["type"] == "array":
-        return "list of numbers"
+        return "list of texts" if entry["items"].get("type") == "string" else "list of numbers"
     bounds = [f"{sign} {_number(entry[key])}" for key, sign in _BOUNDS.items() if key in entry]
     kind = {"integer": "whole number", "boolean": "true or false", "string": "text"}
     return " ".join([kind.get(entry["type"], entry["type"]), ", ".join(bounds)]).strip()

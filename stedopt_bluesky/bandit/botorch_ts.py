@@ -17,22 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stedopt_bluesky.acquisition import Objective, Options
-from stedopt_bluesky.bandit.blas_threads import one_blas_thread
-from stedopt_bluesky.bandit.strategy import (
-    ObjectiveValues,
-    checked_index,
-    checked_known,
-    checked_objectives,
-    checked_seed,
-    checked_values,
-)
+from stedopt_bluesky.acquisition import Objective
+from stedopt_bluesky.bandit.learning import SamplingStrategy, range_width
 from stedopt_bluesky.parameters import ParameterSpace
 
 FloatArray = npt.NDArray[np.float64]
 
 
-class BoTorchTS:
+class BoTorchTS(SamplingStrategy):
     """Thompson sampling with an exact, refitted Gaussian process per objective.
 
     A decision is a pure function of (history, seed, iteration, draw), whatever torch's
@@ -79,110 +71,28 @@ class BoTorchTS:
                 "BoTorchTS needs botorch, which is not installed: "
                 "pip install 'stedopt-bluesky[botorch]'"
             )
-        self.space = space
-        self.objectives = checked_objectives(objectives)
-        self.seed = checked_seed(seed)
-        self._known = checked_known(deterministic or {}, self.objectives, space.size)
-        for objective in self.objectives:
-            low, high = objective.range
-            if not low < high:
-                raise ValueError(f"{objective.name}: range must increase, got ({low}, {high})")
-            if not objective.modelled and objective.name not in self._known:
-                raise ValueError(f"deterministic must give {objective.name}, it is not modelled")
+        super().__init__(space, objectives, seed, deterministic)
         self._history: list[tuple[int, tuple[float | None, ...]]] = []
         self._posteriors: dict[str, Any] = {}
 
-    @property
-    def iteration(self) -> int:
-        """Number of images ingested."""
-        return len(self._history)
-
-    @one_blas_thread
-    def suggest(self, draw: int = 0) -> Options:
-        """Draw a cloud of options of this iteration.
-
-        Parameters
-        ----------
-        draw : int
-            Number of the cloud, from 0: further ones are independent samples of the same
-            posterior, for a batch of images.
-
-        Returns
-        -------
-        Options
-            ``values`` of shape (G, M), read-only: one posterior sample per modelled
-            objective, and the known values of the others.
-        """
-        import torch
-
-        rng = np.random.default_rng([self.seed, self.iteration, draw])
-        values = np.empty((self.space.size, len(self.objectives)))
-        with self._torch():
-            posteriors = self._fitted()
-            for column, objective in enumerate(self.objectives):
-                if not objective.modelled:
-                    values[:, column] = self._known[objective.name]
-                    continue
-                normal = torch.from_numpy(rng.standard_normal((1, self.space.size)))
-                sample = posteriors[objective.name].rsample_from_base_samples(
-                    torch.Size([1]), normal
-                )
-                values[:, column] = _in_unit(objective, sample.reshape(-1).numpy())
-        values.flags.writeable = False
-        return Options(
-            values=values,
-            configurations=self.space.grid,
-            iteration=self.iteration,
-            objectives=tuple(objective.name for objective in self.objectives),
-            parameters=self.space.names,
-            imaged=tuple(dict.fromkeys(index for index, _ in self._history)),
-        )
-
-    def ingest(self, index: int, values: ObjectiveValues) -> None:
-        """Learn the objectives of one image.
-
-        Parameters
-        ----------
-        index : int
-            Row of the grid that was imaged, 0 … G-1.
-        values : sequence of float or None, shape (M,), or mapping of name to them
-            In the objectives' units. NaN or None: that objective is invalid and not
-            learned from, but the image counts. Objectives that are not modelled are
-            ignored, and a mapping may leave them out.
-
-        Raises
-        ------
-        IndexError
-            When ``index`` is not on the grid.
-        ValueError
-            When length or names are wrong or a value is infinite. In both cases nothing
-            has changed.
-        """
-        index = checked_index(index, self.space.size)
-        self._history.append((index, checked_values(values, self.objectives)))
+    def _learn(self, index: int, values: Sequence[float | None]) -> None:
+        self._history.append((index, tuple(values)))
         self._posteriors = {}
 
-    @one_blas_thread
-    def posterior(self) -> tuple[FloatArray, FloatArray]:
-        """Posterior mean and standard deviation of all objectives, without the noise.
+    def _sample(self, objective: Objective, rng: np.random.Generator) -> FloatArray:
+        import torch
 
-        Returns
-        -------
-        mean, std : ndarray, shape (G, M)
-            Each column in its objective's unit; std is 0 where the values are known.
-        """
-        mean = np.zeros((self.space.size, len(self.objectives)))
-        std = np.zeros_like(mean)
         with self._torch():
-            posteriors = self._fitted()
-            for column, objective in enumerate(self.objectives):
-                if not objective.modelled:
-                    mean[:, column] = self._known[objective.name]
-                    continue
-                fitted = posteriors[objective.name]
-                mean[:, column] = _in_unit(objective, fitted.mean.reshape(-1).numpy())
-                std[:, column] = fitted.variance.sqrt().reshape(-1).numpy() * _width(objective)
-        return mean, std
+            normal = torch.from_numpy(rng.standard_normal((1, self.space.size)))
+            posterior = self._fitted()[objective.name]
+            sample = posterior.rsample_from_base_samples(torch.Size([1]), normal)
+            return _in_unit(objective, sample.reshape(-1).numpy())
+
+    def _moments(self, objective: Objective) -> tuple[FloatArray, FloatArray]:
+        with self._torch():
+            fitted = self._fitted()[objective.name]
+            mean = _in_unit(objective, fitted.mean.reshape(-1).numpy())
+            return mean, fitted.variance.sqrt().reshape(-1).numpy() * range_width(objective)
 
     def _fitted(self) -> dict[str, Any]:
         """Posterior on the grid of each modelled objective, in widths of its usual range."""
@@ -266,14 +176,10 @@ def _unit_cube(space: ParameterSpace) -> FloatArray:
     return cube
 
 
-def _width(objective: Objective) -> float:
-    return objective.range[1] - objective.range[0]
-
-
 def _in_widths(objective: Objective, value: float) -> float:
     """Distance from the middle of the usual range, in its widths: as the prior stands."""
-    return (value - sum(objective.range) / 2) / _width(objective)
+    return (value - sum(objective.range) / 2) / range_width(objective)
 
 
 def _in_unit(objective: Objective, widths: FloatArray) -> FloatArray:
-    return sum(objective.range) / 2 + _width(objective) * widths
+    return sum(objective.range) / 2 + range_width(objective) * widths

@@ -18,12 +18,12 @@ import numpy.typing as npt
 from stedopt_bluesky.bandit.evidence import Evidence, Hypothesis, MostProbable
 from stedopt_bluesky.bandit.fit import Design, Fit, Scale
 from stedopt_bluesky.bandit.kernel_regression import (
-    Observed,
     checked_bandwidth,
     checked_bounds,
 )
 from stedopt_bluesky.bandit.kronecker import gaussian_basis
 from stedopt_bluesky.bandit.lattice import Site
+from stedopt_bluesky.bandit.observations import Observed
 from stedopt_bluesky.parameters import ParameterSpace
 
 FloatArray = npt.NDArray[np.float64]
@@ -32,7 +32,7 @@ FloatArray = npt.NDArray[np.float64]
 # grown by 5 %, and no more beyond so many distinct sites: all is decided then.
 EVERY_IMAGE_UP_TO = 16
 GROWTH = 1.05
-MOST_SITES = 512
+MOST_SITES = 256
 # The constants below were chosen on the problems of tests/benchmarks/preference_regret.py,
 # with other seeds than the tables': none of them is sharp, a factor of 1.5 changes the
 # regrets by less than their scatter.
@@ -49,6 +49,9 @@ ROUGH_PROBABILITY = 0.3
 # The upper noise bound is a safe one: a fifth of it is expected, within a factor of four.
 EXPECTED_PART = 0.2
 NOISE_WIDTH = 0.7
+# Less than a thousandth of the range is not expected: nothing is gained, and far below it
+# fits are lost in rounding.
+LEAST_EXPECTED = 1e-3
 
 
 class EmpiricalBayes:
@@ -64,7 +67,8 @@ class EmpiricalBayes:
         Grid of G configurations of D parameters.
     noise_bounds : tuple of float
         Lower and upper bound of the noise's standard deviation, in the objective's unit. A
-        fifth of the upper one is expected, not below the lower one; the observations decide.
+        fifth of the upper one is expected, not below the lower one nor a thousandth of the
+        width; the observations decide.
     bandwidth : None, float or sequence of float, shape (D,)
         Of the smooth hypothesis, in the parameters' units; None for the rule of thumb.
     mean : float
@@ -198,8 +202,7 @@ class _Model:
         return self._hypothesis.scale_at(self._offsets)
 
     def add(self, rows: list[int], weight: float) -> None:
-        for row in rows:
-            self._design.add(row, weight)
+        self._design.add(rows, weight)
         self._fit = None
 
     def adapt(self, evidence: Evidence) -> None:
@@ -237,7 +240,7 @@ def hypotheses(
         bandwidth_width=0.0,
         prior_deviation=SMOOTH_DEVIATION * width,
         prior_deviation_width=0.0,
-        noise=max(EXPECTED_PART * upper, lower),
+        noise=max(EXPECTED_PART * upper, lower, LEAST_EXPECTED * width),
         noise_width=NOISE_WIDTH,
         mean=mean,
         mean_deviation=MEAN_DEVIATION * width,

@@ -170,14 +170,10 @@ class Evidence:
         """Negative log marginal likelihood, and its gradient in the free offsets."""
         kernel, scale = self._kernel(hypothesis, offsets)
         variance = scale.noise**2
-        matrix = kernel + scale.mean_deviation**2
-        matrix[np.diag_indices_from(matrix)] += variance / self._weights
-        factor, _ = lapack.dpotrf(matrix, lower=1, clean=0, overwrite_a=1)
-        inverse, _ = lapack.dpotri(factor, lower=1)
-        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        inverse, half_log_determinant = self._inverse(kernel, scale)
         misfit = self._means - scale.mean
         solved = inverse @ misfit
-        value = 0.5 * float(misfit @ solved) + float(np.log(np.diag(factor)).sum())
+        value = 0.5 * float(misfit @ solved) + half_log_determinant
         value += self._repeats * math.log(scale.noise) + 0.5 * self._spread / variance
         if not len(free):
             return value, np.zeros(0)
@@ -201,13 +197,21 @@ class Evidence:
         exponent = np.tensordot(precisions, self._squares, axes=1)
         return scale.prior_deviation**2 * np.exp(-0.5 * exponent), scale
 
+    def _inverse(self, kernel: FloatArray, scale: Scale) -> tuple[FloatArray, float]:
+        """Inverse of the observations' covariance, and half of its log determinant."""
+        matrix = kernel + scale.mean_deviation**2
+        matrix[np.diag_indices_from(matrix)] += scale.noise**2 / self._weights
+        factor, _ = lapack.dpotrf(matrix, lower=1, clean=0, overwrite_a=1)
+        lower, _ = lapack.dpotri(factor, lower=1)
+        inverse: FloatArray = np.tril(lower) + np.tril(lower, -1).T
+        return inverse, float(np.log(np.diag(factor)).sum())
+
     def _information(
         self, hypothesis: Hypothesis, offsets: FloatArray, free: npt.NDArray[np.intp]
     ) -> FloatArray:
         """Fisher information ``½ tr(A⁻¹ ∂A A⁻¹ ∂A')`` of the free offsets."""
         kernel, scale = self._kernel(hypothesis, offsets)
-        matrix = kernel + scale.mean_deviation**2
-        matrix[np.diag_indices_from(matrix)] += scale.noise**2 / self._weights
+        inverse, _ = self._inverse(kernel, scale)
         bandwidths = hypothesis.bandwidths_at(offsets)
         solved = []
         for i in free:
@@ -217,7 +221,7 @@ class Evidence:
                 derivative = 2 * kernel
             else:
                 derivative = np.diag(2 * scale.noise**2 / self._weights)
-            solved.append(np.linalg.solve(matrix, derivative) * hypothesis.widths[i])
+            solved.append((inverse @ derivative) * hypothesis.widths[i])
         information = np.array([[0.5 * np.sum(a * b.T) for b in solved] for a in solved])
         # Repeats about their means: 2 per value in ln σ.
         if free[-1] == len(bandwidths) + 1:

@@ -9,6 +9,7 @@ of an image never grows beyond that of the features.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,17 +87,25 @@ class Design:
         """Whether fits are over the features."""
         return self._gram is not None
 
-    def add(self, row: int, weight: float) -> None:
-        """Take in that an observation of some weight was added at a row of the sites."""
+    def add(self, rows: Sequence[int], weight: float) -> None:
+        """Take in that an observation of some weight was added at each of some sites.
+
+        Parameters
+        ----------
+        rows : sequence of int
+            Rows of ``seen.sites``: all that were touched since the last call.
+        weight : float
+            The observation's.
+        """
         if self._gram is None:
             self._catch_up()
         else:
-            features = self._with_constant(self.seen.sites[row : row + 1])[0]
-            self._gram += weight * np.outer(features, features)
+            features = self._with_constant(self.seen.sites[list(rows)])
+            self._gram += weight * (features.T @ features)
 
     def _catch_up(self) -> None:
         count, size = len(self.seen), self.basis.size
-        if count > size and size <= MAX_FEATURES:
+        if _features_are_cheaper(count, size):
             self._gram = np.zeros((1 + size, 1 + size))
             for block, features in self._feature_blocks():
                 self._gram += (self.seen.weights[block, None] * features).T @ features
@@ -197,7 +206,8 @@ class Fit:
         """Posterior variance on the grid, in the objective's unit squared, shape (G,)."""
         variances = np.empty(math.prod(self._basis.shape))
         posterior = self._precise()
-        for block in _blocks(len(variances), self._basis.size):
+        by_sites = isinstance(posterior, SitePosterior)
+        for block in _blocks(len(variances), len(self._seen) if by_sites else self._basis.size):
             rows = np.arange(len(variances))[block]
             variances[block] = (
                 posterior.grid_variances(rows)
@@ -264,6 +274,10 @@ class Fit:
         weighted = self._seen.weights[:, None] * features
         moment = (self._seen.means - self.scale.mean) @ weighted
         return WeightPosterior.fit(weighted.T @ features, moment, self.scale.regularisation)
+
+
+def _features_are_cheaper(sites: int, features: int) -> bool:
+    return features < sites and features <= MAX_FEATURES
 
 
 def _blocks(count: int, size: int) -> list[slice]:

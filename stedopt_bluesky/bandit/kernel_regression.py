@@ -8,18 +8,16 @@ Durand et al., Nat. Commun. 9:5247 (2018), Methods: Gaussian kernel, posterior m
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.bandit.fit import Design, Fit, Scale
 from stedopt_bluesky.bandit.kronecker import gaussian_basis
-from stedopt_bluesky.bandit.lattice import Lattice, Site, border_points
+from stedopt_bluesky.bandit.lattice import Site
 from stedopt_bluesky.bandit.noise import NoiseBounds, update_noise_bounds
-from stedopt_bluesky.bandit.observations import CollapsedObservations
+from stedopt_bluesky.bandit.observations import Observed
 from stedopt_bluesky.parameters import ParameterSpace
 
 FloatArray = npt.NDArray[np.float64]
@@ -34,87 +32,12 @@ EVERY_IMAGE_UP_TO = 512
 GROWTH = 1.01
 
 
-class Regression(Protocol):
-    """Model of one objective over the grid: what Kernel Thompson Sampling draws from."""
-
-    def observe(self, index: int, value: float) -> None:
-        """Learn one observation of a configuration."""
-
-    def observe_at(self, point: Sequence[float], value: float, weight: float) -> None:
-        """Learn an observation of an earlier experiment."""
-
-    def posterior(self) -> tuple[FloatArray, FloatArray]:
-        """Posterior mean and standard deviation on the grid, each of shape (G,)."""
-
-    def sample(self, rng: np.random.Generator) -> FloatArray:
-        """Draw one function from the posterior, shape (G,)."""
-
-
 def rule_of_thumb(space: ParameterSpace) -> tuple[float, ...]:
     """Bandwidth per parameter, ``ρ_i = range_i · D / 3``, in its unit [Durand et al. 2018].
 
     A parameter with a single value gets 1: any bandwidth makes its kernel factor 1.
     """
     return tuple((p.range * len(space.parameters) / 3) or 1.0 for p in space)
-
-
-class Observed:
-    """Observations of one objective on a lattice around the grid, mirror images included.
-
-    Parameters
-    ----------
-    space : ParameterSpace
-        Grid of G configurations.
-    points : array_like, shape (P, D)
-        Where earlier experiments observed, in the parameters' units.
-    border : bool
-        Whether an observation on the grid's border is mirrored beyond it.
-    """
-
-    def __init__(self, space: ParameterSpace, points: npt.ArrayLike, border: bool) -> None:
-        beyond = border_points(space) if border else np.zeros((0, len(space.parameters)))
-        earlier = np.asarray(points, dtype=np.float64).reshape(-1, len(space.parameters))
-        self.lattice = Lattice.around(space, np.concatenate([earlier, beyond]))
-        self.seen = CollapsedObservations(len(space.parameters))
-        self._size = space.size
-        self._border = border
-
-    def add(self, index: int, value: float) -> list[Site]:
-        """Add an observation of a row of the grid; return the sites that were touched.
-
-        Raises
-        ------
-        IndexError
-            When ``index`` is not on the grid.
-        ValueError
-            When ``value`` is not finite. In both cases nothing has changed.
-        """
-        index = operator.index(index)
-        if not 0 <= index < self._size:
-            raise IndexError(f"configuration {index} is outside 0 … {self._size - 1}")
-        return self._add(self.lattice.site_of_row(index), value, 1.0)
-
-    def add_at(self, point: Sequence[float], value: float, weight: float) -> list[Site]:
-        """Add an observation at a point that the lattice holds; return the touched sites.
-
-        Raises
-        ------
-        ValueError
-            When the lattice does not hold the point, or value or weight are not acceptable.
-        """
-        if not 0 < weight < math.inf:
-            raise ValueError(f"a weight must be positive and finite, got {weight}")
-        return self._add(self.lattice.site_of_point(point), value, float(weight))
-
-    def _add(self, site: Site, value: float, weight: float) -> list[Site]:
-        value = float(value)
-        if not math.isfinite(value):
-            raise ValueError(f"an observation must be finite, got {value}")
-        self.seen.add(site, value, weight)
-        images = self.lattice.mirrored(site) if self._border else []
-        for image in images:
-            self.seen.add(image, value, weight, mirrored=True)
-        return [site, *images]
 
 
 class KernelRegression:
@@ -258,8 +181,7 @@ class KernelRegression:
 
     def _learn(self, sites: list[Site], weight: float) -> None:
         seen = self._observed.seen
-        for site in sites:
-            self._design.add(seen.row(site), weight)
+        self._design.add([seen.row(site) for site in sites], weight)
         self._fit = self._fitted(self._bounds.upper)
         if len(seen) > EVERY_IMAGE_UP_TO and seen.total < GROWTH * self._bounds_total:
             return

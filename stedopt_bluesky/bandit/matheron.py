@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_solve, cholesky, lapack
+from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
 
 from stedopt_bluesky.bandit.kronecker import IntArray, KroneckerBasis
 
@@ -109,13 +109,16 @@ class SitePosterior:
         variances: FloatArray = self.noise - self.noise**2 * np.diag(inverse)
         return variances
 
-    def log_determinant(self) -> float:
-        """``ln det A``."""
-        return 2 * float(np.log(np.diag(self.factor)).sum())
-
     def grid_variances(self, rows: IntArray) -> FloatArray:
         """Posterior variances at rows of the grid, over the prior variance."""
-        return np.diag(self.grid_covariance(rows)).copy()
+        at = np.stack(np.unravel_index(rows, self.basis.shape), axis=1)
+        prior = np.full(len(rows), 1 + self.mean_ratio**2)
+        if not len(self.sites):
+            return prior
+        cross = self.basis.kernel(self.sites, at) + self.mean_ratio**2
+        whitened = solve_triangular(self.factor, cross, lower=True, check_finite=False)
+        variances: FloatArray = prior - np.einsum("ug,ug->g", whitened, whitened)
+        return variances
 
     def grid_covariance(self, rows: IntArray) -> FloatArray:
         """Posterior covariance between rows of the grid, over the prior variance."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import operator
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from stedopt_bluesky.bandit.lattice import Site
+from stedopt_bluesky.bandit.lattice import Lattice, Site, border_points
+from stedopt_bluesky.parameters import ParameterSpace
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -64,12 +69,14 @@ class CollapsedObservations:
             self._grow()
         self._sites[row] = site
         self._own[row] |= not mirrored
+        before = self._weights[row]
         self._weights[row] += weight
         step = value - self._means[row]
-        self._means[row] += step * weight / self._weights[row]
+        self._means[row] += step * (weight / self._weights[row])
         if not mirrored:
             self.number += 1
-            self.sum_of_squares += float(weight * step * (value - self._means[row]))
+            # Never negative, not even by rounding.
+            self.sum_of_squares += float(weight * step**2 * (before / self._weights[row]))
 
     def _grow(self) -> None:
         for name in ("_sites", "_weights", "_means", "_own"):
@@ -113,3 +120,62 @@ class CollapsedObservations:
         """Weighted mean of all values observed, mirror images left out; 0 before the first."""
         own = self.own
         return float(self.weights[own] @ self.means[own]) / (self.total or 1.0)
+
+
+class Observed:
+    """Observations of one objective on a lattice around the grid, mirror images included.
+
+    Parameters
+    ----------
+    space : ParameterSpace
+        Grid of G configurations.
+    points : array_like, shape (P, D)
+        Where earlier experiments observed, in the parameters' units.
+    border : bool
+        Whether an observation on the grid's border is mirrored beyond it.
+    """
+
+    def __init__(self, space: ParameterSpace, points: npt.ArrayLike, border: bool) -> None:
+        beyond = border_points(space) if border else np.zeros((0, len(space.parameters)))
+        earlier = np.asarray(points, dtype=np.float64).reshape(-1, len(space.parameters))
+        self.lattice = Lattice.around(space, np.concatenate([earlier, beyond]))
+        self.seen = CollapsedObservations(len(space.parameters))
+        self._size = space.size
+        self._border = border
+
+    def add(self, index: int, value: float) -> list[Site]:
+        """Add an observation of a row of the grid; return the sites that were touched.
+
+        Raises
+        ------
+        IndexError
+            When ``index`` is not on the grid.
+        ValueError
+            When ``value`` is not finite. In both cases nothing has changed.
+        """
+        index = operator.index(index)
+        if not 0 <= index < self._size:
+            raise IndexError(f"configuration {index} is outside 0 … {self._size - 1}")
+        return self._add(self.lattice.site_of_row(index), value, 1.0)
+
+    def add_at(self, point: Sequence[float], value: float, weight: float) -> list[Site]:
+        """Add an observation at a point that the lattice holds; return the touched sites.
+
+        Raises
+        ------
+        ValueError
+            When the lattice does not hold the point, or value or weight are not acceptable.
+        """
+        if not 0 < weight < math.inf:
+            raise ValueError(f"a weight must be positive and finite, got {weight}")
+        return self._add(self.lattice.site_of_point(point), value, float(weight))
+
+    def _add(self, site: Site, value: float, weight: float) -> list[Site]:
+        value = float(value)
+        if not math.isfinite(value):
+            raise ValueError(f"an observation must be finite, got {value}")
+        self.seen.add(site, value, weight)
+        images = self.lattice.mirrored(site) if self._border else []
+        for image in images:
+            self.seen.add(image, value, weight, mirrored=True)
+        return [site, *images]

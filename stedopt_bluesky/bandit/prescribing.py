@@ -5,26 +5,21 @@ from __future__ import annotations
 import abc
 import dataclasses
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from stedopt_bluesky.acquisition import Objective, Options
+from stedopt_bluesky.acquisition import Options
+from stedopt_bluesky.bandit.learning import LearningStrategy
 from stedopt_bluesky.bandit.strategy import (
-    ObjectiveValues,
-    checked_index,
-    checked_known,
-    checked_objectives,
-    checked_values,
     single_option,
 )
-from stedopt_bluesky.parameters import ParameterSpace
 
 FloatArray = npt.NDArray[np.float64]
 
 
-class PrescribingStrategy(abc.ABC):
+class PrescribingStrategy(LearningStrategy):
     """A strategy whose cloud offers one configuration, which can only be accepted.
 
     Parameters
@@ -44,23 +39,6 @@ class PrescribingStrategy(abc.ABC):
         When the objectives are not acceptable, or ``deterministic`` names another one than
         those not modelled or does not hold G finite values for it.
     """
-
-    def __init__(
-        self,
-        space: ParameterSpace,
-        objectives: Sequence[Objective | str],
-        deterministic: Mapping[str, npt.ArrayLike] | None = None,
-    ) -> None:
-        self.space = space
-        self.objectives = checked_objectives(objectives)
-        self._known = checked_known(deterministic or {}, self.objectives, space.size)
-        self._imaged: dict[int, None] = {}
-        self._iteration = 0
-
-    @property
-    def iteration(self) -> int:
-        """Number of images ingested."""
-        return self._iteration
 
     @abc.abstractmethod
     def prescribe(self) -> int:
@@ -83,34 +61,6 @@ class PrescribingStrategy(abc.ABC):
             self.space, self.objectives, self._iteration, index, self.expected(index)
         )
         return dataclasses.replace(option, imaged=tuple(self._imaged))
-
-    def ingest(self, index: int, values: ObjectiveValues) -> None:
-        """Learn the objectives of one image.
-
-        Parameters
-        ----------
-        index : int
-            Row of the grid that was imaged, 0 … G-1.
-        values : sequence of float or None, shape (M,), or mapping of name to them
-            In the objectives' units; NaN or None where one could not be measured.
-
-        Raises
-        ------
-        IndexError
-            When ``index`` is not on the grid.
-        ValueError
-            When length or names are wrong or a value is infinite, or the strategy cannot
-            learn of a configuration that it did not prescribe. In all cases nothing has
-            changed.
-        """
-        index = checked_index(index, self.space.size)
-        self._learn(index, checked_values(values, self.objectives))
-        self._imaged.setdefault(index)
-        self._iteration += 1
-
-    @abc.abstractmethod
-    def _learn(self, index: int, values: Sequence[float | None]) -> None:
-        """Learn checked values, one per objective, None where there is nothing to learn."""
 
 
 def checked_count(name: str, value: int, minimum: int = 1) -> int:

@@ -13,18 +13,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from stedopt_bluesky.acquisition import Objective, Options, PriorObservation
+from stedopt_bluesky.acquisition import Objective, PriorObservation
 from stedopt_bluesky.bandit.blas_threads import one_blas_thread
 from stedopt_bluesky.bandit.empirical_bayes import EmpiricalBayes
 from stedopt_bluesky.bandit.kernel_regression import KernelRegression
-from stedopt_bluesky.bandit.strategy import (
-    ObjectiveValues,
-    checked_index,
-    checked_known,
-    checked_objectives,
-    checked_seed,
-    checked_values,
-)
+from stedopt_bluesky.bandit.learning import SamplingStrategy, range_width
 from stedopt_bluesky.parameters import ParameterSpace
 
 FloatArray = npt.NDArray[np.float64]
@@ -35,7 +28,7 @@ EXPLORATION = {"published": 1.0, "empirical_bayes": 0.8}
 _Earlier = tuple[tuple[float, ...], dict[str, float], float]
 
 
-class KernelTS:
+class KernelTS(SamplingStrategy):
     """Kernel Thompson Sampling over a grid, for one or more objectives.
 
     A decision is a pure function of (history, seed, iteration): iteration t draws from
@@ -96,11 +89,8 @@ class KernelTS:
         border_observations: bool = False,
         prior: Sequence[PriorObservation] = (),
     ) -> None:
-        self.space = space
-        self.objectives = checked_objectives(objectives)
-        self.seed = checked_seed(seed)
+        super().__init__(space, objectives, seed, deterministic)
         self._exploration = _checked_exploration(exploration, adaptation)
-        self._known = checked_known(deterministic or {}, self.objectives, space.size, complete=True)
         earlier = [_checked_prior(p, space, self.objectives) for p in prior]
         points = np.array([point for point, _, _ in earlier]).reshape(-1, len(space.parameters))
         self._models = {
@@ -116,85 +106,25 @@ class KernelTS:
             for objective in self.objectives
             if objective.modelled
         }
-        self._imaged: dict[int, None] = {}
-        self._iteration = 0
         self._learn_prior(earlier)
-
-    @property
-    def iteration(self) -> int:
-        """Number of images ingested."""
-        return self._iteration
 
     @property
     def models(self) -> Mapping[str, KernelRegression | EmpiricalBayes]:
         """Regression of each modelled objective by its name, in widths of its usual range."""
         return dict(self._models)
 
-    @one_blas_thread
-    def suggest(self, draw: int = 0) -> Options:
-        """Draw the cloud of options of this iteration.
-
-        Parameters
-        ----------
-        draw : int
-            Number of the cloud, for several images to be chosen before any is ingested:
-            each draw is independent of the others given the history.
-
-        Returns
-        -------
-        Options
-            ``values`` of shape (G, M), read-only: one posterior sample per modelled
-            objective, and the known values of the others.
-        """
-        # Trailing zeros change nothing: draw 0 is default_rng([seed, iteration]).
-        rng = np.random.default_rng([self.seed, self._iteration, checked_seed(draw, "draw")])
-        values = np.empty((self.space.size, len(self.objectives)))
-        for column, objective in enumerate(self.objectives):
-            values[:, column] = self._drawn(objective, rng)
-        values.flags.writeable = False
-        return Options(
-            values=values,
-            configurations=self.space.grid,
-            iteration=self._iteration,
-            objectives=tuple(objective.name for objective in self.objectives),
-            parameters=self.space.names,
-            imaged=tuple(self._imaged),
-        )
-
-    def _drawn(self, objective: Objective, rng: np.random.Generator) -> FloatArray:
-        if not objective.modelled:
-            return self._known[objective.name]
-        return _scale(objective) * self._models[objective.name].sample(rng, self._exploration)
-
-    @one_blas_thread
-    def ingest(self, index: int, values: ObjectiveValues) -> None:
-        """Learn the objectives of one image.
-
-        Parameters
-        ----------
-        index : int
-            Row of the grid that was imaged, 0 … G-1.
-        values : sequence of float or None, shape (M,), or mapping of name to them
-            In the objectives' units. NaN or None: that objective is invalid and not
-            learned from, but the image counts. Objectives that are not modelled are
-            ignored, and a mapping may leave them out.
-
-        Raises
-        ------
-        IndexError
-            When ``index`` is not on the grid.
-        ValueError
-            When length or names are wrong or a value is infinite. In both cases nothing
-            has changed.
-        """
-        index = checked_index(index, self.space.size)
-        for objective, value in zip(
-            self.objectives, checked_values(values, self.objectives), strict=True
-        ):
+    def _learn(self, index: int, values: Sequence[float | None]) -> None:
+        for objective, value in zip(self.objectives, values, strict=True):
             if value is not None:
-                self._models[objective.name].observe(index, value / _scale(objective))
-        self._imaged[index] = None
-        self._iteration += 1
+                self._models[objective.name].observe(index, value / range_width(objective))
+
+    def _sample(self, objective: Objective, rng: np.random.Generator) -> FloatArray:
+        sample = self._models[objective.name].sample(rng, self._exploration)
+        return range_width(objective) * sample
+
+    def _moments(self, objective: Objective) -> tuple[FloatArray, FloatArray]:
+        mean, std = self._models[objective.name].posterior()
+        return range_width(objective) * mean, range_width(objective) * std
 
     @one_blas_thread
     def _learn_prior(self, earlier: Sequence[_Earlier]) -> None:
@@ -202,37 +132,10 @@ class KernelTS:
             for name, value in values.items():
                 self._models[name].observe_at(point, value, weight)
 
-    @one_blas_thread
-    def posterior(self) -> tuple[FloatArray, FloatArray]:
-        """Posterior mean and standard deviation of all objectives.
-
-        Returns
-        -------
-        mean, std : ndarray, shape (G, M)
-            Each column in its objective's unit; std is 0 where the values are known.
-        """
-        mean = np.zeros((self.space.size, len(self.objectives)))
-        std = np.zeros_like(mean)
-        for column, objective in enumerate(self.objectives):
-            if objective.modelled:
-                posterior = self._models[objective.name].posterior()
-                mean[:, column], std[:, column] = (_scale(objective) * p for p in posterior)
-            else:
-                mean[:, column] = self._known[objective.name]
-        return mean, std
-
-
-def _scale(objective: Objective) -> float:
-    """Width of an objective's usual range, in its unit."""
-    low, high = objective.range
-    if not low < high:
-        raise ValueError(f"{objective.name}: range must increase, got ({low}, {high})")
-    return high - low
-
 
 def _scaled_bounds(objective: Objective) -> tuple[float, float]:
     lower, upper = objective.noise_bounds
-    return lower / _scale(objective), upper / _scale(objective)
+    return lower / range_width(objective), upper / range_width(objective)
 
 
 def _checked_exploration(exploration: float | None, adaptation: Adaptation) -> float:
@@ -259,7 +162,7 @@ def _make_model(
             space,
             _scaled_bounds(objective),
             bandwidth,
-            mean=sum(objective.range) / 2 / _scale(objective),
+            mean=sum(objective.range) / 2 / range_width(objective),
             points=points,
             border=border,
         )
@@ -282,7 +185,7 @@ def _checked_prior(
     point = tuple(float(observation.configuration[name]) for name in space.names)
     if not np.isfinite(point).all():
         raise ValueError(f"a prior observation's configuration must be finite, got {point}")
-    scales = {o.name: _scale(o) for o in objectives if o.modelled}
+    scales = {o.name: range_width(o) for o in objectives if o.modelled}
     if not set(observation.values) <= set(scales):
         raise ValueError(
             f"a prior observation may have the objectives {tuple(scales)}, "

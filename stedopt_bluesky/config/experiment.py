@@ -73,6 +73,12 @@ class ExperimentConfig(Section):
             raise ValueError(
                 f"parameters: the grid has {size:,} configurations: at most {MAX_CONFIGURATIONS:,}"
             )
+        if self.bandit.norm_bound is not None and self.bandit.adaptation != "published":
+            raise FieldError(
+                "bandit.norm_bound",
+                self.bandit.norm_bound,
+                "only with bandit.adaptation = 'published'; empirical_bayes finds its own",
+            )
         bandwidth = self.bandit.bandwidth
         if bandwidth is not None and len(bandwidth) != len(self.parameters):
             raise FieldError(

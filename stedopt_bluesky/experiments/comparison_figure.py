@@ -47,7 +47,7 @@ def _draw_regret(ax: Any, report: ComparisonReport) -> None:
     t = np.arange(1, report.images + 1)
     for i, group in enumerate(report.groups):
         count = len(group.uids)
-        growth = "" if math.isnan(group.exponent) else f", t^{group.exponent:.2f}"
+        growth = "" if math.isnan(group.exponent) else f", t^{group.exponent:z.2f}"
         label = f"{group.name} ({count} run{'s' if count > 1 else ''}{growth})"
         ax.plot(t, group.regret, color=f"C{i % 10}", lw=2, label=label)
         ax.fill_between(

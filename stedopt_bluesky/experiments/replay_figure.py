@@ -122,7 +122,7 @@ def _draw_regret(ax: Any, report: ReplayReport) -> None:
     """Failures so far, mean of the trials and its bootstrap interval."""
     t = np.arange(1, report.experiment.images + 1)
     for i, result in enumerate(report.results):
-        label = f"{_name(result.name)}: t^{result.exponent:.2f}"
+        label = f"{_name(result.name)}: t^{result.exponent:z.2f}"
         ax.plot(t, result.regret, color=f"C{i}", lw=2, label=label)
         ax.fill_between(t, result.regret_low, result.regret_high, color=f"C{i}", alpha=0.3, lw=0)
     ax.set_xlabel("image")

@@ -135,7 +135,7 @@ def _interval(low: float, high: float) -> str:
 
 
 def _exponent(value: float) -> str:
-    return "-" if math.isnan(value) else f"t^{value:.2f}"
+    return "-" if math.isnan(value) else f"t^{value:z.2f}"
 
 
 def _number(value: float) -> str:

@@ -21,11 +21,13 @@ def config_of(record: RunRecord) -> ExperimentConfig:
         When the start document holds none that this version understands.
     """
     try:
-        data = record.start["stedopt"]["config"]
+        data = dict(record.start["stedopt"]["config"])
     except (KeyError, TypeError):
         raise ConfigError(
             f"run {record.uid} was not made by stedopt: it has no configuration"
         ) from None
+    # Runs of version 0.1 and before knew the published adaptation alone.
+    data["bandit"] = {"adaptation": "published", **data.get("bandit", {})}
     return parse_config(data, source=f"run {record.uid[:8]}")
 
 

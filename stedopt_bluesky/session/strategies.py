@@ -151,15 +151,13 @@ def _kernel_settings(config: ExperimentConfig, prior: Sequence[PriorObservation]
     bandit = config.bandit
     settings = {
         "bandwidth": bandit.bandwidth,
-        "norm_bound": bandit.norm_bound,
         "adaptation": bandit.adaptation,
         "border_observations": bandit.border_observations,
         "prior": tuple(prior),
     }
     # Left out, each strategy has its own.
-    return (
-        settings if bandit.exploration is None else settings | {"exploration": bandit.exploration}
-    )
+    chosen = {"norm_bound": bandit.norm_bound, "exploration": bandit.exploration}
+    return settings | {name: value for name, value in chosen.items() if value is not None}
 
 
 def _repeats(config: ExperimentConfig) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 
@@ -42,19 +41,7 @@ def expert(options):
     return Choice(int(np.argmax(utility(options.values))), "hidden_preference")
 
 
-class ParallelTS(KernelTS):
-    """Kernel TS with further draws of one iteration."""
-
-    def suggest(self, draw=0):
-        options = super().suggest()
-        if draw == 0:
-            return options
-        rng = np.random.default_rng([self.seed, self.iteration, draw])
-        values = np.stack([model.sample(rng) for model in self.models.values()], axis=1)
-        return dataclasses.replace(options, values=values)
-
-
-def optimizer(kind=ParallelTS, seed=3, **options):
+def optimizer(kind=KernelTS, seed=3, **options):
     return AdaptiveOptimizer(kind(SPACE, [QUALITY, BLEACHING], seed), expert, **options)
 
 
@@ -133,7 +120,7 @@ def test_optimize_in_a_run_engine_is_better_than_random(run_engine, documents, p
     from bluesky_adaptive.plans import optimize
 
     regrets = {}
-    for kind in (ParallelTS, RandomPolicy):
+    for kind in (KernelTS, RandomPolicy):
         regrets[kind] = []
         for seed in range(2):
             documents.clear()
@@ -141,7 +128,7 @@ def test_optimize_in_a_run_engine_is_better_than_random(run_engine, documents, p
             run_engine(optimize(problem(agent), iterations=30))
             regrets[kind].append(regret(documents))
             assert agent.strategy.iteration == 30
-    assert max(regrets[ParallelTS]) < 0.6 * min(regrets[RandomPolicy])
+    assert max(regrets[KernelTS]) < 0.6 * min(regrets[RandomPolicy])
 
 
 def test_optimize_takes_the_decisions_of_the_bare_strategy(run_engine, documents, problem):
@@ -196,7 +183,7 @@ def test_optimize_goes_on_from_its_checkpoint_identically(run_engine, problem, t
     agent = optimizer(checkpoint_path=path)
     run_engine(optimize(problem(agent), iterations=5, n_points=2, checkpoint_interval=5))
     resumed = AdaptiveOptimizer.from_checkpoint(
-        path, ParallelTS(SPACE, [QUALITY, BLEACHING], 3), expert
+        path, KernelTS(SPACE, [QUALITY, BLEACHING], 3), expert
     )
     assert resumed.get_best_points() == agent.get_best_points()
     for one, other in zip(agent.suggest(3), resumed.suggest(3), strict=True):
@@ -213,7 +200,7 @@ def test_checkpoint_keeps_what_is_pending_invalid_or_external(tmp_path):
     first, second = agent.suggest(2)
     agent.checkpoint()
     resumed = AdaptiveOptimizer.from_checkpoint(
-        tmp_path / "c.json", ParallelTS(SPACE, [QUALITY, BLEACHING], 3), expert
+        tmp_path / "c.json", KernelTS(SPACE, [QUALITY, BLEACHING], 3), expert
     )
     for one in (agent, resumed):
         one.ingest(outcomes_of([second]))
@@ -234,17 +221,17 @@ def test_what_is_no_checkpoint_of_this_is_refused(tmp_path):
 
     objectives = [QUALITY, BLEACHING]
     with pytest.raises(ValueError, match="seed is 3, here it is 4"):
-        resume(ParallelTS(SPACE, objectives, 4))
-    with pytest.raises(ValueError, match="strategy is 'ParallelTS', here it is 'KernelTS'"):
-        resume(KernelTS(SPACE, objectives, 3))
+        resume(KernelTS(SPACE, objectives, 4))
+    with pytest.raises(ValueError, match="strategy is 'KernelTS', here it is 'RandomPolicy'"):
+        resume(RandomPolicy(SPACE, objectives, 3))
     with pytest.raises(ValueError, match="objectives is"):
-        resume(ParallelTS(SPACE, objectives[::-1], 3))
+        resume(KernelTS(SPACE, objectives[::-1], 3))
     with pytest.raises(ValueError, match="parameters is"):
-        resume(ParallelTS(ParameterSpace(SPACE.parameters[:1]), objectives, 3))
+        resume(KernelTS(ParameterSpace(SPACE.parameters[:1]), objectives, 3))
     for text in ("", "[]", "{}", json.dumps(content | {"format": "other"}), "\x80"):
         path.write_text(text)
         with pytest.raises(ValueError, match=r"c\.json cannot be gone on from"):
-            resume(ParallelTS(SPACE, objectives, 3))
+            resume(KernelTS(SPACE, objectives, 3))
     with pytest.raises(FileNotFoundError):
         AdaptiveOptimizer.from_checkpoint(tmp_path / "no", KernelTS(SPACE, objectives, 3), expert)
     with pytest.raises(ValueError, match="checkpoint_path"):
@@ -271,7 +258,7 @@ def test_who_chooses_sees_the_number_of_the_image_and_what_is_under_way():
         seen.append((options.iteration, options.imaged))
         return Choice(7 * len(seen), "test")
 
-    agent = AdaptiveOptimizer(ParallelTS(SPACE, [QUALITY, BLEACHING], 0), choose)
+    agent = AdaptiveOptimizer(KernelTS(SPACE, [QUALITY, BLEACHING], 0), choose)
     agent.ingest(outcomes_of(agent.suggest(2)))
     agent.suggest(2)
     assert [iteration for iteration, _ in seen] == [0, 1, 2, 3]
@@ -366,7 +353,7 @@ PLACE = SPACE.configuration(3)
 )
 def test_wrong_points_change_nothing(point, message):
     agent = AdaptiveOptimizer(
-        ParallelTS(SPACE, [QUALITY, BLEACHING], 0), lambda options: Choice(40, "test")
+        KernelTS(SPACE, [QUALITY, BLEACHING], 0), lambda options: Choice(40, "test")
     )
     good, other, _ = agent.suggest(3)
     agent.register_failures([{"_id": 2}])

@@ -47,7 +47,7 @@ def dense_posterior(space, history, noise, norm_bound, bandwidth):
 
 @pytest.mark.parametrize("exploration", [0.0, 0.3, 2.0, 8.0])
 def test_the_prescribed_configuration_has_the_highest_upper_bound(exploration):
-    strategy = told(exploration=exploration, norm_bound=5.0)
+    strategy = told(exploration=exploration, norm_bound=5.0, adaptation="published")
     bandwidth = np.array([250.0, 95.0]) * 2 / 3
     mean, std = dense_posterior(SPACE, HISTORY, 0.1, 5.0, bandwidth)
     upper = mean + exploration * std
@@ -133,7 +133,7 @@ def test_an_exploration_that_is_none_is_refused(exploration):
 
 
 def test_settings_reach_the_model():
-    strategy = told(bandwidth=(40.0, 10.0), norm_bound=2.0)
+    strategy = told(bandwidth=(40.0, 10.0), norm_bound=2.0, adaptation="published")
     mean, std = dense_posterior(SPACE, HISTORY, 0.1, 2.0, [40.0, 10.0])
     np.testing.assert_allclose(strategy.posterior()[0][:, 0], mean, atol=1e-6)
     np.testing.assert_allclose(strategy.posterior()[1][:, 0], std, atol=1e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stedopt_bluesky.bandit import KernelRegression, NoiseBounds, update_noise_bounds
+from stedopt_bluesky.bandit import kernel_regression as regression_module
 from stedopt_bluesky.parameters import Parameter, ParameterSpace
 
 C = 5.0
@@ -170,3 +172,85 @@ def test_bounds_enclose_the_noise_of_a_long_run():
         model.observe(index, value)
     lower, upper = model.noise_bounds
     assert 0.05 < lower < 0.1 < upper < 0.5
+
+
+@pytest.fixture
+def updates(monkeypatch):
+    """What each update was told: root mean square, counts, and variances at the upper bound."""
+    told = []
+
+    def recording(bounds, rms, counts, variances, norm_bound):
+        told.append((rms, counts.copy(), variances((bounds.upper / norm_bound) ** 2)))
+        return update_noise_bounds(bounds, rms, counts, variances, norm_bound)
+
+    monkeypatch.setattr(regression_module, "update_noise_bounds", recording)
+    return told
+
+
+def test_updates_grow_rare_beyond_512_distinct_configurations(updates):
+    """Each image up to there, then at each growth by 1 %, by repeats too."""
+    model = KernelRegression(grid(600))
+    rows = [*np.random.default_rng(0).permutation(600), *range(200)]
+    for row in rows:
+        model.observe(int(row), math.sin(row))
+    totals = [int(counts.sum()) for _, counts, _ in updates]
+    assert totals[:512] == list(range(1, 513))
+    assert all(b - 1 < 1.01 * a <= b for a, b in itertools.pairwise(totals[511:]))
+    assert totals[-1] > 780
+    bounds = model.noise_bounds
+    model.observe(3, 50.0)
+    assert len(updates) == len(totals)
+    assert model.noise_bounds == bounds
+
+
+def test_the_rare_updates_are_those_of_the_whole_history(monkeypatch):
+    """Right after an update, a long run's bounds are the formula's for the bounds before."""
+    monkeypatch.setattr(regression_module, "EVERY_IMAGE_UP_TO", 5)
+    space = grid(8)
+    kernel = kernel_matrix(space)
+    indices, y = noisy(space, 300, 0.1, seed=4)
+    model = KernelRegression(space)
+    lower, upper, last = 0.001, 0.3, 0
+    for t, (index, value) in enumerate(zip(indices, y, strict=True), start=1):
+        model.observe(index, value)
+        if len(set(indices[:t].tolist())) <= 5 or t >= 1.01 * last:
+            lower, upper = slow_update(kernel, indices[:t], y[:t], lower, upper, "upper")
+            last = t
+        np.testing.assert_allclose(model.noise_bounds, (lower, upper), rtol=1e-6)
+    assert upper < 0.3
+
+
+def test_mirror_images_too_far_to_matter_leave_the_bounds_alone():
+    """One range outside is ten bandwidths away: the fit is the same, and so must the bounds be."""
+    space = grid(9, 5)
+    rng = np.random.default_rng(1)
+    indices = np.r_[rng.integers(0, space.size, 250), [0] * 50]
+    y = np.sin(5 * space.grid[indices].sum(axis=1)) + 0.05 * rng.normal(size=300)
+    plain, mirrored = (
+        KernelRegression(space, (0.001, 0.3), bandwidth=0.1, border=border)
+        for border in (False, True)
+    )
+    for index, value in zip(indices, y, strict=True):
+        plain.observe(index, value)
+        mirrored.observe(index, value)
+        np.testing.assert_allclose(mirrored.noise_bounds, plain.noise_bounds, rtol=1e-9)
+    assert len(mirrored._observed.seen) > len(plain._observed.seen)
+    assert plain.noise_bounds != (0.001, 0.3)
+
+
+def test_mirror_images_shape_the_fit_but_are_not_counted(updates, dense_posterior):
+    space = grid(4)
+    model = KernelRegression(space, (0.2, 0.2), bandwidth=0.8, border=True)
+    rows, y = [0, 2, 3, 0, 1], np.array([0.3, 0.9, 0.1, 0.5, 0.6])
+    for row, value in zip(rows, y, strict=True):
+        model.observe(row, value)
+    x = space.grid[:, 0]
+    points = np.concatenate([x[rows], [-1.0, 2.0, -1.0]])[:, None]
+    values = np.concatenate([y, [0.3, 0.1, 0.5]])
+    mean, covariance = dense_posterior(
+        space.grid, points, values, np.ones(8), [0.8], C, 0.2, y.mean()
+    )
+    rms, counts, variances = updates[-1]
+    np.testing.assert_array_equal(counts, [2, 1, 1, 1])
+    np.testing.assert_allclose(rms, np.sqrt(np.mean((y - mean[rows]) ** 2)), rtol=1e-9)
+    np.testing.assert_allclose(C**2 * variances, np.diag(covariance)[[0, 2, 3, 1]], rtol=1e-8)

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stedopt_bluesky.acquisition import Objective
+from stedopt_bluesky.acquisition import Objective, PriorObservation
 from stedopt_bluesky.bandit import KernelRegression, KernelTS
+from stedopt_bluesky.bandit.empirical_bayes import EmpiricalBayes
 from stedopt_bluesky.parameters import Parameter, ParameterSpace
 
 SPACE = ParameterSpace(
@@ -30,8 +31,20 @@ SECONDS = SPACE.grid[:, 1] * 0.04
 HISTORY = [(3, (0.4, 0.1)), (17, (0.9, math.nan)), (3, (0.5, 0.2)), (8, (None, None))]
 
 
-def strategy(seed=5):
-    return KernelTS(SPACE, [QUALITY, BLEACHING], seed)
+ADAPTATIONS = ("published", "empirical_bayes")
+
+
+def strategy(seed=5, **settings):
+    return KernelTS(SPACE, [QUALITY, BLEACHING], seed, **settings)
+
+
+def alone(objective, adaptation, observations, **settings):
+    """Model of one objective of range 0 … 1, outside of any strategy."""
+    kind = {"published": KernelRegression, "empirical_bayes": EmpiricalBayes}[adaptation]
+    model = kind(SPACE, objective.noise_bounds, **settings)
+    for index, value in observations:
+        model.observe(index, value)
+    return model
 
 
 def with_time(**arguments):
@@ -60,14 +73,54 @@ def test_options_have_the_shapes_and_names():
         options.values[0, 0] = 1
 
 
-def test_options_are_one_sample_per_objective_from_the_iterations_generator():
-    model = told(strategy(), [(3, (0.4, 0.1)), (17, (0.9, 0.3))])
-    rng = np.random.default_rng([5, 2])
-    for column, objective in enumerate((QUALITY, BLEACHING)):
-        alone = KernelRegression(SPACE, objective.noise_bounds)
-        alone.observe(3, (0.4, 0.1)[column])
-        alone.observe(17, (0.9, 0.3)[column])
-        np.testing.assert_array_equal(model.suggest().values[:, column], alone.sample(rng))
+@pytest.mark.parametrize(("adaptation", "spread"), [("published", 1.0), ("empirical_bayes", 0.8)])
+@pytest.mark.parametrize("seed", [5, 2**100])
+def test_options_are_one_sample_per_objective_from_the_iterations_generator(
+    adaptation, spread, seed
+):
+    model = told(strategy(seed, adaptation=adaptation), [(3, (0.4, 0.1)), (17, (0.9, 0.3))])
+    for draw, rng in enumerate(np.random.default_rng(s) for s in ([seed, 2], [seed, 2, 1])):
+        for column, objective in enumerate((QUALITY, BLEACHING)):
+            values = [(3, (0.4, 0.1)[column]), (17, (0.9, 0.3)[column])]
+            sample = alone(objective, adaptation, values).sample(rng, spread)
+            np.testing.assert_array_equal(model.suggest(draw).values[:, column], sample)
+
+
+@pytest.mark.parametrize("adaptation", ADAPTATIONS)
+def test_draws_differ_and_leave_one_another_alone(adaptation):
+    model = told(strategy(adaptation=adaptation), HISTORY)
+    first = [model.suggest(draw).values for draw in range(4)]
+    assert len({cloud.tobytes() for cloud in first}) == 4
+    for draw in (2, 0, 3, 1):
+        np.testing.assert_array_equal(model.suggest(draw).values, first[draw])
+    np.testing.assert_array_equal(model.suggest().values, first[0])
+    with pytest.raises(ValueError, match="draw must not be negative, got -1"):
+        model.suggest(-1)
+
+
+@pytest.mark.parametrize("adaptation", ADAPTATIONS)
+def test_exploration_scales_the_deviation(adaptation):
+    """With none left, each draw is a mean: the published one, or of either hypothesis."""
+    nearly_none = told(strategy(adaptation=adaptation, exploration=1e-9), HISTORY)
+    # The summand keeps means off the rounding's edge, where an observed value may lie.
+    clouds = [nearly_none.suggest(draw).values + 1.234e-5 for draw in range(20)]
+    different = len({cloud.round(6).tobytes() for cloud in clouds})
+    # Two objectives of two hypotheses each; 20 draws need not show all four.
+    assert different == 1 if adaptation == "published" else 1 < different <= 4
+    for exploration in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="exploration must be positive and finite"):
+            strategy(exploration=exploration)
+
+
+def test_an_unknown_adaptation_is_refused():
+    message = "adaptation = 'none': allowed are published, empirical_bayes"
+    with pytest.raises(ValueError, match=message):
+        strategy(adaptation="none")
+
+
+def test_imaged_rows_are_reported_once_each_in_order():
+    model = told(strategy(), HISTORY)
+    assert model.suggest().imaged == (3, 17, 8)
 
 
 def test_suggesting_twice_gives_the_same_bits():
@@ -90,7 +143,9 @@ histories = st.lists(
 @settings(max_examples=25, deadline=None)
 def test_rebuilding_from_the_history_gives_the_same_bits(history, seed, cut):
     """Asked at every image or only at the end; from the start or resumed half way."""
-    running, rebuilt = strategy(seed), told(strategy(seed), history[:cut])
+    adaptation = ADAPTATIONS[seed % 2]
+    running = strategy(seed, adaptation=adaptation)
+    rebuilt = told(strategy(seed, adaptation=adaptation), history[:cut])
     for index, values in history:
         running.suggest()
         running.ingest(index, values)
@@ -131,20 +186,19 @@ def test_seed_and_iteration_change_the_options():
     assert len(clouds) == 4
 
 
-def test_invalid_objectives_count_but_are_not_learned():
-    model = told(strategy(), [(3, (0.4, 0.1)), (3, (math.nan, 0.3)), (3, (None, None))])
+@pytest.mark.parametrize("adaptation", ADAPTATIONS)
+def test_invalid_objectives_count_but_are_not_learned(adaptation):
+    model = strategy(adaptation=adaptation)
+    told(model, [(3, (0.4, 0.1)), (3, (math.nan, 0.3)), (3, (None, None))])
     assert model.iteration == 3
-    alone = KernelRegression(SPACE, QUALITY.noise_bounds)
-    alone.observe(3, 0.4)
     mean, std = model.posterior()
-    np.testing.assert_array_equal(mean[:, 0], alone.posterior()[0])
-    np.testing.assert_array_equal(std[:, 0], alone.posterior()[1])
-    assert std[3, 1] < std[3, 0] * 10
-    np.testing.assert_allclose(mean[3, 1], 0.2, atol=1e-3)
+    for column, values in enumerate(([(3, 0.4)], [(3, 0.1), (3, 0.3)])):
+        only = alone((QUALITY, BLEACHING)[column], adaptation, values)
+        np.testing.assert_array_equal((mean[:, column], std[:, column]), only.posterior())
 
 
 def test_zero_is_a_value():
-    model = told(strategy(), [(3, (0.0, 0.5)), (9, (0.6, 0.0))])
+    model = told(strategy(adaptation="published"), [(3, (0.0, 0.5)), (9, (0.6, 0.0))])
     mean, _ = model.posterior()
     np.testing.assert_allclose(mean[[3, 9]], [[0.0, 0.5], [0.6, 0.0]], atol=0.01)
 
@@ -210,22 +264,32 @@ def test_bad_known_values_are_refused(deterministic, message):
         with_time(deterministic=deterministic)
 
 
-def test_settings_reach_the_models():
-    model = KernelTS(SPACE, [QUALITY], 0, bandwidth=(100.0, 9.0), norm_bound=2.0)
-    model.ingest(7, [0.3])
-    alone = KernelRegression(SPACE, (0.001, 0.1), norm_bound=2.0, bandwidth=(100.0, 9.0))
-    alone.observe(7, 0.3)
-    np.testing.assert_array_equal(model.posterior()[0][:, 0], alone.posterior()[0])
-    np.testing.assert_array_equal(model.posterior()[1][:, 0], alone.posterior()[1])
+@pytest.mark.parametrize(
+    ("adaptation", "settings"),
+    [
+        ("published", {"bandwidth": (100.0, 9.0), "norm_bound": 2.0}),
+        ("empirical_bayes", {"bandwidth": (100.0, 9.0)}),
+    ],
+)
+def test_settings_reach_the_models(adaptation, settings):
+    model = KernelTS(
+        SPACE, [QUALITY], 0, adaptation=adaptation, border_observations=True, **settings
+    )
+    told(model, [(0, [0.3]), (7, [0.8])])
+    only = alone(QUALITY, adaptation, [(0, 0.3), (7, 0.8)], border=True, **settings)
+    np.testing.assert_array_equal(np.hstack(model.posterior()).T, only.posterior())
+    plain = told(KernelTS(SPACE, [QUALITY], 0, adaptation=adaptation, **settings), [(0, [0.3])])
+    assert (plain.posterior()[0] != model.posterior()[0]).any()
 
 
+@pytest.mark.parametrize("adaptation", ADAPTATIONS)
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_it_finds_the_optimum_of_a_noisy_function(seed):
+def test_it_finds_the_optimum_of_a_noisy_function(seed, adaptation):
     """Taking the best sampled value: of 60 images, the last 20 pay a tenth of random ones."""
     truth = np.exp(-(((SPACE.grid - [210, 37]) / [150, 60]) ** 2).sum(axis=1))
     noise = np.random.default_rng(seed)
     quality = Objective("quality", "", "maximise", (0, 1), noise_bounds=(0.001, 0.05))
-    model = KernelTS(SPACE, [quality], seed)
+    model = KernelTS(SPACE, [quality], seed, adaptation=adaptation)
     taken = []
     for _ in range(60):
         taken.append(int(model.suggest().values[:, 0].argmax()))
@@ -234,20 +298,64 @@ def test_it_finds_the_optimum_of_a_noisy_function(seed):
     assert regret[taken[-20:]].mean() < 0.1 * regret.mean()
 
 
-def test_an_objective_in_other_units_gives_the_same_decisions() -> None:
+@pytest.mark.parametrize("adaptation", ADAPTATIONS)
+def test_an_objective_in_other_units_gives_the_same_decisions(adaptation):
     space = ParameterSpace([Parameter.linear("a", "", 0, 1, 9)])
     plain = Objective("o", "", "maximise", (0.0, 1.0), (0.001, 0.3))
     in_nm = Objective("o", "nm", "minimise", (60.0, 200.0), (0.14, 42.0))
-    one, other = KernelTS(space, [plain], 5), KernelTS(space, [in_nm], 5)
+    one, other = (KernelTS(space, [o], 5, adaptation=adaptation) for o in (plain, in_nm))
     for index, value in ((2, 0.3), (7, 0.8), (2, 0.35)):
         one.ingest(index, [value])
-        other.ingest(index, [140 * value])
-    np.testing.assert_allclose(other.suggest().values, 140 * one.suggest().values, rtol=1e-9)
-    for there, here in zip(other.posterior(), one.posterior(), strict=True):
-        np.testing.assert_allclose(there, 140 * here, rtol=1e-9)
+        other.ingest(index, [60 + 140 * value])
+    for draw in range(4):
+        expected = 60 + 140 * one.suggest(draw).values
+        np.testing.assert_allclose(other.suggest(draw).values, expected, rtol=1e-6)
+    (mean, std), (other_mean, other_std) = one.posterior(), other.posterior()
+    np.testing.assert_allclose(other_mean, 60 + 140 * mean, rtol=1e-6)
+    np.testing.assert_allclose(other_std, 140 * std, rtol=1e-6)
 
 
 def test_a_range_that_does_not_increase_is_refused() -> None:
     space = ParameterSpace([Parameter.linear("a", "", 0, 1, 9)])
     with pytest.raises(ValueError, match="range must increase"):
         KernelTS(space, [Objective("o", "", "maximise", (1.0, 1.0))], 0)
+
+
+def earlier(power, dwelltime, weight=1.0, **values):
+    configuration = {"depletion_power_mW": power, "dwelltime_us": dwelltime}
+    return PriorObservation(configuration, values, weight)
+
+
+@pytest.mark.parametrize("adaptation", ADAPTATIONS)
+def test_prior_observations_are_learned_before_the_first_decision(adaptation):
+    prior = [
+        earlier(100.0, 30.0, quality=0.7, photobleaching=0.2),
+        earlier(59.0, 5.0, 0.25, quality=0.1),
+    ]
+    model = strategy(adaptation=adaptation, prior=prior)
+    points = [(100.0, 30.0), (59.0, 5.0)]
+    only = alone(QUALITY, adaptation, [], points=points)
+    only.observe_at(points[0], 0.7, 1.0)
+    only.observe_at(points[1], 0.1, 0.25)
+    mean, std = model.posterior()
+    np.testing.assert_array_equal((mean[:, 0], std[:, 0]), only.posterior())
+    assert model.iteration == 0
+    assert model.suggest().imaged == ()
+    assert model.suggest().values.shape == (20, 2)
+
+
+@pytest.mark.parametrize(
+    ("observation", "message"),
+    [
+        (PriorObservation({"power": 1.0}, {"quality": 0.5}), "needs the parameters"),
+        (earlier(math.nan, 5.0, quality=0.5), "configuration must be finite"),
+        (earlier(59.0, 5.0, snr=0.5), r"may have the objectives .*, got \('snr',\)"),
+        (earlier(59.0, 5.0, quality=math.nan), "values must be finite"),
+        (earlier(59.0, 5.0, 0.0, quality=0.5), "weight must be positive and finite, got 0.0"),
+        (earlier(59.0, 5.0, math.inf, quality=0.5), "weight must be positive and finite, got inf"),
+    ],
+)
+def test_bad_prior_observations_are_refused_in_one_line(observation, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        strategy(prior=[observation])
+    assert "\n" not in str(caught.value)

@@ -1,39 +1,107 @@
-"""All benchmarks, one after another: ``make bench``. Tables are printed, figures go to bench/."""
+"""All benchmarks, one after another: ``make bench``. Tables are printed, figures go to bench/.
+
+``python -m tests.benchmarks`` takes some ten minutes on two cores: few seeds, and of the
+peers those that decide within a second. ``python -m tests.benchmarks --slow-seeds 20 --out
+DIR`` is the whole, ``make campaign``, and takes most of a day: every peer, every size; the
+trials are stored as they end, so that it can be interrupted and started again.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 # Before numpy is loaded: one thread, so that figures do not depend on the machine's load.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+FIGURES = Path("bench")
+# What fits into ten minutes: seeds of what is fast; problems on which one trial of BoTorch
+# takes less than a minute; the limit of a peer's cell, in s, and the largest cell,
+# configurations times images.
+SHORT_SEEDS = 5
+SHORT_SLOW_PROBLEMS = ("STED toy", "BraninCurrin", "Branin")
+SHORT_LIMIT_S = 15.0
+SHORT_MOST = 10**9
 
-def main() -> None:
-    """Run all benchmarks."""
+
+def heading(title: str, command: str) -> None:
+    """Say what comes, and how to run it alone."""
+    print(f"\n### {title}\n\n`python -m tests.benchmarks.{command}`\n", flush=True)
+
+
+def short() -> None:
+    """Run the regret, the fronts and the decision's cost with few seeds."""
+    from tests.benchmarks import decision_speed, front_mapping, preference_regret
+    from tests.benchmarks.methods import BOTORCH, MAPPING, PREFERENCE, SLOW
+
+    heading("Regret with a preference", "preference_regret")
+    fast = [method for method in PREFERENCE if method not in SLOW]
+    preference_regret.main(methods=fast, seeds=SHORT_SEEDS)
+    print()
+    preference_regret.main(SHORT_SLOW_PROBLEMS, [BOTORCH], slow_seeds=1)
+    heading("Mapping the front", "front_mapping")
+    front_mapping.main(methods=[m for m in MAPPING if m not in SLOW], seeds=SHORT_SEEDS)
+    heading("A decision: learn one image, draw the cloud, choose", "decision_speed")
+    decision_speed.main(limit_s=SHORT_LIMIT_S, most=SHORT_MOST)
+
+
+def whole(seeds: int, slow_seeds: int, out: Path) -> None:
+    """Run the same with all methods; the trials are stored."""
+    from tests.benchmarks import decision_speed, front_mapping, preference_regret
+
+    out.mkdir(parents=True, exist_ok=True)
+    heading("A decision: learn one image, draw the cloud, choose", "decision_speed")
+    decision_speed.main()
+    heading("Regret with a preference", "preference_regret")
+    preference_regret.main(seeds=seeds, slow_seeds=slow_seeds, out=out / "preference_regret.jsonl")
+    heading("Mapping the front", "front_mapping")
+    front_mapping.main(seeds=seeds, slow_seeds=slow_seeds, out=out / "front_mapping.jsonl")
+
+
+def rest() -> None:
+    """Run what takes a minute or less each, and the twin against pySTED."""
     from tests.benchmarks import (
-        decision_speed,
+        calibration,
         journal_cost,
         objective_speed,
         optimisation,
         twin_against_pysted,
     )
 
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, one BLAS thread")
-    optimisation.main()
-    print("\n### A decision: learn one image, draw the cloud, choose\n")
-    decision_speed.main()
-    print("\n### The objectives of one region\n")
-    objective_speed.main()
-    print("\n### The journal\n")
-    journal_cost.main()
-    print("\n### The twin against pySTED\n")
-    figures = Path("bench")
-    figures.mkdir(exist_ok=True)
-    twin_against_pysted.main(figures)
+    tables: dict[str, tuple[str, Callable[[], None]]] = {
+        "The posterior against the truth": ("calibration", calibration.main),
+        "The demo preset on the twin": ("optimisation", optimisation.main),
+        "The objectives of one region": ("objective_speed", objective_speed.main),
+        "The journal": ("journal_cost", journal_cost.main),
+    }
+    for title, (command, main) in tables.items():
+        heading(title, command)
+        main()
+    heading("The twin against pySTED", "twin_against_pysted --out bench")
+    FIGURES.mkdir(exist_ok=True)
+    twin_against_pysted.main(FIGURES)
+
+
+def main(seeds: int, slow_seeds: int, out: Path | None) -> None:
+    """Run all benchmarks; the whole of them when there is somewhere to store the trials."""
+    now = datetime.now(UTC).date()
+    print(f"{now}, Python {platform.python_version()}, {os.cpu_count()} cores, one BLAS thread")
+    if out is None:
+        short()
+    else:
+        whole(seeds, slow_seeds, out)
+    rest()
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20, help="with --out: of all but the peers")
+    parser.add_argument("--slow-seeds", type=int, default=2, help="with --out: of the slow peers")
+    parser.add_argument("--out", type=Path, help="folder of stored trials: run the whole")
+    arguments = parser.parse_args()
+    main(arguments.seeds, arguments.slow_seeds, arguments.out)

@@ -13,14 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from tests.benchmarks.methods import MAPPING
 from tests.benchmarks.preference_regret import arguments, seeds_of
 from tests.benchmarks.trials import (
     PROBLEMS,
     Task,
     Trial,
+    fastest_ms,
     mean_sd,
     one_thread,
     problem_of,
@@ -44,7 +43,7 @@ def row(problem_name: str, method: str, trials: Sequence[Trial]) -> str:
     regrets = [problem.regret[list(t.indices)].sum() for t in trials]
     return (
         f"| {problem_name} | {method} | {len(trials)} | {mean_sd(volumes, 3)} "
-        f"| {mean_sd(regrets, 1)} | {1000 * np.mean([t.decision_s for t in trials]):.1f} |"
+        f"| {mean_sd(regrets, 1)} | {fastest_ms(trials):.1f} |"
     )
 
 

@@ -34,17 +34,14 @@ class StrategyMethod:
     def __init__(self, strategy: Strategy, choose: Callable[[Options], int]) -> None:
         self.strategy = strategy
         self.choose = choose
-        self.imaged: dict[int, None] = {}
 
     def decide(self) -> int:
         """Draw the cloud, choose from it."""
-        options = self.strategy.suggest()
-        return self.choose(dataclasses.replace(options, imaged=tuple(self.imaged)))
+        return self.choose(self.strategy.suggest())
 
     def learn(self, index: int, values: FloatArray) -> None:
         """Ingest an image."""
         self.strategy.ingest(index, values)
-        self.imaged.setdefault(index)
 
 
 def by_preference(options: Options) -> int:
@@ -52,23 +49,30 @@ def by_preference(options: Options) -> int:
     return int(np.nanargmax(utility(options.values)))
 
 
-def published(problem: Problem, seed: int) -> Strategy:
-    """Kernel TS with the published noise bounds and norm bound."""
+def empirical_bayes(problem: Problem, seed: int) -> Strategy:
+    """Kernel TS as it is by default: it estimates noise, scale and bandwidths."""
     return KernelTS(problem.space, problem.objectives, seed)
 
 
-def empirical_bayes(problem: Problem, seed: int) -> Strategy:
-    """Kernel TS that estimates noise, scale and bandwidths."""
-    return KernelTS(problem.space, problem.objectives, seed, adaptation="empirical_bayes")
+def published(problem: Problem, seed: int) -> Strategy:
+    """Kernel TS with the published noise bounds, norm bound and posterior deviation."""
+    return KernelTS(
+        problem.space, problem.objectives, seed, adaptation="published", exploration=1.0
+    )
 
 
 def noise_told(problem: Problem, seed: int) -> Strategy:
-    """Kernel TS that is told the true noise, and the objectives' range as prior deviation."""
+    """Published Kernel TS that is told the true noise, and the range as prior deviation.
+
+    What the published method could do if somebody knew what empirical Bayes estimates.
+    """
     objectives = [
         dataclasses.replace(objective, noise_bounds=(noise, noise))
         for objective, noise in zip(problem.objectives, problem.noise, strict=True)
     ]
-    return KernelTS(problem.space, objectives, seed, norm_bound=1.0)
+    return KernelTS(
+        problem.space, objectives, seed, norm_bound=1.0, adaptation="published", exploration=1.0
+    )
 
 
 def preferred(make: Callable[[Problem, int], Strategy]) -> MakeMethod:
@@ -103,9 +107,9 @@ def random(problem: Problem, seed: int) -> Method:
     return StrategyMethod(RandomPolicy(problem.space, problem.objectives, seed), by_preference)
 
 
+EMPIRICAL = "Kernel TS, empirical Bayes"
 PUBLISHED = "Kernel TS, published"
 NOISE_TOLD = "Kernel TS, noise told"
-EMPIRICAL = "Kernel TS, empirical Bayes"
 RANDOM = "random"
 NSGA = "NSGA-II (pymoo)"
 BOTORCH = "BoTorch GP + TS"
@@ -114,9 +118,9 @@ IMPROVEMENT = "qLogNEHVI / qLogNEI"
 
 # With a preference: what samples offers a cloud to it, what acquires does not.
 PREFERENCE: Mapping[str, MakeMethod] = {
+    EMPIRICAL: preferred(empirical_bayes),
     PUBLISHED: preferred(published),
     NOISE_TOLD: preferred(noise_told),
-    EMPIRICAL: preferred(empirical_bayes),
     BOTORCH: peers.BoTorchSampling,
     DENSE: peers.ScikitLearnSampling,
     IMPROVEMENT: improvement,
@@ -125,9 +129,9 @@ PREFERENCE: Mapping[str, MakeMethod] = {
 }
 # To map the front: nobody prefers anything.
 MAPPING: Mapping[str, MakeMethod] = {
+    EMPIRICAL: mapping(empirical_bayes),
     PUBLISHED: mapping(published),
     NOISE_TOLD: mapping(noise_told),
-    EMPIRICAL: mapping(empirical_bayes),
     IMPROVEMENT: improvement,
     NSGA: nsga2,
     RANDOM: random,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,15 @@ from stedopt_bluesky.session import (
 )
 
 LAST = 20
+RANDOM = "random"
+STRATEGIES: Mapping[str, Mapping[str, str]] = {
+    "Kernel TS, empirical Bayes": {
+        "bandit.strategy": "kernel_ts",
+        "bandit.adaptation": "empirical_bayes",
+    },
+    "Kernel TS, published": {"bandit.strategy": "kernel_ts", "bandit.adaptation": "published"},
+    RANDOM: {"bandit.strategy": "random"},
+}
 
 
 @dataclass(frozen=True)
@@ -36,9 +46,9 @@ class Outcome:
     overhead_ms: float
 
 
-def run_once(strategy: str, seed: int, images: int) -> Outcome:
-    """Run the demo preset once with one strategy."""
-    config = preset("demo").updated({"seed": seed, "images": images, "bandit.strategy": strategy})
+def run_once(settings: Mapping[str, str], seed: int, images: int) -> Outcome:
+    """Run the demo preset once with some settings of its own."""
+    config = preset("demo").updated({"seed": seed, "images": images, **settings})
     application = connect_application(config)
     times: list[float] = []
     with tempfile.TemporaryDirectory() as directory:
@@ -60,25 +70,27 @@ def run_once(strategy: str, seed: int, images: int) -> Outcome:
 
 def main(images: int = 60, seeds: int = 3) -> None:
     """Print the table."""
-    print(f"\n### Demo preset: 768 configurations, {images} images, seeds 0-{seeds - 1}\n")
+    print(f"Demo preset: 768 configurations, {images} images, seeds 0-{seeds - 1}.\n")
     print(f"| seed | strategy | utility, all | utility, last {LAST} | overhead, ms per image |")
     print("|---|---|---|---|---|")
     last: dict[str, list[float]] = {}
     for seed in range(seeds):
-        for strategy in ("kernel_ts", "random"):
-            outcome = run_once(strategy, seed, images)
+        for name, settings in STRATEGIES.items():
+            outcome = run_once(settings, seed, images)
             tail = float(np.nanmean(outcome.utility[-LAST:]))
-            last.setdefault(strategy, []).append(tail)
+            last.setdefault(name, []).append(tail)
             print(
-                f"| {seed} | {strategy} | {np.nanmean(outcome.utility):.3f} | {tail:.3f} "
+                f"| {seed} | {name} | {np.nanmean(outcome.utility):.3f} | {tail:.3f} "
                 f"| {outcome.overhead_ms:.0f} |",
                 flush=True,
             )
-    ts, random = (np.array(last[s]) for s in ("kernel_ts", "random"))
-    print(
-        f"\nLast {LAST} images, Kernel TS minus random: {np.mean(ts - random):+.3f} on average; "
-        f"better in {np.sum(ts > random)} of {seeds} seeds."
-    )
+    print()
+    random = np.array(last.pop(RANDOM))
+    for name, tails in last.items():
+        print(
+            f"Last {LAST} images, {name} minus random: {np.mean(tails - random):+.3f} on average; "
+            f"better in {np.sum(tails > random)} of {seeds} seeds."
+        )
 
 
 if __name__ == "__main__":

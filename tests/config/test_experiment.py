@@ -53,7 +53,10 @@ WRONG = [
     # a name that is not one
     ({"microscope.kind": "twinn"}, r"kind = 'twinn': allowed are twin, specpy .*mean 'twin'"),
     ({"choice.rule": "best"}, "choice.rule = 'best': allowed are weighted, random"),
-    ({"bandit.strategy": 3}, "bandit.strategy = 3: allowed are kernel_ts, random"),
+    ({"bandit.strategy": 3}, "bandit.strategy = 3: allowed are kernel_ts, kernel_ucb"),
+    ({"bandit.norm_bound": 3}, "bandit.norm_bound = 3: only with bandit.adaptation = 'published'"),
+    ({"bandit.exploration": 0}, "bandit.exploration = 0: above 0"),
+    ({"prior.weight": 1.5}, "prior.weight = 1.5: at most 1"),
     (depletion(name="dwel"), "parameters.0.name = 'dwel': allowed are excitation_power_uW, dep"),
     (depletion(spacing="lin"), r"parameters.0.spacing \(depl.* = 'lin': allowed are linear, log"),
     # above a laser's limit

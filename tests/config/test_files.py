@@ -104,7 +104,7 @@ changes = st.fixed_dictionaries(
         "imaging.excitation_power_uW": powers,
         "imaging.line_steps": st.integers(1, 64),
         "overview.minimum_foreground": st.floats(0, 1),
-        "bandit.norm_bound": positive,
+        "bandit.exploration": st.none() | st.floats(0.01, 10),
         "bandit.bandwidth": st.none() | positive.map(lambda x: [x]),
         "depletion.calibration_power_mW": st.floats(400, 1e6).map(lambda x: [0, x]),
         "parameters": parameter.map(lambda p: [p]),

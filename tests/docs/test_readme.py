@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from stedopt_bluesky.cli import app
@@ -52,7 +53,10 @@ def test_commands_and_options_exist(page):
         if "stedopt" not in words[:1]:
             continue
         _, name, *rest = words
-        options = {o for p in COMMANDS[name].params for o in p.opts}
+        command = COMMANDS[name]
+        if isinstance(command, TyperGroup):  # stedopt experiment replay
+            command, rest = command.commands[rest[0]], rest[1:]
+        options = {o for p in command.params for o in p.opts}
         assert {word for word in rest if word.startswith("--")} <= options, line
 
 
@@ -91,5 +95,7 @@ def test_the_picture_is_small():
 
 
 def test_every_command_has_help():
-    for name in COMMANDS:
+    for name, command in COMMANDS.items():
         assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0
+        for inner in getattr(command, "commands", ()):
+            assert CliRunner().invoke(app, [name, inner, "--help"]).exit_code == 0

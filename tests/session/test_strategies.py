@@ -93,7 +93,14 @@ def test_repeats_and_population_are_the_configurations_or_the_papers():
 
 
 @pytest.mark.parametrize("name", ["kernel_ts", "kernel_ucb"])
-@pytest.mark.parametrize("changes", [{"bandit.norm_bound": 1.5}, {"bandit.bandwidth": [30.0, 4.0]}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bandit.norm_bound": 1.5, "bandit.adaptation": "published"},
+        {"bandit.adaptation": "published"},
+        {"bandit.bandwidth": [30.0, 4.0]},
+    ],
+)
 def test_settings_of_the_kernel_reach_it(name, changes):
     history = [(4, dict.fromkeys(VALUES, 0.5) if name == "kernel_ts" else {"snr": 0.5})]
     plain = make_strategy(small(name), history).posterior()
