@@ -3,7 +3,8 @@
 Two hypotheses are weighed against each other by their evidence: that the objective is as
 smooth as the published rule of thumb says, and that it is rougher, with a bandwidth of its
 own for each parameter. A function is drawn from either, as probable as it is: while little
-is known both are tried, and a dozen images usually tell.
+is known both are tried, and a dozen images usually tell. (With a single parameter the second
+one's median bandwidth is the longer one: there it is the freer hypothesis, not the rougher.)
 """
 
 from __future__ import annotations

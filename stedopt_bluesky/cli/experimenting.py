@@ -118,7 +118,7 @@ def replay_images(request: ReplayRequest, *, as_json: bool) -> None:
         report = report_replay(experiment, truth, trials)
         from stedopt_bluesky.experiments.replay_figure import save_replay_figure
 
-        target = request.figure or (path or _DATASET).with_suffix(".png")
+        target = request.figure or (path or _gathered_from(request)).with_suffix(".png")
         saved = _saved(target, lambda: save_replay_figure(report, dataset, target))
     if as_json:
         print_json(
@@ -242,6 +242,11 @@ def _dataset(request: ReplayRequest) -> tuple[ReplayDataset, Path | None]:
         dataset = building.image_on_twin(task, progress)
     dataset.save(path)
     return dataset, path
+
+
+def _gathered_from(request: ReplayRequest) -> Path:
+    """Name for what is made of stored runs: another one than the twin's dataset has."""
+    return _DATASET.with_stem(f"{_DATASET.stem}-{'-'.join(request.source)}")
 
 
 def _gathered(request: ReplayRequest) -> ReplayDataset:

@@ -74,9 +74,10 @@ class TwinImages:
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What tells this dataset from others."""
+        """What tells this dataset from others: all that its images depend on."""
+        deciding = {"bandit", "choice", "prior", "operator"}
         return {
-            "config": self.config.model_dump(mode="json", exclude_none=True),
+            "config": self.config.model_dump(mode="json", exclude_none=True, exclude=deciding),
             "queue": self.queue,
         }
 

@@ -76,7 +76,7 @@ def test_one_or_two_observations(count):
         np.r_[1e6, np.full(39, 0.5)],
         np.r_[np.full(20, -1e9), np.full(20, 1e9)],
         1e3 + 1e-6 * np.arange(40),
-        1e12 * np.sin(np.arange(40)),
+        1e100 * np.sin(np.arange(40)),
     ],
     ids=["equal", "zero", "outlier last", "outlier first", "two far", "far", "huge"],
 )
@@ -102,11 +102,11 @@ def test_one_configuration_only():
 
 
 def test_samples_have_the_mixtures_mean_and_deviation():
-    rng = np.random.default_rng(3)
-    rows = [0, 14, 33, 52, 71, 90]
-    model = told(EmpiricalBayes(SPACE), rows, 0.5 + 0.25 * rng.normal(size=6))
+    rng = np.random.default_rng(0)
+    rows = [0, 14, 33, 52, 71, 90, 5, 60]
+    model = told(EmpiricalBayes(SPACE), rows, 0.5 + 0.25 * rng.normal(size=8))
     smooth = model.probabilities[0]
-    assert 0.1 < smooth < 0.9
+    assert 0.3 < smooth < 0.45  # far from the 0.7 of before
     n = 4000
     draws = np.array([model.sample(rng) for _ in range(n)])
     mean, std = model.posterior()
@@ -115,12 +115,12 @@ def test_samples_have_the_mixtures_mean_and_deviation():
     allowed = norm.isf(1e-6 / (4 * SPACE.size)) / math.sqrt(n)
     assert (np.abs(draws.mean(axis=0) - mean) < allowed * std).all()
     assert (np.abs(draws.std(axis=0) / std - 1) < 3 * allowed / math.sqrt(2)).all()
-    halves = np.array([model.sample(np.random.default_rng(i), 1e-9) for i in range(1000)])
+    means = np.array([model.sample(np.random.default_rng(i), 1e-9) for i in range(1000)])
     # Without deviation, the two means alone are left, as often as they are probable.
-    kinds, counts = np.unique(halves[:, 5].round(6), return_counts=True)
+    kinds, counts = np.unique(means[:, 5].round(6), return_counts=True)
     assert len(kinds) == 2
     deviation = math.sqrt(smooth * (1 - smooth) / 1000)
-    assert min(abs(counts / 1000 - smooth)) < 5 * deviation
+    assert min(abs(counts / 1000 - smooth)) < 4 * deviation < 0.07
 
 
 def test_a_sample_is_pure_in_its_generator():

@@ -52,12 +52,13 @@ def main(
     methods: Sequence[str] = tuple(MAPPING),
     seeds: int = 20,
     slow_seeds: int = 2,
+    first_seed: int = 0,
     workers: int = 2,
     out: Path | None = None,
 ) -> None:
     """Run what is not stored and print the table."""
     one_thread()
-    cells = [(p, m, seeds_of(m, seeds, slow_seeds)) for p in problems for m in methods]
+    cells = [(p, m, seeds_of(m, seeds, slow_seeds, first_seed)) for p in problems for m in methods]
     tasks = [Task(p, m, seed) for p, m, range_ in cells for seed in range_]
     trials = run_trials(tasks, run, workers, out)
     print("| problem | method | seeds | HV | regret | ms per decision |")

@@ -40,9 +40,9 @@ def run(task: Task) -> Trial:
     return run_trial(task, PREFERENCE[task.method])
 
 
-def seeds_of(method: str, seeds: int, slow_seeds: int) -> range:
-    """Seeds of a method, from 0 on."""
-    return range(slow_seeds if method in SLOW else seeds)
+def seeds_of(method: str, seeds: int, slow_seeds: int, first_seed: int = 0) -> range:
+    """Seeds of a method."""
+    return range(first_seed, first_seed + (slow_seeds if method in SLOW else seeds))
 
 
 def row(problem_name: str, method: str, trials: Sequence[Trial]) -> str:
@@ -64,12 +64,13 @@ def main(
     methods: Sequence[str] = tuple(PREFERENCE),
     seeds: int = 20,
     slow_seeds: int = 2,
+    first_seed: int = 0,
     workers: int = 2,
     out: Path | None = None,
 ) -> None:
     """Run what is not stored and print the table."""
     one_thread()
-    cells = [(p, m, seeds_of(m, seeds, slow_seeds)) for p in problems for m in methods]
+    cells = [(p, m, seeds_of(m, seeds, slow_seeds, first_seed)) for p in problems for m in methods]
     tasks = [Task(p, m, seed) for p, m, range_ in cells for seed in range_]
     trials = run_trials(tasks, run, workers, out)
     print(f"| problem | method | seeds | regret | last {LAST} | HV | ms per decision |")
@@ -92,6 +93,7 @@ def arguments(
     parser.add_argument("--methods", nargs="+", choices=methods, default=methods)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--slow-seeds", type=int, default=2, help="of the slow peers")
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--out", type=Path, help="file of trials: read, then appended to")
     return vars(parser.parse_args())

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import process_time
+from time import perf_counter
 from typing import Protocol
 
 import numpy as np
@@ -66,8 +66,7 @@ class Trial(Task):
     indices : tuple of int
         Rows of the grid in the order of imaging.
     decision_s : float
-        Mean processor time of a decision, learning included, in s: what else runs on the
-        machine does not count.
+        Mean time of a decision, learning included, in s.
     """
 
     indices: tuple[int, ...]
@@ -98,13 +97,13 @@ def run_trial(task: Task, make: MakeMethod, images: int | None = None) -> Trial:
     indices: list[int] = []
     elapsed = 0.0
     for _ in range(images):
-        start = process_time()
+        start = perf_counter()
         index = method.decide()
-        elapsed += process_time() - start
+        elapsed += perf_counter() - start
         values = problem.measured(index, noise.standard_normal(problem.values.shape[1]))
-        start = process_time()
+        start = perf_counter()
         method.learn(index, values)
-        elapsed += process_time() - start
+        elapsed += perf_counter() - start
         indices.append(index)
     return Trial(task.problem, task.method, task.seed, tuple(indices), elapsed / images)
 
@@ -186,5 +185,5 @@ def mean_sd(values: Iterable[float], digits: int) -> str:
 
 
 def fastest_ms(trials: Iterable[Trial]) -> float:
-    """Mean time of a decision in the fastest trial, ms: others' use of the caches slows some."""
+    """Mean time of a decision in the fastest trial, ms: what else ran slowed the others."""
     return 1e3 * min(trial.decision_s for trial in trials)

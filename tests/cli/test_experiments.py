@@ -225,7 +225,9 @@ def test_replay_of_stored_runs(stedopt_json, replayable, tmp_path):
 
     shown, _ = stedopt_json(*command)
     assert shown["dataset"] is None
-    assert (tmp_path / "stedopt-replay.png").exists()
+    # Not over the picture of the twin's dataset.
+    assert (tmp_path / f"stedopt-replay-{run['uid'][:8]}.png").exists()
+    assert not (tmp_path / "stedopt-replay.png").exists()
 
 
 def test_too_few_stored_images(refused, stored):
