@@ -16,14 +16,15 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from stedopt_bluesky.bandit.evidence import Evidence, Hypothesis, MostProbable
+from stedopt_bluesky.bandit.evidence import Evidence, Hypothesis
 from stedopt_bluesky.bandit.fit import Design, Fit, Scale
 from stedopt_bluesky.bandit.kernel_regression import (
+    axis_ranges,
     checked_bandwidth,
-    checked_bounds,
+    ordered_bounds,
 )
 from stedopt_bluesky.bandit.kronecker import gaussian_basis
-from stedopt_bluesky.bandit.lattice import Site
+from stedopt_bluesky.bandit.lattice import Lattice, Site
 from stedopt_bluesky.bandit.observations import Observed
 from stedopt_bluesky.parameters import ParameterSpace
 
@@ -53,6 +54,11 @@ NOISE_WIDTH = 0.7
 # Less than a thousandth of the range is not expected: nothing is gained, and far below it
 # fits are lost in rounding.
 LEAST_EXPECTED = 1e-3
+# Noise of a hundred times the range leaves nothing to learn, and numbers without bounds.
+MOST_NOISE = 100.0
+# Fitted bandwidths are rounded to about 1 %, far below what is known of them, so that an
+# axis is seldom factorised anew.
+BANDWIDTH_STEP = 0.01
 
 
 class EmpiricalBayes:
@@ -103,9 +109,12 @@ class EmpiricalBayes:
         self._observed = Observed(space, points, border)
         self._models = [
             _Model(hypothesis, self._observed)
-            for hypothesis in hypotheses(space, noise_bounds, bandwidth, mean=mean, width=width)
+            for hypothesis in hypotheses(
+                space, self._observed.lattice, noise_bounds, bandwidth, mean=mean, width=width
+            )
         ]
         self._fitted_total = 0.0
+        self._settled = False
 
     @property
     def probabilities(self) -> FloatArray:
@@ -131,11 +140,23 @@ class EmpiricalBayes:
         IndexError, ValueError
             As `KernelRegression.observe`; nothing has changed then.
         """
-        self._learn(self._observed.add(index, value), 1.0)
+        self._take_in(self._observed.add(index, value), 1.0)
+        self._update()
 
     def observe_at(self, point: Sequence[float], value: float, weight: float = 1.0) -> None:
-        """Learn an observation of an earlier experiment, as `KernelRegression.observe_at`."""
-        self._learn(self._observed.add_at(point, value, weight), weight)
+        """Learn one observation of an earlier experiment, as `observe_all`."""
+        self.observe_all([point], [value], [weight])
+
+    def observe_all(
+        self,
+        points: Sequence[Sequence[float]],
+        values: Sequence[float],
+        weights: Sequence[float],
+    ) -> None:
+        """Learn observations of earlier experiments, as `KernelRegression.observe_all`."""
+        for point, value, weight in zip(points, values, weights, strict=True):
+            self._take_in(self._observed.add_at(point, value, weight), weight)
+        self._update()
 
     def posterior(self) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation on the grid of the hypotheses' mixture.
@@ -169,16 +190,21 @@ class EmpiricalBayes:
         model = self._models[int(rng.random() >= self.probabilities[0])]
         return model.fit().sample(rng, spread)
 
-    def _learn(self, sites: list[Site], weight: float) -> None:
-        seen = self._observed.seen
+    def _take_in(self, sites: list[Site], weight: float) -> None:
+        rows = [self._observed.seen.row(site) for site in sites]
         for model in self._models:
-            model.add([seen.row(site) for site in sites], weight)
+            model.add(rows, weight)
+
+    def _update(self) -> None:
+        """Fit the hyper-parameters anew when it is time."""
+        seen = self._observed.seen
         early = seen.number <= EVERY_IMAGE_UP_TO
         due = early or seen.total >= GROWTH * self._fitted_total
-        if not due or len(seen) > MOST_SITES:
+        if not due or self._settled or not len(seen):
             return
         self._fitted_total = seen.total
-        evidence = Evidence(self._observed.lattice, seen)
+        self._settled = len(seen) >= MOST_SITES
+        evidence = Evidence(self._observed.lattice, seen, MOST_SITES)
         for model in self._models:
             model.adapt(evidence)
 
@@ -196,7 +222,11 @@ class _Model:
 
     @property
     def bandwidths(self) -> tuple[float, ...]:
-        return self._hypothesis.bandwidths_at(self._offsets)
+        exact = self._hypothesis.bandwidths_at(self._offsets)
+        if not self._hypothesis.bandwidth_width:
+            return exact
+        steps = np.round(np.log(exact) / BANDWIDTH_STEP)
+        return tuple(float(v) for v in np.exp(BANDWIDTH_STEP * steps))
 
     @property
     def scale(self) -> Scale:
@@ -207,7 +237,7 @@ class _Model:
         self._fit = None
 
     def adapt(self, evidence: Evidence) -> None:
-        best: MostProbable = evidence.most_probable(self._hypothesis, self._offsets)
+        best = evidence.most_probable(self._hypothesis, self._offsets)
         self.log_probability = math.log(self._hypothesis.probability) + best.log_evidence
         before = self.bandwidths
         self._offsets = best.offsets
@@ -228,6 +258,7 @@ class _Model:
 
 def hypotheses(
     space: ParameterSpace,
+    lattice: Lattice,
     noise_bounds: tuple[float, float],
     bandwidth: float | Sequence[float] | None,
     *,
@@ -235,9 +266,15 @@ def hypotheses(
     width: float,
 ) -> tuple[Hypothesis, Hypothesis]:
     """The smooth and the rough hypothesis; see `EmpiricalBayes` for the parameters."""
-    lower, upper = checked_bounds(noise_bounds, width)
+    lower, upper = ordered_bounds(noise_bounds)
+    if not 0 < width < math.inf:
+        raise ValueError(f"width must be positive and finite, got {width}")
+    if upper > MOST_NOISE * width:
+        raise ValueError(
+            f"upper noise bound {upper:g} must be at most {MOST_NOISE:g} widths of the range"
+        )
     smooth = Hypothesis(
-        bandwidths=checked_bandwidth(space, bandwidth),
+        bandwidths=checked_bandwidth(space, bandwidth, lattice),
         bandwidth_width=0.0,
         prior_deviation=SMOOTH_DEVIATION * width,
         prior_deviation_width=0.0,
@@ -249,7 +286,7 @@ def hypotheses(
     )
     rough = dataclasses.replace(
         smooth,
-        bandwidths=tuple(ROUGH_BANDWIDTH * p.range or 1.0 for p in space),
+        bandwidths=tuple(ROUGH_BANDWIDTH * r for r in axis_ranges(space, lattice)),
         bandwidth_width=ROUGH_WIDTH,
         prior_deviation=ROUGH_DEVIATION * width,
         prior_deviation_width=ROUGH_WIDTH,

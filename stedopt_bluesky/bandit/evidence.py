@@ -114,19 +114,27 @@ class Evidence:
         Coordinates of the sites.
     seen : CollapsedObservations
         u distinct sites, at least one.
+    most : int, optional
+        Of more sites, so many are taken, evenly in the order of observation; repeats count
+        at all of them.
     """
 
-    def __init__(self, lattice: Lattice, seen: CollapsedObservations) -> None:
-        sites = seen.sites[seen.own]
+    def __init__(
+        self, lattice: Lattice, seen: CollapsedObservations, most: int | None = None
+    ) -> None:
+        own = np.flatnonzero(seen.own)
+        self._repeats = seen.number - len(own)
+        if most is not None and len(own) > most:
+            own = own[np.linspace(0, len(own) - 1, most).astype(np.intp)]
+        sites = seen.sites[own]
         self._squares = np.stack(
             [
                 (axis[column][:, None] - axis[column]) ** 2
                 for axis, column in zip(lattice.axes, sites.T, strict=True)
             ]
         )
-        self._weights = seen.weights[seen.own]
-        self._means = seen.means[seen.own]
-        self._repeats = seen.number - len(sites)
+        self._weights = seen.weights[own]
+        self._means = seen.means[own]
         self._spread = seen.sum_of_squares
 
     def most_probable(self, hypothesis: Hypothesis, start: FloatArray) -> MostProbable:
@@ -198,10 +206,18 @@ class Evidence:
         return scale.prior_deviation**2 * np.exp(-0.5 * exponent), scale
 
     def _inverse(self, kernel: FloatArray, scale: Scale) -> tuple[FloatArray, float]:
-        """Inverse of the observations' covariance, and half of its log determinant."""
+        """Inverse of the observations' covariance, and half of its log determinant.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            When it is lost in rounding, which the hypotheses' least noise keeps away.
+        """
         matrix = kernel + scale.mean_deviation**2
         matrix[np.diag_indices_from(matrix)] += scale.noise**2 / self._weights
-        factor, _ = lapack.dpotrf(matrix, lower=1, clean=0, overwrite_a=1)
+        factor, failed = lapack.dpotrf(matrix, lower=1, clean=0, overwrite_a=1)
+        if failed:
+            raise np.linalg.LinAlgError("the observations' covariance is not positive definite")
         lower, _ = lapack.dpotri(factor, lower=1)
         inverse: FloatArray = np.tril(lower) + np.tril(lower, -1).T
         return inverse, float(np.log(np.diag(factor)).sum())

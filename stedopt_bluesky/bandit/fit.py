@@ -23,8 +23,12 @@ from stedopt_bluesky.bandit.observations import FIRST_ROWS, CollapsedObservation
 FloatArray = npt.NDArray[np.float64]
 
 # Above so many features the sites' form is taken, however many sites: an r × r matrix of
-# 4096 takes 128 MiB and about a second to factorise.
-MAX_FEATURES = 4096
+# 6144 takes 288 MiB and some seconds to factorise.
+MAX_FEATURES = 6144
+
+# Steps up to which variances on the grid are computed over the features even where fits are
+# over the sites: about half a second.
+PRECISE_UP_TO = 2**29
 
 
 @dataclass(frozen=True)
@@ -265,8 +269,13 @@ class Fit:
         return ratios
 
     def _precise(self) -> SitePosterior | WeightPosterior:
-        """Posterior in the form that takes no difference of nearly equal variances."""
-        if isinstance(self._posterior, WeightPosterior) or self._basis.size > MAX_FEATURES:
+        """Posterior in the form that takes no difference of nearly equal variances.
+
+        As long as it is cheap: the sites' variances have the rounding error of the prior's,
+        1e-16 of it, which shows where next to nothing is left of it.
+        """
+        numbers = math.prod(self._basis.shape) * self._basis.size**2
+        if isinstance(self._posterior, WeightPosterior) or numbers > PRECISE_UP_TO:
             return self._posterior
         features = self._mean_ratios * np.column_stack(
             [np.ones(len(self._seen)), self._basis.features(self._seen.sites)]

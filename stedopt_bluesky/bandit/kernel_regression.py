@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from stedopt_bluesky.bandit.fit import Design, Fit, Scale
 from stedopt_bluesky.bandit.kronecker import gaussian_basis
-from stedopt_bluesky.bandit.lattice import Site
+from stedopt_bluesky.bandit.lattice import Lattice, Site
 from stedopt_bluesky.bandit.noise import NoiseBounds, update_noise_bounds
 from stedopt_bluesky.bandit.observations import Observed
 from stedopt_bluesky.parameters import ParameterSpace
@@ -30,14 +30,28 @@ SMALLEST_NOISE_RATIO = 1e-5
 # on average stays the same. Five times what the paper's longest runs come to.
 EVERY_IMAGE_UP_TO = 512
 GROWTH = 1.01
+# Bandwidths in ranges of their parameters: shorter ones tell nothing of the neighbours,
+# longer ones nothing apart.
+SHORTEST, LONGEST = 1e-4, 1e4
 
 
-def rule_of_thumb(space: ParameterSpace) -> tuple[float, ...]:
+def rule_of_thumb(space: ParameterSpace, lattice: Lattice | None = None) -> tuple[float, ...]:
     """Bandwidth per parameter, ``ρ_i = range_i · D / 3``, in its unit [Durand et al. 2018].
 
-    A parameter with a single value gets 1: any bandwidth makes its kernel factor 1.
+    See `axis_ranges` for the range of a parameter with a single value.
     """
-    return tuple((p.range * len(space.parameters) / 3) or 1.0 for p in space)
+    return tuple(r * len(space.parameters) / 3 for r in axis_ranges(space, lattice))
+
+
+def axis_ranges(space: ParameterSpace, lattice: Lattice | None = None) -> tuple[float, ...]:
+    """Range of each parameter, in its unit.
+
+    A parameter with a single value has the range of its axis on the lattice, which earlier
+    observations may have widened; 1 where there is none, when any bandwidth makes its
+    kernel factor 1.
+    """
+    axes = lattice.axes if lattice else [np.asarray(p.values) for p in space]
+    return tuple(p.range or float(np.ptp(axis)) or 1.0 for p, axis in zip(space, axes, strict=True))
 
 
 class KernelRegression:
@@ -96,7 +110,10 @@ class KernelRegression:
         self._norm_bound = float(norm_bound)
         self._observed = Observed(space, points, border)
         self._design = Design(
-            gaussian_basis(self._observed.lattice, checked_bandwidth(space, bandwidth)),
+            gaussian_basis(
+                self._observed.lattice,
+                checked_bandwidth(space, bandwidth, self._observed.lattice),
+            ),
             self._observed.seen,
         )
         self._bounds_total = 0.0
@@ -124,26 +141,39 @@ class KernelRegression:
         ValueError
             When ``value`` is not finite. In both cases nothing has changed.
         """
-        self._learn(self._observed.add(index, value), 1.0)
+        self._take_in(self._observed.add(index, value), 1.0)
+        self._update()
 
     def observe_at(self, point: Sequence[float], value: float, weight: float = 1.0) -> None:
-        """Learn an observation of an earlier experiment, then update the noise bounds.
+        """Learn one observation of an earlier experiment, as `observe_all`."""
+        self.observe_all([point], [value], [weight])
+
+    def observe_all(
+        self,
+        points: Sequence[Sequence[float]],
+        values: Sequence[float],
+        weights: Sequence[float],
+    ) -> None:
+        """Learn observations of earlier experiments, then update the noise bounds once.
 
         Parameters
         ----------
-        point : sequence of float, shape (D,)
-            One of the points that the model was made to hold, or on the grid.
-        value : float
-            Finite value of the objective.
-        weight : float
-            For how many observations it counts: its noise has the variance ``σ²/weight``.
+        points : sequence, shape (P, D)
+            Points that the model was made to hold, or on the grid.
+        values : sequence of float, shape (P,)
+            Finite values of the objective.
+        weights : sequence of float, shape (P,)
+            For how many observations each counts: its noise has the variance ``σ²/weight``.
 
         Raises
         ------
         ValueError
-            When the point is another, the value not finite or the weight not positive.
+            When a point is another, a value not finite or a weight not positive; those
+            before it have been learned then.
         """
-        self._learn(self._observed.add_at(point, value, weight), weight)
+        for point, value, weight in zip(points, values, weights, strict=True):
+            self._take_in(self._observed.add_at(point, value, weight), weight)
+        self._update()
 
     def posterior(self) -> tuple[FloatArray, FloatArray]:
         """Posterior mean and standard deviation on the grid.
@@ -179,9 +209,12 @@ class KernelRegression:
         """
         return self._fit.sample(rng, spread)
 
-    def _learn(self, sites: list[Site], weight: float) -> None:
+    def _take_in(self, sites: list[Site], weight: float) -> None:
+        self._design.add([self._observed.seen.row(site) for site in sites], weight)
+
+    def _update(self) -> None:
+        """Fit all that was taken in, and update the noise bounds when it is time."""
         seen = self._observed.seen
-        self._design.add([seen.row(site) for site in sites], weight)
         self._fit = self._fitted(self._bounds.upper)
         if len(seen) > EVERY_IMAGE_UP_TO and seen.total < GROWTH * self._bounds_total:
             return
@@ -222,11 +255,7 @@ def checked_bounds(noise_bounds: tuple[float, float], deviation: float) -> Noise
     """
     if not (math.isfinite(deviation) and deviation > 0):
         raise ValueError(f"norm_bound must be positive and finite, got {deviation}")
-    lower, upper = (float(bound) for bound in noise_bounds)
-    if not 0 < lower <= upper < math.inf:
-        raise ValueError(
-            f"noise_bounds must be finite with 0 < lower <= upper, got ({lower}, {upper})"
-        )
+    lower, upper = ordered_bounds(noise_bounds)
     if lower < SMALLEST_NOISE_RATIO * deviation:
         raise ValueError(
             f"lower noise bound {lower:g} must be at least {SMALLEST_NOISE_RATIO:g} of "
@@ -235,8 +264,26 @@ def checked_bounds(noise_bounds: tuple[float, float], deviation: float) -> Noise
     return NoiseBounds(lower, upper)
 
 
+def ordered_bounds(noise_bounds: tuple[float, float]) -> NoiseBounds:
+    """Bounds of the noise, checked against each other.
+
+    Raises
+    ------
+    ValueError
+        When they are not positive, finite and ordered.
+    """
+    lower, upper = (float(bound) for bound in noise_bounds)
+    if not 0 < lower <= upper < math.inf:
+        raise ValueError(
+            f"noise_bounds must be finite with 0 < lower <= upper, got ({lower}, {upper})"
+        )
+    return NoiseBounds(lower, upper)
+
+
 def checked_bandwidth(
-    space: ParameterSpace, bandwidth: float | Sequence[float] | None
+    space: ParameterSpace,
+    bandwidth: float | Sequence[float] | None,
+    lattice: Lattice | None = None,
 ) -> tuple[float, ...]:
     """Bandwidth per parameter, in its unit; the rule of thumb where none is given.
 
@@ -246,11 +293,18 @@ def checked_bandwidth(
         When it is not one positive, finite number, or one for each parameter.
     """
     if bandwidth is None:
-        return rule_of_thumb(space)
+        return rule_of_thumb(space, lattice)
     dimensions = len(space.parameters)
     values = np.atleast_1d(np.asarray(bandwidth, dtype=np.float64))
     if values.ndim != 1 or (np.ndim(bandwidth) > 0 and len(values) != dimensions):
         raise ValueError(f"bandwidth must be one number or {dimensions} of them, got {bandwidth}")
     if not (np.isfinite(values).all() and (values > 0).all()):
         raise ValueError(f"bandwidth must be positive and finite, got {bandwidth}")
-    return tuple(float(v) for v in np.broadcast_to(values, dimensions))
+    checked = tuple(float(v) for v in np.broadcast_to(values, dimensions))
+    for parameter, value, span in zip(space, checked, axis_ranges(space, lattice), strict=True):
+        if not SHORTEST * span <= value <= LONGEST * span:
+            raise ValueError(
+                f"bandwidth of {parameter.name} = {value:g}: {SHORTEST * span:g} to "
+                f"{LONGEST * span:g} {parameter.unit}".rstrip()
+            )
+    return checked

@@ -53,12 +53,13 @@ class Lattice:
         coordinates = np.asarray(points, dtype=np.float64).reshape(-1, len(space.parameters))
         axes = []
         for column, parameter in enumerate(space):
-            axis = list(parameter.values)
-            for value in np.unique(coordinates[:, column]):
-                if _nearest(np.asarray(axis), float(value), parameter.range)[1]:
-                    continue
-                axis.append(float(value))
-            axes.append(np.asarray(axis))
+            grid = np.asarray(parameter.values)
+            wanted = np.unique(coordinates[:, column])
+            tolerance = _tolerance(grid, parameter.range)
+            # Of values that are one within the tolerance, the first.
+            wanted = wanted[np.diff(wanted, prepend=-np.inf) > tolerance]
+            missing = [v for v in wanted if np.abs(grid - v).min() > tolerance]
+            axes.append(np.concatenate([grid, missing]))
         return cls(tuple(axes), space.shape)
 
     def site_of_row(self, index: int) -> Site:
@@ -113,5 +114,8 @@ def border_points(space: ParameterSpace) -> FloatArray:
 def _nearest(axis: FloatArray, value: float, scale: float) -> tuple[int, bool]:
     """Position of the nearest coordinate, and whether it is the same."""
     position = int(np.abs(axis - value).argmin())
-    tolerance = SAME_COORDINATE * (scale or abs(float(axis[0])) or 1.0)
-    return position, bool(abs(axis[position] - value) <= tolerance)
+    return position, bool(abs(axis[position] - value) <= _tolerance(axis, scale))
+
+
+def _tolerance(axis: FloatArray, scale: float) -> float:
+    return SAME_COORDINATE * (scale or abs(float(axis[0])) or 1.0)

@@ -15,12 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.acquisition import Objective, Options
-from stedopt_bluesky.parameters import ParameterSpace
+from stedopt_bluesky.parameters import ParameterSpace, as_number
 
 FloatArray = npt.NDArray[np.float64]
 
 # One value per objective, in their order or by their names; None or NaN = invalid.
 ObjectiveValues = Sequence[float | None] | Mapping[str, float | None] | npt.NDArray[np.floating]
+
+# Squares of larger values leave float64's range.
+LARGEST = 1e100
 
 
 @runtime_checkable
@@ -202,10 +205,12 @@ def checked_known(
 def _checked_value(value: float | None, name: str) -> float | None:
     if value is None:
         return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a number, NaN or None, got {value!r}") from None
-    if math.isinf(number):
-        raise ValueError(f"{name} must not be infinite; NaN or None says that it is invalid")
+    number = as_number(value)
+    if number is None:
+        raise ValueError(f"{name} must be a number, NaN or None, got {value!r}")
+    if abs(number) > LARGEST:
+        raise ValueError(
+            f"{name} must not be infinite or beyond {LARGEST:g}, got {number:g}; NaN or None "
+            "says that it is invalid"
+        )
     return None if math.isnan(number) else number

@@ -22,8 +22,14 @@ from stedopt_bluesky.parameters import ParameterSpace
 
 FloatArray = npt.NDArray[np.float64]
 Adaptation = Literal["published", "empirical_bayes"]
+# C of the published program.
+NORM_BOUND = 5.0
 # Factor of the posterior deviation where none is given.
 EXPLORATION = {"published": 1.0, "empirical_bayes": 0.8}
+# Weights of prior observations: within them, fits keep their digits.
+LEAST_WEIGHT, MOST_WEIGHT = 1e-6, 1e6
+# Prior values so many widths of the usual range off are a slip, of the unit perhaps.
+FARTHEST_PRIOR = 1000.0
 # Point, values by objective in widths of their ranges, weight.
 _Earlier = tuple[tuple[float, ...], dict[str, float], float]
 
@@ -47,11 +53,11 @@ class KernelTS(SamplingStrategy):
     bandwidth : None, float or sequence of float, shape (D,)
         Kernel bandwidths in the parameters' units; None for the rule of thumb. With
         empirical Bayes those of the smooth hypothesis.
-    norm_bound : float
+    norm_bound : float, optional
         C, the prior standard deviation of every modelled objective, in widths of its
         usual range: the published C = 5 was set for objectives from 0 to 1, for which
-        nothing changes, and holds so for others, as a resolution in nm. Published
-        adaptation only.
+        nothing changes, and holds so for others, as a resolution in nm; it is the
+        default. Published adaptation only.
     deterministic : mapping of str to ndarray, each of shape (G,)
         Values of the objectives that are not modelled (``Objective.modelled`` False),
         such as the imaging time, on the grid, in their units.
@@ -81,7 +87,7 @@ class KernelTS(SamplingStrategy):
         objectives: Sequence[Objective | str],
         seed: int,
         bandwidth: float | Sequence[float] | None = None,
-        norm_bound: float = 5.0,
+        norm_bound: float | None = None,
         deterministic: Mapping[str, npt.ArrayLike] | None = None,
         *,
         adaptation: Adaptation = "empirical_bayes",
@@ -128,9 +134,11 @@ class KernelTS(SamplingStrategy):
 
     @one_blas_thread
     def _learn_prior(self, earlier: Sequence[_Earlier]) -> None:
-        for point, values, weight in earlier:
-            for name, value in values.items():
-                self._models[name].observe_at(point, value, weight)
+        for name, model in self._models.items():
+            of_it = [(point, values[name], w) for point, values, w in earlier if name in values]
+            if of_it:
+                points, values, weights = zip(*of_it, strict=True)
+                model.observe_all(points, values, weights)
 
 
 def _scaled_bounds(objective: Objective) -> tuple[float, float]:
@@ -151,13 +159,18 @@ def _make_model(
     objective: Objective,
     adaptation: Adaptation,
     *,
-    norm_bound: float,
+    norm_bound: float | None,
     bandwidth: float | Sequence[float] | None,
     points: FloatArray,
     border: bool,
 ) -> KernelRegression | EmpiricalBayes:
     """Model of one objective, in widths of its usual range."""
     if adaptation == "empirical_bayes":
+        if norm_bound is not None:
+            raise ValueError(
+                f"norm_bound = {norm_bound}: only with adaptation = 'published'; "
+                "empirical_bayes finds its own"
+            )
         return EmpiricalBayes(
             space,
             _scaled_bounds(objective),
@@ -169,7 +182,12 @@ def _make_model(
     if adaptation != "published":
         raise ValueError(f"adaptation = {adaptation!r}: allowed are published, empirical_bayes")
     return KernelRegression(
-        space, _scaled_bounds(objective), norm_bound, bandwidth, points=points, border=border
+        space,
+        _scaled_bounds(objective),
+        NORM_BOUND if norm_bound is None else norm_bound,
+        bandwidth,
+        points=points,
+        border=border,
     )
 
 
@@ -191,11 +209,19 @@ def _checked_prior(
             f"a prior observation may have the objectives {tuple(scales)}, "
             f"got {tuple(observation.values)}"
         )
-    if not 0 < observation.weight < math.inf:
+    if not LEAST_WEIGHT <= observation.weight <= MOST_WEIGHT:
         raise ValueError(
-            f"a prior observation's weight must be positive and finite, got {observation.weight}"
+            f"a prior observation's weight must be {LEAST_WEIGHT:g} to {MOST_WEIGHT:g}, "
+            f"got {observation.weight}"
         )
     values = {name: float(value) / scales[name] for name, value in observation.values.items()}
     if not np.isfinite(list(values.values())).all():
         raise ValueError(f"a prior observation's values must be finite, got {observation.values}")
+    middles = {o.name: sum(o.range) / 2 / scales[o.name] for o in objectives if o.modelled}
+    for name, value in values.items():
+        if abs(value - middles[name]) > FARTHEST_PRIOR:
+            raise ValueError(
+                f"a prior observation's {name} = {observation.values[name]:g}: "
+                f"more than {FARTHEST_PRIOR:g} widths of its usual range off its middle"
+            )
     return point, values, float(observation.weight)

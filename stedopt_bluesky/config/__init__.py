@@ -6,7 +6,7 @@ Presets are the paper's experiments (Durand et al., Nat. Commun. 9:5247, 2018).
 """
 
 from stedopt_bluesky.config.errors import ConfigError
-from stedopt_bluesky.config.experiment import ExperimentConfig, parse_config
+from stedopt_bluesky.config.experiment import LEARN_FROM_PRIOR, ExperimentConfig, parse_config
 from stedopt_bluesky.config.files import (
     DEFAULT_PRESET,
     commented_toml,
@@ -18,6 +18,7 @@ from stedopt_bluesky.config.sections import MAX_CONFIGURATIONS, PARAMETER_UNITS
 
 __all__ = [
     "DEFAULT_PRESET",
+    "LEARN_FROM_PRIOR",
     "MAX_CONFIGURATIONS",
     "PARAMETER_UNITS",
     "ConfigError",

@@ -26,6 +26,9 @@ from stedopt_bluesky.config.sections import (
 )
 from stedopt_bluesky.parameters import ParameterSpace
 
+# The strategies that begin with the observations of earlier experiments.
+LEARN_FROM_PRIOR = ("kernel_ts", "kernel_ucb")
+
 
 class ExperimentConfig(Section):
     """Everything that a run needs to know. See ``stedopt config`` for a commented file."""
@@ -78,6 +81,12 @@ class ExperimentConfig(Section):
                 "bandit.norm_bound",
                 self.bandit.norm_bound,
                 "only with bandit.adaptation = 'published'; empirical_bayes finds its own",
+            )
+        if (self.prior.runs or self.prior.csv) and self.bandit.strategy not in LEARN_FROM_PRIOR:
+            raise FieldError(
+                "bandit.strategy",
+                self.bandit.strategy,
+                f"with prior knowledge {' or '.join(LEARN_FROM_PRIOR)}",
             )
         bandwidth = self.bandit.bandwidth
         if bandwidth is not None and len(bandwidth) != len(self.parameters):

@@ -264,10 +264,10 @@ class BanditConfig(Section):
         description="Factor of the models' uncertainty in the options (left out: 0.8 with "
         "empirical_bayes, 1 with published); β of kernel_ucb (2).",
     )
-    norm_bound: Positive | None = Field(
+    norm_bound: Annotated[float, Field(gt=0, le=50)] | None = Field(
         None,
-        description="Bound C on the functions' norm, in widths of the objectives' usual ranges; "
-        "left out: 5. Only with adaptation = 'published'.",
+        description="Bound C on the functions' norm, in widths of the objectives' usual ranges, at "
+        "most 50; left out: 5. Only with adaptation = 'published'.",
     )
     bandwidth: Annotated[tuple[Positive, ...], Field(strict=False)] | None = Field(
         None,

@@ -9,6 +9,9 @@ from stedopt_bluesky.acquisition import Choice, Objective, Options
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
 from stedopt_bluesky.config.errors import allowed_text
 
+# Noise of ten times an objective's usual range leaves nothing to learn.
+MOST_NOISE = 10
+
 
 def objectives_of(config: ExperimentConfig) -> tuple[Objective, ...]:
     """Objectives of a configuration, in its order and with its noise bounds.
@@ -33,6 +36,12 @@ def objectives_of(config: ExperimentConfig) -> tuple[Objective, ...]:
                 raise ConfigError(
                     f"objectives.{i}.noise_upper_bound = {entry.noise_upper_bound:g}: "
                     f"at least {low:g} {objective.unit}"
+                )
+            width = objective.range[1] - objective.range[0]
+            if entry.noise_upper_bound > MOST_NOISE * width:
+                raise ConfigError(
+                    f"objectives.{i}.noise_upper_bound = {entry.noise_upper_bound:g}: "
+                    f"at most {MOST_NOISE * width:g} {objective.unit}".rstrip()
                 )
             high = entry.noise_upper_bound
         chosen.append(dataclasses.replace(objective, noise_bounds=(low, high)))

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# All go into the start document, about 200 bytes each: 2 MB, which every callback can still take.
-MAX_OBSERVATIONS = 10_000
+# All go into the start document, about 200 bytes each, and into every fit: off the grid, 2,000
+# are learned in seconds.
+MAX_OBSERVATIONS = 2_000
 
 # A table of a run's events has its objectives under these names (`DocumentKeys`).
 _OBJECTIVE_PREFIX = "objective_"

@@ -6,16 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stedopt_bluesky.acquisition import Objective, PriorObservation
-from stedopt_bluesky.config import ConfigError, ExperimentConfig
+from stedopt_bluesky.config import LEARN_FROM_PRIOR, ConfigError, ExperimentConfig
 from stedopt_bluesky.session.decisions import objectives_of
 
 if TYPE_CHECKING:
     from stedopt_bluesky.bandit.strategy import Strategy
 
 Observation = tuple[int, Mapping[str, float]]
-
-# Those whose models can begin with observations of earlier experiments.
-LEARN_FROM_PRIOR = ("kernel_ts", "kernel_ucb")
 
 
 def make_strategy(
@@ -46,7 +43,12 @@ def make_strategy(
             f"bandit.strategy = {name!r}: with [prior] allowed are {', '.join(LEARN_FROM_PRIOR)}; "
             "the others do not learn from it"
         )
-    strategy = _FACTORIES[name](config, objectives_of(config), prior)
+    try:
+        strategy = _FACTORIES[name](config, objectives_of(config), prior)
+    except ConfigError:
+        raise
+    except ValueError as error:  # what only the strategy knows: bounds beside one another
+        raise ConfigError(f"bandit: {error}") from None
     for index, values in history:
         strategy.ingest(index, values)
     return strategy

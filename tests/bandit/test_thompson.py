@@ -335,8 +335,7 @@ def test_prior_observations_are_learned_before_the_first_decision(adaptation):
     model = strategy(adaptation=adaptation, prior=prior)
     points = [(100.0, 30.0), (59.0, 5.0)]
     only = alone(QUALITY, adaptation, [], points=points)
-    only.observe_at(points[0], 0.7, 1.0)
-    only.observe_at(points[1], 0.1, 0.25)
+    only.observe_all(points, [0.7, 0.1], [1.0, 0.25])
     mean, std = model.posterior()
     np.testing.assert_array_equal((mean[:, 0], std[:, 0]), only.posterior())
     assert model.iteration == 0
@@ -351,8 +350,9 @@ def test_prior_observations_are_learned_before_the_first_decision(adaptation):
         (earlier(math.nan, 5.0, quality=0.5), "configuration must be finite"),
         (earlier(59.0, 5.0, snr=0.5), r"may have the objectives .*, got \('snr',\)"),
         (earlier(59.0, 5.0, quality=math.nan), "values must be finite"),
-        (earlier(59.0, 5.0, 0.0, quality=0.5), "weight must be positive and finite, got 0.0"),
-        (earlier(59.0, 5.0, math.inf, quality=0.5), "weight must be positive and finite, got inf"),
+        (earlier(59.0, 5.0, quality=1e305), "more than 1000 widths of its usual range"),
+        (earlier(59.0, 5.0, 0.0, quality=0.5), r"weight must be 1e-06 to 1e\+06, got 0.0"),
+        (earlier(59.0, 5.0, math.inf, quality=0.5), r"weight must be 1e-06 to 1e\+06, got inf"),
     ],
 )
 def test_bad_prior_observations_are_refused_in_one_line(observation, message):

@@ -85,12 +85,18 @@ def empirical_bayes(space: ParameterSpace, indices: npt.ArrayLike, values: Float
 
 def published(space: ParameterSpace, indices: npt.ArrayLike, values: FloatArray) -> Decide:
     """Kernel TS with the published noise bounds."""
-    return _deciding(_learned(_kernel_ts(space, "published"), indices, values))
+    return _published(space, indices, values, None)
 
 
 def published_short(space: ParameterSpace, indices: npt.ArrayLike, values: FloatArray) -> Decide:
     """Kernel TS with the published noise bounds at the short bandwidth."""
-    strategy = _kernel_ts(space, "published", SHORT_BANDWIDTH)
+    return _published(space, indices, values, SHORT_BANDWIDTH)
+
+
+def _published(
+    space: ParameterSpace, indices: npt.ArrayLike, values: FloatArray, bandwidth: float | None
+) -> Decide:
+    strategy = _kernel_ts(space, "published", bandwidth)
     learned = _learned if len(values) <= EACH_FITTED_UP_TO else _learned_at_once
     return _deciding(learned(strategy, indices, values))
 

@@ -148,5 +148,5 @@ def test_a_strategy_that_learns_nothing_is_refused(stedopt, small, copied):
     before = sorted(copied.catalog.glob("journal/*/*"))
     result = stedopt(*small, "--prior", copied.finished["uid"], "--strategy", "random")
     assert result.exit_code == 2
-    assert "bandit.strategy = 'random': with [prior] allowed are kernel_ts" in result.stderr
+    assert "bandit.strategy = 'random': with prior knowledge kernel_ts" in result.stderr
     assert sorted(copied.catalog.glob("journal/*/*")) == before

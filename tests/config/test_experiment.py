@@ -55,7 +55,12 @@ WRONG = [
     ({"choice.rule": "best"}, "choice.rule = 'best': allowed are weighted, random"),
     ({"bandit.strategy": 3}, "bandit.strategy = 3: allowed are kernel_ts, kernel_ucb"),
     ({"bandit.norm_bound": 3}, "bandit.norm_bound = 3: only with bandit.adaptation = 'published'"),
+    ({"bandit.norm_bound": 150}, "bandit.norm_bound = 150: at most 50"),
     ({"bandit.exploration": 0}, "bandit.exploration = 0: above 0"),
+    (
+        {"prior.csv": "a.csv", "bandit.strategy": "random"},
+        "bandit.strategy = 'random': with prior knowledge kernel_ts or kernel_ucb",
+    ),
     ({"prior.weight": 1.5}, "prior.weight = 1.5: at most 1"),
     (depletion(name="dwel"), "parameters.0.name = 'dwel': allowed are excitation_power_uW, dep"),
     (depletion(spacing="lin"), r"parameters.0.spacing \(depl.* = 'lin': allowed are linear, log"),
