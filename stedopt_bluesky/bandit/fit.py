@@ -166,7 +166,8 @@ class Design:
 class Fit:
     """Posterior of one objective at given hyper-parameters.
 
-    Made by `Design.fit`.
+    Made by `Design.fit`. It is of the observations at that time and looks at them again when
+    it is asked: after a further observation another one has to be made.
     """
 
     def __init__(
@@ -179,7 +180,6 @@ class Fit:
         self.scale = scale
         self._basis = design.basis
         self._seen = design.seen
-        self._design = design
         self._posterior = posterior
         self._ratios = np.ones(1 + design.basis.size) if ratios is None else ratios
 

@@ -136,8 +136,9 @@ def test_posterior_is_the_dense_formula(spaces, dense_posterior, data, seed):
     )
     for form in FORMS:
         with in_form(form):
-            fit = problem.design().fit(scale)
-            assert fit._design.by_features == (form == "features")
+            design = problem.design()
+            assert design.by_features == (form == "features")
+            fit = design.fit(scale)
             assert_posterior(fit, mean, covariance, scale)
     fit = problem.fit()
     assert_posterior(fit, mean, covariance, scale)
