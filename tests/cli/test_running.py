@@ -350,6 +350,7 @@ def test_signals_close_the_run(
     stedopt_json, small, interrupt, monkeypatch, number, reason, images, code
 ):
     """They come while the second image's configuration is chosen."""
+    before = signal.getsignal(signal.SIGINT)  # ignored, in a shell's background
     monkeypatch.setattr("stedopt_bluesky.cli.interrupts._BOUNCE_S", 0.0)
     monkeypatch.setattr("sys.argv", ["stedopt"])
     paused, pause = threading.Event(), Interrupts._pause
@@ -371,7 +372,7 @@ def test_signals_close_the_run(
     assert f"the run ended early: {reason}" in result.stderr
     assert "Traceback" not in result.stderr
     assert "Pausing" not in result.stderr  # Bluesky's remarks are not for this user
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     assert run["commands"]["continue"].startswith("stedopt resume ")
 
 
