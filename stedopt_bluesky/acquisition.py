@@ -1,4 +1,4 @@
-"""What passes between the rooms: regions, images, options, choices, objectives.
+"""What passes between the rooms: regions, images, values, options, choices, objectives.
 
 Plain frozen data with units in the names; no behaviour beyond checks. What holds
 arrays is equal to itself only: arrays have no single answer to ``==``.
@@ -15,6 +15,48 @@ import numpy as np
 import numpy.typing as npt
 
 Image = npt.NDArray[np.integer] | npt.NDArray[np.floating]
+
+
+class Invalid(float):
+    """A value that there is not, and why: NaN with a reason.
+
+    It is a NaN wherever a float is expected; what is computed from it is a plain NaN.
+
+    Parameters
+    ----------
+    reason : str
+        Why the images give no value, for a person to read.
+
+    Raises
+    ------
+    ValueError
+        When the reason is empty.
+    """
+
+    __slots__ = ("reason",)
+    reason: str
+
+    def __new__(cls, reason: str) -> Invalid:
+        """Make a NaN and keep the reason."""
+        if not reason:
+            raise ValueError("an invalid value needs a reason, got ''")
+        self = super().__new__(cls, math.nan)
+        self.reason = reason
+        return self
+
+    def __repr__(self) -> str:
+        return f"Invalid({self.reason!r})"
+
+    def __reduce__(self) -> tuple[type[Invalid], tuple[str]]:
+        # A copy or a pickle of a float would keep the NaN and lose the reason.
+        return Invalid, (self.reason,)
+
+
+def invalid_reason(value: float) -> str:
+    """Say why a value is invalid: ``""`` where it is valid, ``"invalid"`` for a plain NaN."""
+    if isinstance(value, Invalid):
+        return value.reason
+    return "invalid" if math.isnan(value) else ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +82,53 @@ class Region:
             raise ValueError(f"a region's side must be positive and finite, got {self.size_um} µm")
 
 
+@dataclass(frozen=True)
+class Line:
+    """A straight line in an image, between the centres of two pixels or anywhere between.
+
+    Parameters
+    ----------
+    y0, x0, y1, x1 : float
+        Its two ends, in pixels; (0, 0) is the centre of the first pixel.
+    """
+
+    y0: float
+    x0: float
+    y1: float
+    x1: float
+
+    def __post_init__(self) -> None:
+        ends = (self.y0, self.x0), (self.y1, self.x1)
+        if not all(math.isfinite(value) for end in ends for value in end):
+            raise ValueError(f"a line's ends must be finite, got {ends[0]} and {ends[1]} pixels")
+        if ends[0] == ends[1]:
+            raise ValueError(f"a line needs two ends, got {ends[0]} pixels twice")
+
+
+@dataclass(frozen=True, eq=False)
+class CalciumFrames:
+    """Confocal frames of a Ca²⁺ indicator around the uncaging pulse.
+
+    Parameters
+    ----------
+    baseline : ndarray, shape (T1, Y, X)
+        Photon counts before the pulse; 25 frames in Durand et al. (2018).
+    response : ndarray, shape (T2, Y, X)
+        Photon counts after it; 75 frames there.
+    """
+
+    baseline: Image
+    response: Image
+
+    def __post_init__(self) -> None:
+        shapes = np.shape(self.baseline), np.shape(self.response)
+        if any(len(shape) != 3 for shape in shapes) or shapes[0][1:] != shapes[1][1:]:
+            raise ValueError(
+                "Ca²⁺ frames have shape (T, Y, X), Y and X the same before and after the pulse, "
+                f"got baseline {shapes[0]}, response {shapes[1]}"
+            )
+
+
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """The images of one region: confocal before, STED (one or more), confocal after.
@@ -56,6 +145,15 @@ class ImageSet:
         Pixel dwelltime of the STED images, in µs.
     line_steps : int
         Line repetitions of the STED images.
+    lines : tuple of Line
+        Lines that a person drew for the objectives of line profiles; none: lines are laid
+        automatically.
+    excitation_power_uW : float
+        Excitation power of the STED images, in µW; NaN where it is not known.
+    depletion_power_mW : float
+        Depletion power of the STED images, in mW; NaN where it is not known.
+    calcium : CalciumFrames, optional
+        Ca²⁺ frames of the region, where there was an uncaging pulse.
     """
 
     confocal1: Image
@@ -64,6 +162,10 @@ class ImageSet:
     pixel_size_nm: float
     dwelltime_us: float
     line_steps: int = 1
+    lines: tuple[Line, ...] = ()
+    excitation_power_uW: float = math.nan
+    depletion_power_mW: float = math.nan
+    calcium: CalciumFrames | None = None
 
 
 @dataclass(frozen=True)
