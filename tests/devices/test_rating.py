@@ -10,7 +10,7 @@ from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
 from bluesky.simulators import check_limits
 
-from stedopt_bluesky.acquisition import ImageSet, Objective
+from stedopt_bluesky.acquisition import ImageSet, Invalid, Objective
 from stedopt_bluesky.devices.rating import Rating
 
 WAIT_S = 20.0  # a bound against hanging
@@ -34,10 +34,12 @@ def test_values_are_read_with_their_units(rating):
     assert {k: v["value"] for k, v in rating.read().items()} == {
         "objective_snr": 0.5,
         "objective_resolution_nm": 80.0,
+        "invalid_because": "",
     }
-    assert all(type(v["value"]) is float for v in rating.read().values())
+    assert type(rating.read()["objective_resolution_nm"]["value"]) is float
     assert rating.values == {"snr": 0.5, "resolution_nm": 80.0}
     assert rating.describe()["objective_resolution_nm"]["units"] == "nm"
+    assert rating.describe()["invalid_because"]["dtype"] == "string"
     assert rating.describe().keys() == rating.read().keys()
 
 
@@ -52,20 +54,48 @@ def test_an_objective_that_is_missing_is_nan(rating):
     assert rating.values["snr"] == 0.5
     assert math.isnan(rating.values["resolution_nm"])
     assert set(rating.values) == {"snr", "resolution_nm"}
+    assert rating.invalid_because == "resolution_nm: not rated"
 
 
 @pytest.mark.parametrize(
-    "rate",
-    [lambda images: 1 / 0, lambda images: None, lambda images: {"snr": "good"}],
+    ("snr", "resolution", "because"),
+    [
+        (0.5, 80.0, ""),
+        (0.5, Invalid("the STED image is constant"), "resolution_nm: the STED image is constant"),
+        (math.nan, 80.0, "snr: invalid"),
+        (Invalid("no foreground"), math.nan, "snr: no foreground; resolution_nm: invalid"),
+    ],
+)
+def test_the_reasons_stand_beside_the_values(rating, snr, resolution, because):
+    rating.set(IMAGES, rate=lambda images: {"snr": snr, "resolution_nm": resolution}).wait(WAIT_S)
+    assert rating.invalid_because == rating.read()["invalid_because"]["value"] == because
+    # The documents hold plain numbers: a serialiser need not know Invalid.
+    assert all(type(value) is float for value in rating.values.values())
+
+
+def test_a_reason_holds_for_its_images_only(rating):
+    rating.set(IMAGES, rate=lambda images: {}).wait(WAIT_S)
+    rating.set(IMAGES, rate=lambda images: {"snr": 0.5, "resolution_nm": 80.0}).wait(WAIT_S)
+    assert rating.invalid_because == ""
+
+
+@pytest.mark.parametrize(
+    ("rate", "because"),
+    [
+        (lambda images: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda images: None, "AttributeError: "),
+        (lambda images: {"snr": "good"}, "TypeError: "),
+    ],
     ids=["raises", "gives nothing", "gives a word"],
 )
-def test_a_rater_that_fails_makes_all_nan_and_says_so(rating, rate, caplog):
+def test_a_rater_that_fails_makes_all_nan_and_says_so(rating, rate, because, caplog):
     rating.set(IMAGES, rate=lambda images: {"snr": 0.5, "resolution_nm": 80.0}).wait(WAIT_S)
     with caplog.at_level(logging.ERROR):
         status = rating.set(IMAGES, rate=rate)
         status.wait(WAIT_S)
     assert status.success
     assert all(math.isnan(value) for value in rating.values.values())
+    assert rating.invalid_because.startswith(because)
     assert "could not be rated" in caplog.text
 
 
@@ -91,10 +121,13 @@ def test_the_run_goes_on(rating, run_engine, documents):
         event_model.schema_validators[event_model.DocumentNames[name]].validate(doc)
     values = [doc["data"]["objective_snr"] for name, doc in documents if name == "event"]
     np.testing.assert_array_equal(values, [0.1, math.nan, 0.3])
+    because = [doc["data"]["invalid_because"] for name, doc in documents if name == "event"]
+    assert because == ["", "ValueError: no foreground", ""]
 
 
 def test_before_the_first_images_all_are_nan(rating):
     assert all(math.isnan(value) for value in rating.values.values())
+    assert rating.invalid_because == "no images were rated yet"
 
 
 def test_a_plan_that_is_only_looked_at_rates_nothing(rating):
