@@ -173,6 +173,7 @@ class Microscope(StoresArrays, Device):
         """Put the images together for who rates them, and reckon what the sample got."""
         confocal1, *sted, confocal2 = images.values()
         dwelltime_us, line_steps = self._scanner.dwelltime_us.get(), self._scanner.line_steps.get()
+        excitation_uW, depletion_mW = self._excitation.power.get(), self._depletion.power.get()
         self.images = ImageSet(
             confocal1=confocal1,
             sted=tuple(sted),
@@ -180,15 +181,16 @@ class Microscope(StoresArrays, Device):
             pixel_size_nm=self._scanner.pixel_size_nm.get(),
             dwelltime_us=dwelltime_us,
             line_steps=int(line_steps),
+            excitation_power_uW=excitation_uW,
+            depletion_power_mW=depletion_mW,
         )
         sted_s = len(sted) * sted[0].size * dwelltime_us * 1e-6 * line_steps
         confocal_s = 2 * confocal1.size * self._confocal.dwelltime_us * 1e-6
-        excitation_uW = self._excitation.power.get()
         self.exposure_s.put(sted_s + confocal_s)
         self.excitation_dose_uJ.put(
             excitation_uW * sted_s + self._confocal.excitation_power_uW * confocal_s
         )
-        self.depletion_dose_mJ.put(self._depletion.power.get() * sted_s)
+        self.depletion_dose_mJ.put(depletion_mW * sted_s)
 
     def _deadline_s(self, configuration: str) -> float:
         shape = self._instrument.image_shape(configuration)

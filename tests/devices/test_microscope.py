@@ -165,6 +165,7 @@ def test_dose_exposure_and_what_the_raters_get(several, config, images, run_engi
     assert event["microscope_acquisition_s"] > 0
     imaged = several.microscope.images
     assert (imaged.pixel_size_nm, imaged.dwelltime_us, imaged.line_steps) == (20.0, 25.0, 3)
+    assert (imaged.excitation_power_uW, imaged.depletion_power_mW) == (12.0, 150.0)
     assert len(imaged.sted) == images
 
 
