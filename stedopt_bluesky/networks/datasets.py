@@ -67,7 +67,7 @@ class RatedImages:
         lengths += [len(self.specimens), len(self.names)]
         if len(set(lengths)) > 1:
             raise DatasetError(f"images and what is said of them differ in number: {lengths}")
-        if not self.images:
+        if not len(self.images):
             raise DatasetError("the dataset has no rated image")
         for name, rating in zip(self.names, self.ratings, strict=True):
             if not 0 <= rating <= 1:

@@ -37,6 +37,10 @@ class Epoch:
 Observe = Callable[[Epoch], None]
 
 
+class TrainingError(ValueError):
+    """A training that cannot begin or go on; one line that says what to change."""
+
+
 def has_stalled(history: list[Epoch], patience: int) -> bool:
     """Whether the last ``patience`` epochs have brought nothing."""
     return len(history) > patience and not any(epoch.best for epoch in history[-patience:])
@@ -73,7 +77,7 @@ class Checkpoint:
 
         try:
             kept = torch.load(self.path, map_location="cpu", weights_only=True)
-            identity, state = kept["identity"], kept["state"]
+            identity, state = dict(kept["identity"]), dict(kept["state"])
             history = [Epoch(**entry) for entry in kept["history"]]
         except Exception as error:  # whatever torch has against the file
             reason = " ".join(str(error).split())[:200]
@@ -89,16 +93,26 @@ class Checkpoint:
         return state, history
 
     def save(self, state: Mapping[str, Any], history: list[Epoch]) -> None:
-        """Replace the checkpoint."""
+        """Replace the checkpoint.
+
+        Raises
+        ------
+        TrainingError
+            When it cannot be written.
+        """
         if self.path is None:
             return
         import torch
 
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_name(f"{self.path.name}.part")
         kept = {"identity": self._identity, "state": dict(state)}
-        torch.save({**kept, "history": [asdict(epoch) for epoch in history]}, part)
-        os.replace(part, self.path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save({**kept, "history": [asdict(epoch) for epoch in history]}, part)
+            os.replace(part, self.path)
+        except (OSError, RuntimeError) as error:  # torch has the second for a full disk
+            reason = " ".join(str(error).split())[:200]
+            raise TrainingError(f"{self.path}: cannot be written ({reason})") from None
 
     def remove(self) -> None:
         """Remove the file, when the training has ended and its weights are written."""

@@ -22,56 +22,22 @@ from torch import Tensor
 
 from stedopt_bluesky.networks.augmentation import augmented
 from stedopt_bluesky.networks.datasets import DatasetError, RatedImages
-from stedopt_bluesky.networks.history import Checkpoint, Epoch, Observe, has_stalled
+from stedopt_bluesky.networks.history import (
+    Checkpoint,
+    Epoch,
+    Observe,
+    TrainingError,
+    has_stalled,
+)
 from stedopt_bluesky.networks.mask import score_mask
 from stedopt_bluesky.networks.quality import QualityNetwork, masked_mean
+from stedopt_bluesky.networks.quality_recipe import QualityRecipe
 from stedopt_bluesky.networks.rater import pad_to_stride
 from stedopt_bluesky.networks.tensors import load_tensors, tensors_of
 from stedopt_bluesky.networks.weights import Tensors, Weights, Whitening
 
 # Below this a gradient of the root is lost in rounding.
 _SMALLEST_MSE = 1e-12
-
-
-@dataclass(frozen=True)
-class QualityRecipe:
-    """How a quality network is trained. The defaults are the paper's where it states them.
-
-    Parameters
-    ----------
-    epochs : int
-        At most.
-    patience : int
-        Epochs without a lower validation error after which it ends.
-    batch : int
-        Images of a step.
-    learning_rate : float
-        Of Adam, at the beginning.
-    halve_every : int
-        Epochs after which it is halved.
-    validation_share : float
-        Of the images, by specimen, when no validation images are given.
-    intensity : float
-        Images are made brighter or darker by up to this share.
-    rotation : {"right_angles", "arbitrary"}
-        Quarter turns are exact; other angles (the paper's) take the nearest pixel, so that photon
-        noise stays what it is.
-    whitening : {"anscombe", "standard"}
-        See `Whitening`; a network that is fine-tuned keeps its own.
-    seed : int
-        Of all that is random.
-    """
-
-    epochs: int = 200
-    patience: int = 30
-    batch: int = 96
-    learning_rate: float = 0.002
-    halve_every: int = 50
-    validation_share: float = 0.2
-    intensity: float = 0.1
-    rotation: Literal["right_angles", "arbitrary"] = "right_angles"
-    whitening: Literal["anscombe", "standard"] = "anscombe"
-    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +103,8 @@ def train_quality(
         When images cannot be used, or there are too few to divide.
     WeightsError
         When the network to start from, or the checkpoint, does not fit.
+    TrainingError
+        When the error is not finite any more, or the checkpoint cannot be written.
     """
     training = dataset
     if validation is None:
@@ -150,6 +118,11 @@ def train_quality(
     history = loop.resume(kept)
     while len(history) < recipe.epochs and not has_stalled(history, recipe.patience):
         epoch = loop.run(len(history) + 1, learnt, checked, history)
+        if not math.isfinite(epoch.training_loss + epoch.validation_loss):
+            raise TrainingError(
+                f"epoch {epoch.number}: the error is not finite any more; learning_rate = "
+                f"{recipe.learning_rate:g} is too high for these images"
+            )
         history.append(epoch)
         kept.save(loop.state, history)
         observe(epoch)
@@ -203,6 +176,9 @@ class _Prepared:
         for rows in self.shapes.values():
             order = rows if rng is None else [int(i) for i in rng.permutation(rows)]
             parts += [order[i : i + size] for i in range(0, len(order), size)]
+        if rng is not None:
+            # Normalisation needs two values: an image that is alone is taken in two variants.
+            parts = [part * 2 if len(part) == 1 else part for part in parts]
         chosen = range(len(parts)) if rng is None else rng.permutation(len(parts))
         yield from (parts[int(i)] for i in chosen)
 
@@ -256,7 +232,7 @@ class _Loop:
         self._network.train()
         squares = 0.0
         for rows in training.batches(recipe.batch, rng):
-            squares += self._step(training, rows, rng)
+            squares += self._step(training, rows, rng) * len(set(rows))
         error = self._error(validation)
         lowest = min((epoch.validation_loss for epoch in history), default=math.inf)
         if error < lowest:
@@ -266,6 +242,7 @@ class _Loop:
         )
 
     def _step(self, data: _Prepared, rows: list[int], rng: np.random.Generator) -> float:
+        """Learn from some images; return their mean squared error."""
         pairs = [
             augmented(
                 data.images[i], data.masks[i], rng, self._recipe.intensity, self._recipe.rotation
@@ -281,7 +258,7 @@ class _Loop:
         self._optimizer.zero_grad(set_to_none=True)
         torch.sqrt(mse + _SMALLEST_MSE).backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
-        return float(mse.detach()) * len(rows)
+        return float(mse.detach())
 
     def _error(self, data: _Prepared) -> float:
         """RMSE over some images."""
@@ -314,3 +291,6 @@ def _turned(
     pair: tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]],
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     return pair[0].T, pair[1].T
+
+
+__all__ = ["QualityRecipe", "TrainedQuality", "train_quality"]

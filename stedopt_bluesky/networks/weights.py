@@ -138,6 +138,11 @@ class WeightsInfo:
     def __post_init__(self) -> None:
         if self.kind not in {"quality", "preference"}:
             raise ValueError(f"kind = {self.kind!r}: quality or preference")
+        for name in ("name", "version", "structure", "licence", "source"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} = {getattr(self, name)!r}: text")
+        if not isinstance(self.training, Mapping):
+            raise ValueError(f"training = {self.training!r}: a table")
         if self.kind == "quality" and self.whitening is None:
             raise ValueError("a quality network needs its whitening")
         if self.kind == "preference" and not self.objectives:
@@ -177,7 +182,9 @@ def shipped_names(kind: Kind) -> tuple[str, ...]:
     """Names of the networks of a kind that come with this package."""
     prefix = f"{kind}-"
     names = (p.name for p in _shipped().iterdir() if p.name.endswith(SUFFIX))
-    return tuple(sorted(n.removesuffix(SUFFIX)[len(prefix) :] for n in names if prefix in n))
+    return tuple(
+        sorted(n.removesuffix(SUFFIX)[len(prefix) :] for n in names if n.startswith(prefix))
+    )
 
 
 def find_weights(reference: str, kind: Kind) -> Path:
@@ -206,15 +213,15 @@ def _shipped() -> Any:
     return resources.files("stedopt_bluesky.networks") / "shipped"
 
 
-def load_weights(path: str | Path, kind: Kind) -> Weights:
+def load_weights(path: str | Path, kind: Kind | None) -> Weights:
     """Read a network; nothing in the file runs, and no more than 16 MiB are read.
 
     Parameters
     ----------
     path : str or Path
         A safetensors file that `save_weights` has written.
-    kind : {"quality", "preference"}
-        What the network must be.
+    kind : {"quality", "preference"} or None
+        What the network must be; None: either.
 
     Raises
     ------
@@ -238,7 +245,7 @@ def load_weights(path: str | Path, kind: Kind) -> Weights:
             "published weights are brought in by `stedopt weights import`"
         )
     info = _info_of(path, text)
-    if info.kind != kind:
+    if kind is not None and info.kind != kind:
         raise WeightsError(f"{path}: holds a {info.kind} network, a {kind} network is needed")
     for name, tensor in tensors.items():
         if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
