@@ -1,0 +1,276 @@
+"""Train a preference network on clouds and choices; the recipe is the paper's (Durand et al. 2018).
+
+Margin ranking loss over pairs of the chosen and each other option of a cloud, Adam, batches of 128
+pairs, 80/10/10 by cloud, and the epoch of the lowest validation loss. The loss is
+``max(0, s_other - s_chosen + m)``: a chosen option must lead by the margin m (the paper prints -m,
+its program has +m). Every objective is whitened by itself. The pairs of epoch e are shuffled by
+``default_rng([seed, e])``: a training that is taken up again ends as one that was never
+interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from threadpoolctl import threadpool_limits
+
+from stedopt_bluesky.networks.clouds import Clouds, on_offer
+from stedopt_bluesky.networks.datasets import DatasetError
+from stedopt_bluesky.networks.history import Checkpoint, Epoch, Observe, has_stalled
+from stedopt_bluesky.networks.preference import PreferenceNetwork, PreferenceScorer
+from stedopt_bluesky.networks.preference_evaluation import (
+    Evaluation,
+    columns_of,
+    evaluate_preference,
+)
+from stedopt_bluesky.networks.ranking import Floats, RankingDescent
+from stedopt_bluesky.networks.tensors import load_tensors, tensors_of
+from stedopt_bluesky.networks.weights import ObjectiveScale, Tensors, Weights, WeightsInfo
+
+# Pairs that are gathered at once: of 3 objectives 3 MB.
+_GATHERED = 128 * 1024
+
+
+@dataclass(frozen=True)
+class PreferenceRecipe:
+    """How a preference network is trained. The defaults are the paper's and its program's.
+
+    Parameters
+    ----------
+    epochs : int
+        At most.
+    patience : int
+        Epochs without a lower validation loss after which it ends.
+    batch : int
+        Pairs of a step.
+    learning_rate : float
+        Of Adam, in all epochs.
+    margin : float
+        By how much the chosen option is to score higher than another.
+    seed : int
+        Of the division, the first parameters and the order of the pairs.
+    """
+
+    epochs: int = 100
+    patience: int = 10
+    batch: int = 128
+    learning_rate: float = 0.001
+    margin: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patience", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)}: at least 1")
+        for name in ("learning_rate", "margin"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} = {getattr(self, name):g}: above 0, finite")
+        if self.seed < 0:
+            raise ValueError(f"seed = {self.seed}: not negative")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedPreference:
+    """A trained preference network.
+
+    Parameters
+    ----------
+    tensors : mapping of str to ndarray
+        Parameters of the best epoch.
+    objectives : tuple of ObjectiveScale
+        Its inputs: mean and standard deviation over the training's options, in their units.
+    history : list of Epoch
+        Losses are mean ranking losses of a pair.
+    training, validation, test : Clouds
+        What it was trained on, stopped by, and evaluated on.
+    evaluation : Evaluation
+        On the test's clouds.
+    """
+
+    tensors: Tensors
+    objectives: tuple[ObjectiveScale, ...]
+    history: list[Epoch]
+    training: Clouds
+    validation: Clouds
+    test: Clouds
+    evaluation: Evaluation
+
+    @property
+    def scorer(self) -> PreferenceScorer:
+        """The network, ready to choose."""
+        return _scorer(self.tensors, self.objectives)
+
+
+def train_preference(
+    clouds: Clouds,
+    recipe: PreferenceRecipe,
+    *,
+    checkpoint: Path | None = None,
+    observe: Observe = lambda _: None,
+    start: Weights | None = None,
+) -> TrainedPreference:
+    """Train, or fine-tune, a preference network.
+
+    Parameters
+    ----------
+    clouds : Clouds
+        What is learnt; 80 % for training, 10 % to stop by, 10 % for the evaluation.
+    recipe : PreferenceRecipe
+        How.
+    checkpoint : Path, optional
+        File from which an interrupted training goes on, and that is kept up to date.
+    observe : callable
+        Told each epoch when it has ended.
+    start : Weights, optional
+        A network to fine-tune; it keeps its inputs and how they are whitened.
+
+    Raises
+    ------
+    DatasetError
+        When there are fewer than three clouds, an objective is the same in all options, or the
+        clouds are not of the objectives and units of the network to start from.
+    WeightsError
+        When the network to start from, or the checkpoint, does not fit.
+    """
+    training, validation, test = clouds.split(recipe.seed)
+    scales = start.info.objectives if start else _scales_of(training)
+    columns = columns_of(scales, clouds)
+    loop = _Loop(recipe, _first_tensors(len(scales), recipe.seed, start))
+    kept = Checkpoint(checkpoint, _identity(recipe, clouds, start))
+    learnt, checked = _Pairs(training, scales, columns), _Pairs(validation, scales, columns)
+    history = loop.resume(kept)
+    # Threads would sum in another order, and are slower on matrices of 10 × 256.
+    with threadpool_limits(limits=1, user_api="blas"):
+        while len(history) < recipe.epochs and not has_stalled(history, recipe.patience):
+            epoch = loop.run(len(history) + 1, learnt, checked, history)
+            history.append(epoch)
+            kept.save(loop.state, history)
+            observe(epoch)
+    evaluation = evaluate_preference(_scorer(loop.best, scales), test)
+    return TrainedPreference(loop.best, scales, history, training, validation, test, evaluation)
+
+
+def _identity(recipe: PreferenceRecipe, clouds: Clouds, start: Weights | None) -> dict[str, Any]:
+    """What tells one training from another; how long it goes on may be changed."""
+    told = {k: v for k, v in asdict(recipe).items() if k not in {"epochs", "patience"}}
+    return {**told, "data": clouds.fingerprint(), "start": start.sha256 if start else ""}
+
+
+def _scales_of(training: Clouds) -> tuple[ObjectiveScale, ...]:
+    """Mean and standard deviation of each objective over all options on offer."""
+    offered = np.concatenate([cloud[on_offer(cloud)] for cloud in training.values])
+    scales = []
+    for name, unit, column in zip(training.objectives, training.units, offered.T, strict=True):
+        deviation = float(column.std())
+        # Equal values may differ by rounding after they were added up for the mean.
+        if not deviation > 1e-12 * np.abs(column).max():
+            raise DatasetError(f"objective {name} is the same in all options: leave it out")
+        scales.append(ObjectiveScale(name, unit, float(column.mean()), deviation))
+    return tuple(scales)
+
+
+def _first_tensors(objectives: int, seed: int, start: Weights | None) -> Tensors:
+    with torch.random.fork_rng(devices=[]):  # the process's own generator stays as it is
+        torch.manual_seed(seed)
+        network = PreferenceNetwork(objectives)
+    if start is not None:
+        load_tensors(network, start.tensors, str(start.path))
+    return tensors_of(network)
+
+
+def _scorer(tensors: Tensors, objectives: tuple[ObjectiveScale, ...]) -> PreferenceScorer:
+    info = WeightsInfo("preference", "in training", "", objectives=objectives)
+    return PreferenceScorer(Weights(info, tensors, "", Path("the network in training")))
+
+
+class _Pairs:
+    """All pairs of the chosen and another option on offer, whitened."""
+
+    def __init__(
+        self, clouds: Clouds, scales: Sequence[ObjectiveScale], columns: Sequence[int]
+    ) -> None:
+        offsets = np.array([scale.offset for scale in scales])
+        widths = np.array([scale.scale for scale in scales])
+        options, others, chosen, begin = [], [], [], 0
+        for cloud, row in zip(clouds.values, clouds.chosen, strict=True):
+            offered = np.flatnonzero(on_offer(cloud))
+            rejected = offered[offered != row]
+            options.append((cloud[:, columns] - offsets) / widths)
+            others.append(begin + rejected)
+            chosen.append(np.full(len(rejected), begin + row))
+            begin += len(cloud)
+        self._options: Floats = np.concatenate(options).astype(np.float32)  # (T, M)
+        self._others, self._chosen = np.concatenate(others), np.concatenate(chosen)
+
+    def __len__(self) -> int:
+        return len(self._others)
+
+    def batches(
+        self, size: int, order: npt.NDArray[np.intp] | None = None
+    ) -> Iterator[tuple[Floats, Floats]]:
+        """Chosen and other options of so many pairs, each (M, size)."""
+        order = np.arange(len(self)) if order is None else order
+        # Gathering is cheap in large pieces, and whole numbers of batches lose no pair.
+        piece = size * max(1, _GATHERED // size)
+        for begin in range(0, len(order), piece):
+            rows = order[begin : begin + piece]
+            chosen = np.ascontiguousarray(self._options[self._chosen[rows]].T)
+            others = np.ascontiguousarray(self._options[self._others[rows]].T)
+            for at in range(0, len(rows), size):
+                yield chosen[:, at : at + size], others[:, at : at + size]
+
+
+class _Loop:
+    """The descent, and the best network so far."""
+
+    def __init__(self, recipe: PreferenceRecipe, tensors: Tensors) -> None:
+        self._recipe = recipe
+        self._descent = RankingDescent(tensors, recipe.learning_rate, recipe.margin)
+        self.best: Tensors = self._descent.tensors
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All that a later process needs to go on."""
+        state = self._descent.state
+        return {
+            "steps": state.pop("steps"),
+            "descent": {name: torch.from_numpy(array) for name, array in state.items()},
+            "best": {name: torch.from_numpy(np.array(t)) for name, t in self.best.items()},
+        }
+
+    def resume(self, kept: Checkpoint) -> list[Epoch]:
+        """Take up what a checkpoint holds; return its epochs."""
+        found = kept.load()
+        if found is None:
+            return []
+        state, history = found
+        descent = {name: tensor.numpy() for name, tensor in state["descent"].items()}
+        self._descent.restore({**descent, "steps": state["steps"]})
+        self.best = {name: tensor.numpy() for name, tensor in state["best"].items()}
+        return history
+
+    def run(self, number: int, training: _Pairs, validation: _Pairs, history: list[Epoch]) -> Epoch:
+        """Run one epoch."""
+        recipe = self._recipe
+        order = np.random.default_rng([recipe.seed, number]).permutation(len(training))
+        total = 0.0
+        for chosen, others in training.batches(recipe.batch, order):
+            total += self._descent.step(chosen, others) * others.shape[1]
+        loss = self._loss(validation)
+        lowest = min((epoch.validation_loss for epoch in history), default=math.inf)
+        if loss < lowest:
+            self.best = self._descent.tensors
+        rate = recipe.learning_rate
+        return Epoch(number, total / len(training), loss, rate, best=loss < lowest)
+
+    def _loss(self, pairs: _Pairs) -> float:
+        """Mean loss of a pair."""
+        parts = (self._descent.losses(*batch) for batch in pairs.batches(_GATHERED))
+        return sum(float(part.sum(dtype=np.float64)) for part in parts) / len(pairs)
