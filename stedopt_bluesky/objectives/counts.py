@@ -1,4 +1,4 @@
-"""Photon counts as the objectives want them: float64, two axes, one shape.
+"""Photon counts as the objectives want them: float64, two axes, one shape; or why not.
 
 The detectors deliver int16. Everything is converted to float64 first, so that no
 sum, difference or square of counts can overflow.
@@ -12,13 +12,16 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from stedopt_bluesky.acquisition import Image
+from stedopt_bluesky.acquisition import Image, Invalid
 
 FloatImage = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 # Up to here every whole number is a float64; no detector counts that many photons.
 LARGEST_COUNT = 2.0**53
+
+# What the reasons call the image that most objectives rate.
+STED = "the STED image"
 
 
 def as_counts(image: Image) -> FloatImage:
@@ -76,9 +79,52 @@ def has_contrast(image: FloatImage) -> bool:
     return are_counts(image) and bool(image.min() < image.max())
 
 
-def ratio_or_nan(numerator: float, denominator: float) -> float:
-    """Quotient over a positive denominator, NaN where that is not a finite number."""
+def no_counts(image: FloatImage, name: str) -> str:
+    """Why an image cannot be evaluated at all; ``""`` where it can (see `are_counts`).
+
+    Parameters
+    ----------
+    image : ndarray
+        Photon counts.
+    name : str
+        What the reason is to call the image.
+    """
+    if image.size == 0:
+        return f"{name} is empty"
+    return "" if are_counts(image) else f"a pixel of {name} is not a finite count"
+
+
+def no_contrast(image: FloatImage, name: str, smallest_side: int = 1) -> str:
+    """Why an image shows nothing; ``""`` where it may show something.
+
+    Parameters
+    ----------
+    image : ndarray, shape (Y, X)
+        Photon counts.
+    name : str
+        What the reason is to call the image.
+    smallest_side : int
+        Pixels that an image must have along either axis.
+    """
+    if reason := no_counts(image, name):
+        return reason
+    if min(image.shape) < smallest_side:
+        return f"{name} is smaller than {smallest_side} pixels"
+    return "" if has_contrast(image) else f"{name} is constant"
+
+
+def ratio(numerator: float, denominator: float, otherwise: str) -> float:
+    """Quotient over a positive denominator.
+
+    Parameters
+    ----------
+    numerator, denominator : float
+        Finite.
+    otherwise : str
+        The reason for an invalid value where the denominator is not positive, or so small
+        that the quotient is not finite.
+    """
     if not denominator > 0:
-        return math.nan
+        return Invalid(otherwise)
     quotient = float(numerator) / float(denominator)
-    return quotient if math.isfinite(quotient) else math.nan
+    return quotient if math.isfinite(quotient) else Invalid(otherwise)

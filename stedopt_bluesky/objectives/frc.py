@@ -17,8 +17,8 @@ from itertools import combinations
 
 import numpy as np
 
-from stedopt_bluesky.acquisition import Image
-from stedopt_bluesky.objectives.counts import FloatImage, as_counts, has_contrast
+from stedopt_bluesky.acquisition import Image, Invalid
+from stedopt_bluesky.objectives.counts import STED, FloatImage, as_counts, no_contrast
 from stedopt_bluesky.objectives.rings import fourier_rings
 from stedopt_bluesky.parameters import FloatArray
 
@@ -26,6 +26,8 @@ from stedopt_bluesky.parameters import FloatArray
 HALF_WIDTH = 3
 # The curve must be longer than one smoothing window, or smoothing leaves nothing of it.
 FEWEST_RINGS = 2 * HALF_WIDTH + 2
+# Each ring needs 4 pixels of a side: half are lost by the split, half by Nyquist.
+SMALLEST_SIDE = 4 * FEWEST_RINGS
 # A ring with less than this share of the whole power holds float64's rounding, no image.
 ROUNDING_POWER = 1e-24
 
@@ -87,9 +89,9 @@ def frc_curve(image: Image) -> FrcCurve | None:
         not a finite count.
     """
     counts = as_counts(image)
-    rings_wanted = min(counts.shape) // 4  # half for the split, half for Nyquist
-    if rings_wanted < FEWEST_RINGS or not has_contrast(counts):
+    if no_contrast(counts, STED, SMALLEST_SIDE):
         return None
+    rings_wanted = min(counts.shape) // 4
     parts = _split(counts / np.abs(counts).max())
     parts -= parts.mean()
     height, width = parts.shape[1:]
@@ -123,12 +125,12 @@ def fourier_ring_correlation(image: Image) -> float:
     float
         Where the correlation falls below the 3-sigma curve for the first time after having been
         above it, interpolated between two rings, over the Nyquist frequency of the split
-        images. 0 when it is never above (noise), 1 when it never falls below. NaN when there
-        is no curve, see `frc_curve`.
+        images. 0 when it is never above (noise), 1 when it never falls below. Invalid when
+        there is no curve, see `frc_curve`.
     """
     curve = frc_curve(image)
     if curve is None:
-        return math.nan
+        return Invalid(no_contrast(as_counts(image), STED, SMALLEST_SIDE))
     excess = curve.correlation - curve.threshold
     above = excess > 0
     if not above.any():

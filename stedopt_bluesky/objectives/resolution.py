@@ -17,8 +17,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from stedopt_bluesky.acquisition import Image
-from stedopt_bluesky.objectives.counts import as_counts, has_contrast
+from stedopt_bluesky.acquisition import Image, Invalid
+from stedopt_bluesky.objectives.counts import STED, as_counts, no_contrast
 from stedopt_bluesky.objectives.rings import fourier_rings
 from stedopt_bluesky.parameters import FloatArray
 
@@ -79,7 +79,7 @@ def decorrelation_curves(image: Image) -> FloatArray | None:
         count.
     """
     counts = as_counts(image)
-    if min(counts.shape) < SMALLEST_SIDE or not has_contrast(counts):
+    if no_contrast(counts, STED, SMALLEST_SIDE):
         return None
     # Half a Fourier pixel per ring, so that the ring width adds nothing to the scatter.
     n = min(counts.shape)
@@ -132,8 +132,8 @@ def resolution_nm(image: Image, pixel_size_nm: float) -> float:
     Returns
     -------
     float
-        Resolution in nm, at most 350; 350 also when noise hides every structure. NaN when
-        there is no curve, see `decorrelation_curves`.
+        Resolution in nm, at most 350; 350 also when noise hides every structure. Invalid
+        when there is no curve, see `decorrelation_curves`.
 
     Raises
     ------
@@ -144,6 +144,6 @@ def resolution_nm(image: Image, pixel_size_nm: float) -> float:
         raise ValueError(f"pixel_size_nm must be positive and finite, got {pixel_size_nm}")
     curves = decorrelation_curves(image)
     if curves is None:
-        return math.nan
+        return Invalid(no_contrast(as_counts(image), STED, SMALLEST_SIDE))
     peak = outermost_peak(curves)
     return min(2 * pixel_size_nm / peak, CAP_NM) if peak > 0 else CAP_NM

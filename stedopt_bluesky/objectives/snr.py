@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from stedopt_bluesky.acquisition import Image
+from stedopt_bluesky.acquisition import Image, Invalid
 from stedopt_bluesky.objectives.counts import (
+    STED,
     Mask,
-    are_counts,
     as_counts,
     check_same_shape,
-    ratio_or_nan,
+    no_counts,
+    ratio,
 )
 from stedopt_bluesky.objectives.foreground import otsu_foreground
 
@@ -43,8 +42,8 @@ def signal_ratio(
     Returns
     -------
     float
-        0 when nothing of the confocal foreground is seen in the STED image. NaN, that is
-        invalid, when the ratio is negative, when the confocal image has no foreground or no
+        0 when nothing of the confocal foreground is seen in the STED image. Invalid when
+        the ratio is negative, when the confocal image has no foreground or no
         positive signal to compare with, or when a pixel is not a finite count.
 
     Raises
@@ -54,18 +53,20 @@ def signal_ratio(
     """
     check_same_shape({"sted": sted, "confocal1": confocal1})
     sted, confocal1 = as_counts(sted), as_counts(confocal1)
-    if not (are_counts(sted) and are_counts(confocal1)):
-        return math.nan
+    if reason := no_counts(sted, STED) or no_counts(confocal1, "confocal 1"):
+        return Invalid(reason)
     if confocal1_fg is None:
         confocal1_fg = otsu_foreground(confocal1)
     if not confocal1_fg.any():
-        return math.nan
+        return Invalid("confocal 1 has no foreground")
     if sted_fg is None:
         sted_fg = otsu_foreground(sted) & confocal1_fg
     if not sted_fg.any():
         return 0.0
-    if sted_fg.all():
-        return math.nan  # a mask from elsewhere may leave no background to subtract
+    if sted_fg.all():  # a mask from elsewhere may leave no background to subtract
+        return Invalid("the STED image has no background")
     signal = np.percentile(sted[sted_fg], PERCENTILE) - sted[~sted_fg].mean()
-    ratio = ratio_or_nan(signal, np.percentile(confocal1[confocal1_fg], PERCENTILE))
-    return ratio if ratio >= 0 else math.nan
+    if signal < 0:
+        return Invalid("the STED image's foreground is darker than its background")
+    reference = np.percentile(confocal1[confocal1_fg], PERCENTILE)
+    return ratio(float(signal), float(reference), "confocal 1 has no positive signal")

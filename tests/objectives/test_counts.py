@@ -3,12 +3,15 @@ import math
 import numpy as np
 import pytest
 
+from stedopt_bluesky.acquisition import invalid_reason
 from stedopt_bluesky.objectives.counts import (
     are_counts,
     as_counts,
     check_same_shape,
     has_contrast,
-    ratio_or_nan,
+    no_contrast,
+    no_counts,
+    ratio,
 )
 
 
@@ -46,6 +49,23 @@ def test_a_mismatch_names_the_images_and_their_shapes():
 
 
 def test_ratio():
-    assert ratio_or_nan(1, 4) == 0.25
+    assert ratio(1, 4, "dark") == 0.25
+    assert ratio(-1, 4, "dark") == -0.25
     for numerator, denominator in [(1, 0), (1, -1), (1, math.nan), (math.nan, 1), (1e300, 1e-300)]:
-        assert math.isnan(ratio_or_nan(numerator, denominator))
+        assert invalid_reason(ratio(numerator, denominator, "dark")) == "dark"
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (np.zeros((0, 5)), "the image is empty"),
+        (np.array([[1.0, np.nan]]), "a pixel of the image is not a finite count"),
+        (np.eye(3), "the image is smaller than 4 pixels"),
+        (np.full((4, 4), 32767.0), "the image is constant"),
+        (-np.eye(4), ""),
+    ],
+)
+def test_why_an_image_shows_nothing(image, reason):
+    assert no_contrast(image, "the image", smallest_side=4) == reason
+    # A constant or a tiny image can still be counted.
+    assert (no_counts(image, "the image") == reason) == (image.size < 5 or not reason)

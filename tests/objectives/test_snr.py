@@ -1,8 +1,7 @@
-import math
-
 import numpy as np
 import pytest
 
+from stedopt_bluesky.acquisition import invalid_reason
 from stedopt_bluesky.objectives import signal_ratio
 
 BLANK = np.zeros((10, 10), dtype=np.int16)
@@ -49,17 +48,21 @@ def test_zero_when_sted_shows_nothing_of_the_structure():
 def test_negative_is_invalid():
     mask = square(1, 0).astype(bool)
     darker = square(1, 5)
-    assert math.isnan(signal_ratio(darker, square(30, 0), sted_fg=mask))
+    value = signal_ratio(darker, square(30, 0), sted_fg=mask)
+    assert invalid_reason(value) == "the STED image's foreground is darker than its background"
 
 
 def test_no_reference_no_ratio():
-    assert math.isnan(signal_ratio(square(30, 0), BLANK))
-    assert math.isnan(signal_ratio(square(30, 0), square(-1, -5)))
+    value = signal_ratio(square(30, 0), BLANK)
+    assert invalid_reason(value) == "confocal 1 has no foreground"
+    value = signal_ratio(square(30, 0), square(-1, -5))
+    assert invalid_reason(value) == "confocal 1 has no positive signal"
 
 
 def test_a_mask_without_background_has_no_answer():
     mask = np.ones((10, 10), dtype=bool)
-    assert math.isnan(signal_ratio(square(9, 0), square(9, 0), sted_fg=mask))
+    value = signal_ratio(square(9, 0), square(9, 0), sted_fg=mask)
+    assert invalid_reason(value) == "the STED image has no background"
 
 
 def test_int16_does_not_overflow():
@@ -72,8 +75,10 @@ def test_int16_does_not_overflow():
 def test_a_pixel_that_is_no_count_is_invalid(bad):
     broken = square(30, 0, float)
     broken[0, 0] = bad
-    assert math.isnan(signal_ratio(broken, square(30, 0)))
-    assert math.isnan(signal_ratio(square(30, 0), broken))
+    value = signal_ratio(broken, square(30, 0))
+    assert invalid_reason(value) == "a pixel of the STED image is not a finite count"
+    value = signal_ratio(square(30, 0), broken)
+    assert invalid_reason(value) == "a pixel of confocal 1 is not a finite count"
 
 
 def test_given_masks_give_the_same_as_computed_ones():
