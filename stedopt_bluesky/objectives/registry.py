@@ -1,4 +1,4 @@
-"""The objectives by name, and the rating of a region's images by some of them."""
+"""The objectives by name."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from stedopt_bluesky.acquisition import ImageSet, Objective
-from stedopt_bluesky.objectives.frc import fourier_ring_correlation
-from stedopt_bluesky.objectives.imaging_time import imaging_time_s
-from stedopt_bluesky.objectives.photobleaching import photobleaching_fraction
+from stedopt_bluesky.objectives import from_images
 from stedopt_bluesky.objectives.prepared import PreparedImages
-from stedopt_bluesky.objectives.resolution import resolution_nm
-from stedopt_bluesky.objectives.snr import signal_ratio
+from stedopt_bluesky.objectives.quality import Score
+
+# What an objective may need beside the three images of every region.
+SCORE, SECOND_STED, CALCIUM = "score", "second_sted", "calcium"
 
 
 @dataclass(frozen=True)
@@ -25,57 +25,50 @@ class ObjectiveFunction:
     objective : Objective
         Name, unit, direction, range and noise bounds.
     evaluate : callable
-        Takes `PreparedImages` and returns the value in the objective's unit, NaN when the
+        Takes `PreparedImages` and returns the value in the objective's unit, `Invalid` when the
         images give no valid value.
+    needs : frozenset of {"score", "second_sted", "calcium"}
+        What an experiment must have beside a STED image between two confocal ones: who scores
+        images, a second STED image, Ca²⁺ frames. To be asked before the first image.
     """
 
     objective: Objective
     evaluate: Callable[[PreparedImages], float]
+    needs: frozenset[str] = frozenset()
 
-    def __call__(self, images: ImageSet) -> float:
-        """Value of the objective for one region's images, NaN when invalid."""
-        return self.evaluate(PreparedImages(images))
-
-
-def _snr(images: PreparedImages) -> float:
-    return signal_ratio(
-        images.sted,
-        images.confocal1,
-        sted_fg=images.sted_foreground,
-        confocal1_fg=images.confocal1_foreground,
-    )
-
-
-def _photobleaching(images: PreparedImages) -> float:
-    return photobleaching_fraction(
-        images.confocal1, images.confocal2, confocal1_fg=images.confocal1_foreground
-    )
-
-
-def _resolution_nm(images: PreparedImages) -> float:
-    return resolution_nm(images.sted, images.images.pixel_size_nm)
-
-
-def _frc(images: PreparedImages) -> float:
-    return fourier_ring_correlation(images.sted)
-
-
-def _imaging_time_s(images: PreparedImages) -> float:
-    height, width = images.sted.shape
-    return imaging_time_s(images.images.dwelltime_us, images.images.line_steps, (height, width))
+    def __call__(self, images: ImageSet, score: Score | None = None) -> float:
+        """Value of the objective for one region's images, `Invalid` where there is none."""
+        return self.evaluate(PreparedImages(images, score))
 
 
 # Lower noise bound 0.001 and upper bounds: the published program's start values (Durand et al.,
-# Nat. Commun. 9:5247, 2018), but for the resolution, which it did not have.
+# Nat. Commun. 9:5247, 2018), where nothing else is said.
 _FUNCTIONS = (
     ObjectiveFunction(
         # 1: the STED image stands out from its background as much as its confocal is bright.
         Objective("snr", "", "maximise", range=(0.0, 1.0), noise_bounds=(0.001, 2.0)),
-        _snr,
+        from_images.snr,
     ),
     ObjectiveFunction(
         Objective("photobleaching", "", "minimise", range=(0.0, 1.0), noise_bounds=(0.001, 0.1)),
-        _photobleaching,
+        from_images.photobleaching,
+    ),
+    ObjectiveFunction(
+        # A share of the signal as the photobleaching, and bounded as it.
+        Objective(
+            "sted_photobleaching", "", "minimise", range=(0.0, 1.0), noise_bounds=(0.001, 0.1)
+        ),
+        from_images.sted_photobleaching,
+        needs=frozenset({SECOND_STED}),
+    ),
+    ObjectiveFunction(
+        # 1: what the clearest lines of real images of the actin lattice reach.
+        Objective("autocorrelation", "", "maximise", range=(0.0, 1.0), noise_bounds=(0.001, 0.3)),
+        from_images.autocorrelation,
+    ),
+    ObjectiveFunction(
+        Objective("frc", "", "maximise", range=(0.0, 1.0), noise_bounds=(0.001, 0.1)),
+        from_images.frc,
     ),
     ObjectiveFunction(
         # From what the strongest depletion gives (three pixels of 20 nm) to near the confocal.
@@ -83,16 +76,48 @@ _FUNCTIONS = (
         # the program's 5 nm is for the FWHM of fitted lines. Its lower bound of 0.001 for
         # objectives from 0 to 1 is about 0.1 nm over this range.
         Objective("resolution_nm", "nm", "minimise", range=(60.0, 200.0), noise_bounds=(0.1, 20.0)),
-        _resolution_nm,
+        from_images.resolution,
     ),
     ObjectiveFunction(
-        Objective("frc", "", "maximise", range=(0.0, 1.0), noise_bounds=(0.001, 0.1)),
-        _frc,
+        # Range and lower bound as the resolution's; the upper bound is the program's.
+        Objective("fwhm_nm", "nm", "minimise", range=(60.0, 200.0), noise_bounds=(0.1, 5.0)),
+        from_images.fwhm,
+    ),
+    ObjectiveFunction(
+        Objective("quality", "", "maximise", range=(0.0, 1.0), noise_bounds=(0.001, 0.1)),
+        from_images.quality,
+        needs=frozenset({SCORE}),
+    ),
+    ObjectiveFunction(
+        Objective("quality_last", "", "maximise", range=(0.0, 1.0), noise_bounds=(0.001, 0.1)),
+        from_images.last_quality,
+        needs=frozenset({SCORE, SECOND_STED}),
     ),
     ObjectiveFunction(
         # 0-5 s: 224² pixels at the longest dwelltime of the presets, 100 µs.
         Objective("imaging_time_s", "s", "minimise", range=(0.0, 5.0), modelled=False),
-        _imaging_time_s,
+        from_images.imaging_time,
+    ),
+    ObjectiveFunction(
+        # 1800 mJ: these 5 s with the highest depletion power of the presets, 360 mW.
+        Objective("light_dose_mJ", "mJ", "minimise", range=(0.0, 1800.0), modelled=False),
+        from_images.light_dose,
+    ),
+    ObjectiveFunction(
+        # The wanted response is strong, but local. Upper bound: the paper's for all objectives
+        # that it names no other for.
+        Objective(
+            "response_size_ratio", "", "minimise", range=(0.0, 1.0), noise_bounds=(0.001, 0.3)
+        ),
+        from_images.response_size,
+        needs=frozenset({CALCIUM}),
+    ),
+    ObjectiveFunction(
+        # 10: about what a spine's Ca²⁺ indicator gains at most. Upper bound: the paper's for the
+        # maximal Ca²⁺ intensity; lower: 0.001 of the range.
+        Objective("df_over_f_peak", "", "maximise", range=(0.0, 10.0), noise_bounds=(0.01, 3.0)),
+        from_images.response_peak,
+        needs=frozenset({CALCIUM}),
     ),
 )
 
@@ -117,55 +142,3 @@ def objective_functions(names: Sequence[str]) -> dict[str, ObjectiveFunction]:
                 f"unknown objective {name!r}; {hint}allowed are: {', '.join(OBJECTIVES)}"
             )
     return {name: OBJECTIVES[name] for name in names}
-
-
-def make_rater(names: Sequence[str]) -> Callable[[ImageSet], dict[str, float]]:
-    """Make the function that rates a region's images by the named objectives.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Names in `OBJECTIVES`.
-
-    Returns
-    -------
-    callable
-        Takes an `ImageSet`, returns name → value in the order of ``names``, NaN for an
-        objective that the images give no valid value of. The masks that several objectives
-        need are computed once. It raises ValueError when the images do not fit one another.
-
-    Raises
-    ------
-    ValueError
-        When a name is unknown, at once and not only when the first image is there.
-    """
-    functions = objective_functions(names)
-
-    def rate_images(images: ImageSet) -> dict[str, float]:
-        prepared = PreparedImages(images)
-        return {name: function.evaluate(prepared) for name, function in functions.items()}
-
-    return rate_images
-
-
-def rate(images: ImageSet, names: Sequence[str]) -> dict[str, float]:
-    """Rate one region's images by the named objectives; see `make_rater`.
-
-    Parameters
-    ----------
-    images : ImageSet
-        The images of one region.
-    names : sequence of str
-        Names in `OBJECTIVES`.
-
-    Returns
-    -------
-    dict of str to float
-        Value of each objective in its unit, NaN where invalid.
-
-    Raises
-    ------
-    ValueError
-        When a name is unknown or the images do not fit one another.
-    """
-    return make_rater(names)(images)
