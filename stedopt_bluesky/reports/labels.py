@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-_UNITS = {"uW": "µW", "mW": "mW", "us": "µs", "nm": "nm", "s": "s", "um": "µm"}
+_UNITS = {"uW": "µW", "mW": "mW", "us": "µs", "nm": "nm", "s": "s", "um": "µm", "mJ": "mJ"}
 
 
 # Words that would make a column of a table wider than what stands in it.
-_HYPHENATED = {"photobleaching": "photo- bleaching", "resolution": "reso- lution"}
+_HYPHENATED = {
+    "photobleaching": "photo- bleaching",
+    "resolution": "reso- lution",
+    "autocorrelation": "auto- corre- lation",
+}
 
 
 def axis_label(name: str) -> str:

@@ -77,7 +77,7 @@ def _kernel_ucb(
     if len(modelled) != 1:
         raise ConfigError(
             "bandit.strategy = 'kernel_ucb': allowed with exactly one modelled objective "
-            f"(imaging_time_s may stand beside it), got {', '.join(modelled) or 'none'}"
+            f"(imaging_time_s and light_dose_mJ may stand beside it), got {', '.join(modelled) or 'none'}"
         )
     return KernelUCB(
         config.space,
@@ -169,8 +169,9 @@ def _repeats(config: ExperimentConfig) -> dict[str, int]:
 
 
 def _known(config: ExperimentConfig, objectives: Sequence[Objective]) -> dict[str, Any]:
-    """Values of the objectives that are not modelled, each of shape (G,): the imaging time."""
-    return {o.name: _imaging_times(config) for o in objectives if o.name == "imaging_time_s"}
+    """Values of the objectives that are not modelled, each of shape (G,)."""
+    columns = {"imaging_time_s": _imaging_times, "light_dose_mJ": _light_doses}
+    return {o.name: columns[o.name](config) for o in objectives if not o.modelled}
 
 
 def _imaging_times(config: ExperimentConfig) -> Any:
@@ -183,4 +184,20 @@ def _imaging_times(config: ExperimentConfig) -> Any:
         (imaging.pixels, imaging.pixels),
         dwelltime_us=imaging.dwelltime_us,
         line_steps=imaging.line_steps,
+    )
+
+
+def _light_doses(config: ExperimentConfig) -> Any:
+    """Light dose of every configuration, mJ, shape (G,)."""
+    from stedopt_bluesky.objectives import light_doses_mJ
+
+    imaging = config.imaging
+    return light_doses_mJ(
+        config.space,
+        (imaging.pixels, imaging.pixels),
+        excitation_power_uW=imaging.excitation_power_uW,
+        depletion_power_mW=imaging.depletion_power_mW,
+        dwelltime_us=imaging.dwelltime_us,
+        line_steps=imaging.line_steps,
+        sted_images=imaging.sted_images,
     )

@@ -13,6 +13,7 @@ from stedopt_bluesky.reports.labels import axis_label, heading
         ("dwelltime_us", "dwelltime (µs)"),
         ("resolution_nm", "resolution (nm)"),
         ("imaging_time_s", "imaging time (s)"),
+        ("light_dose_mJ", "light dose (mJ)"),
         ("line_steps", "line steps"),
         ("snr", "snr"),
         ("s", "s"),  # a name that is a unit is no unit without a name
