@@ -301,7 +301,8 @@ def save_weights(path: str | Path, tensors: Tensors, info: WeightsInfo) -> Weigh
 
     path = Path(path)
     text = json.dumps(asdict(info), ensure_ascii=False, allow_nan=False, sort_keys=True)
-    ordered = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    # Not ascontiguousarray, which makes an array of one number of a number without axes.
+    ordered = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
     content = save(ordered, metadata={METADATA_KEY: text})
     part = path.with_name(f"{path.name}.part")
     try:
