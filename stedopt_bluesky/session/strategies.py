@@ -77,7 +77,8 @@ def _kernel_ucb(
     if len(modelled) != 1:
         raise ConfigError(
             "bandit.strategy = 'kernel_ucb': allowed with exactly one modelled objective "
-            f"(imaging_time_s and light_dose_mJ may stand beside it), got {', '.join(modelled) or 'none'}"
+            "(imaging_time_s and light_dose_mJ may stand beside it), got "
+            f"{', '.join(modelled) or 'none'}"
         )
     return KernelUCB(
         config.space,

@@ -12,6 +12,7 @@ from stedopt_bluesky.bandit.kernel_ucb import KernelUCB
 from stedopt_bluesky.bandit.nsga2 import NSGA2
 from stedopt_bluesky.bandit.strategy import Strategy
 from stedopt_bluesky.config import ConfigError, preset
+from stedopt_bluesky.objectives import light_dose_mJ
 from stedopt_bluesky.session import make_choose, make_strategy, strategies
 
 SMALL = {
@@ -80,6 +81,20 @@ def test_the_imaging_time_is_known_to_all(name):
     offered = ~np.isnan(options.values[:, column])
     assert offered.any()
     np.testing.assert_array_equal(options.values[offered, column], known[offered])
+
+
+def test_the_light_dose_is_known_with_powers_of_the_grid_and_fixed_ones():
+    objectives = [{"name": "snr"}, {"name": "light_dose_mJ"}]
+    config = small("kernel_ts", objectives=objectives, **{"imaging.sted_images": 2})
+    options = make_strategy(config).suggest()
+    doses = options.values[:, options.objectives.index("light_dose_mJ")]
+    imaging = config.imaging
+    names = ("excitation_power_uW", "depletion_power_mW", "dwelltime_us", "line_steps")
+    fixed = {name: getattr(imaging, name) for name in names}
+    for row, dose in enumerate(doses):
+        settings = fixed | config.space.configuration(row)
+        shape = (imaging.pixels, imaging.pixels)
+        assert dose == light_dose_mJ(**settings, shape=shape, sted_images=2)
 
 
 def test_repeats_and_population_are_the_configurations_or_the_papers():
