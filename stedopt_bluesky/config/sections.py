@@ -227,7 +227,9 @@ class ParameterConfig(Section):
 class ObjectiveConfig(Section):
     """One objective, its weight in the rule that chooses, and its noise."""
 
-    name: str = Field(description="snr, resolution_nm, frc, photobleaching or imaging_time_s.")
+    name: str = Field(
+        description="quality, photobleaching, snr, resolution_nm, ...; the reference lists all."
+    )
     weight: NotNegative = Field(1.0, description="Weight in the rule; 0: watched only.")
     noise_upper_bound: Positive | None = Field(
         None,

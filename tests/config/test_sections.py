@@ -20,7 +20,7 @@ def test_every_field_of_every_section_says_what_it_is() -> None:
             assert explained, f"{section.__name__}.{name}"
 
 
-def test_the_objectives_that_a_file_may_name_are_those_that_there_are() -> None:
+def test_the_objectives_that_the_description_names_are_there() -> None:
     description = ObjectiveConfig.model_fields["name"].description or ""
-    named = description.rstrip(".").replace(" or ", ", ").split(", ")
-    assert set(named) == set(OBJECTIVES)
+    named = description.split(", ...")[0].split(", ")
+    assert set(named) < set(OBJECTIVES)
