@@ -1,0 +1,1 @@
+"""Faces of the program on the web; started by ``stedopt serve``."""
