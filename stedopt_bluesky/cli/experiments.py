@@ -13,7 +13,8 @@ from stedopt_bluesky.cli.output import clear_errors
 experiments_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Compare strategies: on images taken earlier, or by the runs they have made.",
+    help="Compare strategies, on images taken earlier or by the runs they have made; "
+    "rated images of the twin to train networks with.",
 )
 
 Figure = Annotated[Path | None, typer.Option(metavar="FILE.png", help="Where to save the picture.")]
@@ -184,3 +185,39 @@ def compare(
     )
     with clear_errors():
         compare_runs(request, as_json=as_json)
+
+
+@experiments_app.command("rated-images")
+def rated_images(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder to be written, new or empty.")
+    ],
+    structure: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A structure of the twin; may be given several times. Left out: actin.",
+        ),
+    ] = None,
+    images: Annotated[int, typer.Option(help="How many.")] = 400,
+    seed: Annotated[int, typer.Option(help="Other seeds, other specimens.")] = 0,
+    size: Annotated[int, typer.Option(metavar="PX", help="Side of an image, in pixels.")] = 128,
+    as_json: Json = False,
+) -> None:
+    """Image the twin with random parameters, and rate each image by the truth.
+
+    Every image has a dye, a labelling, a microscope and imaging parameters
+    of its own. Its rating, 0 to 1, is how well it resolves the structure
+    that the twin knows. The folder can be learnt from by
+    [bold]stedopt train quality[/]: a way to try a training before rating
+    images of your own.
+
+    Examples: [bold]stedopt experiment rated-images rated --images 200[/],
+    [bold]stedopt experiment rated-images rated --structure actin --structure tubulin --size 96[/]
+    """
+    from stedopt_bluesky.cli.rated_images import write_rated_images
+
+    with clear_errors():
+        write_rated_images(
+            folder, tuple(structure or ("actin",)), images, seed, size, as_json=as_json
+        )

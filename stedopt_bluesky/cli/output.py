@@ -64,11 +64,15 @@ def clear_errors() -> Iterator[None]:
     """Say what is wrong with a request in one line, and exit with code 2; no traceback."""
     from stedopt_bluesky.config import ConfigError
     from stedopt_bluesky.imspector.connect import NoImspectorError
+    from stedopt_bluesky.networks.datasets import DatasetError
+    from stedopt_bluesky.networks.history import TrainingError
+    from stedopt_bluesky.networks.weights import WeightsError
     from stedopt_bluesky.records.folder import CatalogError
 
+    wrong = (ConfigError, CatalogError, DatasetError, NoImspectorError, TrainingError, WeightsError)
     try:
         yield
-    except (ConfigError, CatalogError, NoImspectorError) as error:
+    except wrong as error:
         fail(str(error))
 
 
@@ -125,6 +129,27 @@ def program() -> str:
     if found and Path(found).samefile(invoked):
         return "stedopt"
     return shlex.quote(sys.argv[0])
+
+
+def typed_again(context: typer.Context) -> str:
+    """Return the command line of a command, so that it can be typed once more."""
+    words: list[str] = []
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        given = context.params[name]
+        values = list(given) if isinstance(given, list | tuple) else [given]
+        option = max(parameter.opts, key=len)
+        if parameter.param_type_name == "argument":
+            words += [str(value) for value in values]
+        elif given is True:
+            words.append(option)
+        else:
+            words += [word for value in values for word in (option, str(value))]
+    path = context.command_path.split(" ")[1:]  # the first is the program
+    return " ".join([program(), *path, *map(shlex.quote, words)])
 
 
 def _lower_first(text: str) -> str:

@@ -112,12 +112,13 @@ class RatedImages:
             groups.setdefault(specimen or f"image {i}", []).append(i)
         if len(groups) < 2:
             raise DatasetError("one specimen alone cannot be divided: name at least two")
-        order = np.random.default_rng(seed).permutation(sorted(groups))
+        order = [str(name) for name in np.random.default_rng(seed).permutation(sorted(groups))]
         held: list[int] = []
-        for group in order[:-1]:
-            if held and len(held) + len(groups[group]) / 2 > share * len(self):
-                break
-            held += groups[group]
+        for name in order[:-1]:
+            # Each that brings the part nearer to its share.
+            if len(held) + len(groups[name]) / 2 <= share * len(self):
+                held += groups[name]
+        held = held or groups[min(order, key=lambda name: len(groups[name]))]
         rest = sorted(set(range(len(self))) - set(held))
         return self.part(rest), self.part(sorted(held))
 

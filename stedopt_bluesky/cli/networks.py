@@ -1,0 +1,156 @@
+"""The commands of ``stedopt weights`` and ``stedopt serve``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stedopt_bluesky.cli.options import Json
+from stedopt_bluesky.cli.output import clear_errors
+
+weights_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Networks that rate images (quality) or choose trade-offs (preference), as files.",
+)
+import_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Bring in weights that were published elsewhere.",
+)
+weights_app.add_typer(import_app, name="import")
+serve_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Offer what this program can do to other programs, over HTTP.",
+)
+
+Out = Annotated[
+    Path, typer.Option("--out", metavar="FILE.safetensors", help="The file to be written.")
+]
+
+
+@weights_app.command("list")
+def list_weights(as_json: Json = False) -> None:
+    """List the networks that come with the program.
+
+    The error of a quality network is its RMSE on validation images, that of
+    a preference network how often it takes the option that it should.
+
+    Examples: [bold]stedopt weights list[/], [bold]stedopt weights list --json[/]
+    """
+    from stedopt_bluesky.cli.weights import show_shipped
+
+    with clear_errors():
+        show_shipped(as_json=as_json)
+
+
+@weights_app.command()
+def show(
+    reference: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="A shipped network, or a file of one.")
+    ],
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="quality|preference", help="Where both kinds have a network of this name."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a network does, what it was trained on and how good it is.
+
+    Examples: [bold]stedopt weights show general[/],
+    [bold]stedopt weights show mine.safetensors --json[/]
+    """
+    from stedopt_bluesky.cli.weights import show_one
+
+    with clear_errors():
+        show_one(reference, kind, as_json=as_json)
+
+
+@import_app.command("quality")
+def import_quality(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The published parameters of one network.")
+    ],
+    out: Out,
+    structure: Annotated[
+        str, typer.Option(metavar="NAME", help="What it rates images of, as 'actin'.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Bring in a published quality network, and write it as this program's file.
+
+    Nothing in the file is run: only tensors and plain numbers are read.
+
+    Example:
+    [bold]stedopt weights import quality params.net --structure actin --out actin.safetensors[/]
+    """
+    from stedopt_bluesky.cli.weights import import_published_quality
+
+    with clear_errors():
+        import_published_quality(file, structure, out, as_json=as_json)
+
+
+@import_app.command("preference")
+def import_preference(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder with the published network.")
+    ],
+    out: Out,
+    as_json: Json = False,
+) -> None:
+    """Bring in a published preference network, and write it as this program's file.
+
+    Nothing in the files is run: only tensors and plain numbers are read.
+
+    Example: [bold]stedopt weights import preference prefnet --out prefnet.safetensors[/]
+    """
+    from stedopt_bluesky.cli.weights import import_published_preference
+
+    with clear_errors():
+        import_published_preference(folder, out, as_json=as_json)
+
+
+@serve_app.callback()
+def _serve() -> None: ...
+
+
+@serve_app.command()
+def networks(
+    quality: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="Network that scores images, or 'none'.")
+    ] = "general",
+    preference: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="Network that picks options, or 'none'.")
+    ] = "none",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other than this computer's own: see above.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0: any that is free, it is printed.")] = 8765,
+    max_body_mib: Annotated[
+        int, typer.Option("--max-body-mib", help="Largest request, in MiB.")
+    ] = 64,
+) -> None:
+    r"""Score images and pick options for other programs, until Ctrl-C.
+
+    Requests need a key: the environment's STEDOPT_API_KEY, or one that is
+    made and shown at the start. Send it as [bold]Authorization: Apikey KEY[/].
+    Nothing is encrypted: on another host than this computer, put a proxy
+    with TLS before it. Standard output has one line, the address.
+
+    POST / takes the published JSON: {"img": [[...]], "img-type": "float32"}
+    or {"pair_set": [\[q, b], ...], "type": "float32"}. POST /quality and
+    POST /preference also take a .npy file (application/x-npy), much faster.
+    GET /networks says which networks answer, GET /health that it lives.
+
+    Examples: [bold]stedopt serve networks[/],
+    [bold]stedopt serve networks --quality actin --port 0[/]
+    """
+    from stedopt_bluesky.cli.serving import serve_networks
+
+    with clear_errors():
+        serve_networks(quality, preference, host, port, max_body_mib)
