@@ -109,12 +109,12 @@ def train_quality(
     training = dataset
     if validation is None:
         training, validation = dataset.split(recipe.validation_share, recipe.seed)
+    learnt, checked = _Prepared(training), _Prepared(validation)
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     whitening = start.info.whitening if start else _whitening_of(training, recipe.whitening)
     assert whitening is not None  # noqa: S101  a quality network has one
     loop = _Loop(recipe, whitening, place, start)
     kept = Checkpoint(checkpoint, _identity(recipe, training, validation, start))
-    learnt, checked = _Prepared(training), _Prepared(validation)
     history = loop.resume(kept)
     while len(history) < recipe.epochs and not has_stalled(history, recipe.patience):
         epoch = loop.run(len(history) + 1, learnt, checked, history)

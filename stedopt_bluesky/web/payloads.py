@@ -81,34 +81,36 @@ def matrix(values: object, dtype: object, field: str) -> Array:
     lengths = {len(row) for row in values}
     if len(lengths) > 1:
         raise PayloadError(f"{field}: all rows must have as many numbers, got {_few(lengths)}")
+    types: set[type] = set()
     for row in values:
-        # JSON has whole numbers and others; true is none of them.
-        if not set(map(type, row)) <= {int, float}:
-            wrong = next(v for v in row if type(v) not in {int, float})
-            raise PayloadError(f"{field}: a JSON {_json_type(wrong)} is no number")
+        types.update(map(type, row))
+    if not types <= {int, float}:  # JSON's true is a number to Python, but not here
+        wrong = next(v for row in values for v in row if type(v) not in {int, float})
+        raise PayloadError(f"{field}: a JSON {_json_type(wrong)} is no number")
     try:
-        array = np.array(values).reshape(len(values), *(lengths or {0}))
-    except OverflowError:  # a whole number that no float64 holds, beside others
-        array = np.array([[None]])
-    if array.dtype == object:
-        raise PayloadError(f"{field}: a number is too large")
-    return _as_type(array, kind, field)
+        if kind.kind != "f" and float not in types:
+            array = np.array(values, kind)  # whole numbers stay exact, up to 2⁶⁴
+        else:
+            array = _fitted(np.array(values, np.float64), kind, field)
+    except OverflowError:
+        raise PayloadError(f"{field}: a number does not fit {kind.name}") from None
+    return array.reshape(len(values), *(lengths or {0}))
 
 
-def _as_type(array: Array, kind: np.dtype[Any], field: str) -> Array:
-    with np.errstate(over="ignore"):
-        cast = array.astype(kind if kind.kind == "f" else np.float64)
-    if not np.isfinite(cast).all():
+def _fitted(numbers: Array, kind: np.dtype[Any], field: str) -> Array:
+    """Convert float64 to a narrower type, if all of them fit it."""
+    if kind.kind == "f":
+        with np.errstate(over="ignore"):
+            narrow = numbers.astype(kind)
+        fit = np.isfinite(narrow)
+    else:
+        # The upper end is a power of 2, which float64 has exactly; NaN is in no range.
+        fit = (numbers >= float(np.iinfo(kind).min)) & (numbers < float(np.iinfo(kind).max + 1))
+        if fit.all() and (numbers != np.rint(numbers)).any():
+            raise PayloadError(f"{field}: a number is not whole, as {kind.name} needs")
+    if not fit.all():
         raise PayloadError(f"{field}: a number does not fit {kind.name}")
-    if kind.kind == "f" or not array.size:
-        return cast.astype(kind)
-    limits = np.iinfo(kind)
-    # As Python's whole numbers, which have no end: in float64 2⁶³ is 2⁶³ - 1.
-    if int(array.min()) < limits.min or int(array.max()) > limits.max:
-        raise PayloadError(f"{field}: a number does not fit {kind.name}")
-    if (cast != np.rint(cast)).any():
-        raise PayloadError(f"{field}: a number is not whole, as {kind.name} needs")
-    return array.astype(kind)
+    return numbers.astype(kind)
 
 
 def real_dtype(name: object) -> np.dtype[Any]:
