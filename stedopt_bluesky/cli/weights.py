@@ -27,7 +27,7 @@ from stedopt_bluesky.networks.weights import (
 _COUNTED = ("running_mean", "running_var", "num_batches_tracked")
 KINDS: tuple[Kind, ...] = ("quality", "preference")
 # As many digits of a hash as tell all networks apart that anybody has.
-_HASH_DIGITS = 12
+_HASH_DIGITS = 8
 # What a network's training says of how good it is: key, how it is shown.
 _ERRORS = {"validation_rmse": "RMSE {:.3f}", "test_top1": "top-1 {:.1%}"}
 
@@ -48,9 +48,12 @@ def show_shipped(*, as_json: bool) -> None:
     if as_json:
         print_json([weights_json(weights) for weights in found])
         return
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for heading in ("kind", "name", "version", "for", "error", "licence", "sha256"):
-        table.add_column(heading, overflow="fold")
+        # Where all do not fit, a network's objectives are broken into lines, and nothing else.
+        broken = heading == "for"
+        least = len("photobleaching,") if broken else None
+        table.add_column(heading, overflow="fold", no_wrap=not broken, min_width=least)
     for weights in found:
         info = weights.info
         cells = (info.kind, info.name, info.version, _purpose(weights), _error(weights))
