@@ -109,9 +109,10 @@ def _clouds(source: Source) -> Clouds:
         with console.status("reading the clouds ..."):
             return read_clouds(source.paths[0])
     with console.status("reading the runs ..."):
+        records = source.records()
         from stedopt_bluesky.records.training_data import clouds_of
 
-        return clouds_of(source.records())
+        return clouds_of(records)
 
 
 def _save(request: PreferenceRequest, trained: TrainedPreference, start: Weights | None) -> Weights:

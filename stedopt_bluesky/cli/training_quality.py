@@ -126,9 +126,10 @@ def _dataset(source: Source) -> RatedImages:
         with counting("reading the images") as advance:
             return read_folder(source.paths[0], advance)
     with console.status("reading the runs ..."):
+        records = source.records()
         from stedopt_bluesky.records.training_data import rated_images_of
 
-        return rated_images_of(source.records())
+        return rated_images_of(records)
 
 
 def _evaluate(trained: TrainedQuality) -> QualityEvaluation:

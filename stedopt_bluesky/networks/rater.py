@@ -48,10 +48,19 @@ class Rated:
 
 
 def use_threads(threads: int | None = None) -> None:
-    """Set torch's threads for the whole process: as many as there are cores, at most 4."""
+    """Set torch's threads for the whole process.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Left out: as many as there are cores, at most 4, and no more than the environment's
+        OMP_NUM_THREADS allows.
+    """
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    torch.set_num_threads(threads or min(cores, MAX_THREADS))
+    allowed = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    most = int(allowed) if allowed.isdecimal() and int(allowed) else MAX_THREADS
+    torch.set_num_threads(threads or min(cores, MAX_THREADS, most))
 
 
 class QualityRater:

@@ -138,11 +138,13 @@ def test_tensors_come_back_as_they_were(tmp_path):
         np.testing.assert_array_equal(tensors_of(again)[name], tensor)
 
 
-def test_threads_are_set_for_the_process():
+def test_threads_are_set_for_the_process(monkeypatch):
     try:
-        use_threads(2)
-        assert torch.get_num_threads() == 2
-        use_threads()
-        assert 1 <= torch.get_num_threads() <= 4
+        use_threads(3)
+        assert torch.get_num_threads() == 3
+        for allowed, most in [("", 4), ("1", 1), ("2,1", 2), ("many", 4), ("0", 4)]:
+            monkeypatch.setenv("OMP_NUM_THREADS", allowed)
+            use_threads()
+            assert 1 <= torch.get_num_threads() <= most
     finally:
         torch.set_num_threads(1)
