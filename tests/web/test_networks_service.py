@@ -1,11 +1,10 @@
 """The service over real HTTP for what it is for, and in this process for what it must refuse."""
 
-import asyncio
 import io
 import json
 import socket
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 import httpx
 import numpy as np
@@ -330,9 +329,8 @@ def test_others_are_answered_while_one_is_computed_and_too_many_are_refused(
         assert client.get("/health").status_code == 200
         waiting = [pool.submit(client.post, "/", json=image) for _ in range(3)]
         # Two may wait beside the one that is computed; the one too many is refused at once.
-        while not any(one.done() for one in waiting):
-            asyncio.run(asyncio.sleep(0))
-        refused = next(one for one in waiting if one.done()).result()
+        (first_done,), _ = wait(waiting, timeout=30, return_when=FIRST_COMPLETED)
+        refused = first_done.result()
         assert refused.status_code == 503
         assert refused.json() == {"error": "too many requests wait"}
         gate.go_on.set()
