@@ -20,9 +20,9 @@ from stedopt_bluesky.networks.weights import Weights, WeightsError, find_weights
 FloatImage = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-# Images of one pass through the network: the largest intermediate result of four of 224² pixels has
-# 26 MB. Larger ones are given back to the system after each pass, and fetched anew: with 16 an image
-# takes 23 ms in place of 16 ms.
+# Images of one pass through the network: the largest intermediate result of four of 224² pixels
+# has 26 MB. Larger ones go back to the system after each pass and are fetched anew: with 16 in
+# a pass an image takes 23 ms in place of 16 ms.
 BATCH = 4
 # More threads than this cost more in waiting than they save on an image of 224² pixels.
 MAX_THREADS = 4
