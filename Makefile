@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test lint types docs bench campaign clean install
+.PHONY: help demo test lint types docs bench campaign weights clean install
 
 help:            ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -53,6 +53,10 @@ bench: $(VENV)/.bench-installed   ## speed and quality, against the peers, ten m
 
 campaign: $(VENV)/.bench-installed  ## all benchmarks with all seeds and peers, most of a day; goes on where it was stopped
 	$(BIN)/python -m tests.benchmarks --slow-seeds 20 --out bench/campaign
+
+weights: $(VENV)/.dev-installed   ## train the shipped networks anew on the twin, about an hour; goes on where it was stopped
+	$(BIN)/python -m stedopt_bluesky.experiments.shipped_weights
+	$(BIN)/python -m stedopt_bluesky.experiments.shipped_preference
 
 clean:           ## remove everything that make made
 	rm -rf $(VENV) demo bench docs/_build .coverage htmlcov

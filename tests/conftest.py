@@ -38,7 +38,7 @@ def application(sample):
 @pytest.fixture(scope="session")
 def config():
     """The demonstration in small: regions of 64 × 64 pixels, an overview of 100 × 100."""
-    return preset("demo").updated(
+    return preset("classical").updated(
         {
             "microscope.field_um": 20.0,
             "overview.size_um": 20.0,

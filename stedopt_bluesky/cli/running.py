@@ -37,7 +37,7 @@ from stedopt_bluesky.session import (
 if TYPE_CHECKING:
     from stedopt_bluesky.acquisition import PriorObservation, Region
     from stedopt_bluesky.records.folder import CatalogFolder
-    from stedopt_bluesky.session import Session
+    from stedopt_bluesky.session import Networks, Session
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ class Task:
         What earlier experiments measured, for the models to begin with.
     reduced_from : str
         Uid of the run from whose choices the grid was reduced, if it was.
+    networks : Networks or None
+        Those of the run that is gone on with; None: as the configuration names them.
     """
 
     config: ExperimentConfig
@@ -75,6 +77,7 @@ class Task:
     md: Mapping[str, Any] | None = None
     prior: Sequence[PriorObservation] = ()
     reduced_from: str = ""
+    networks: Networks | None = None
 
 
 def begin(
@@ -131,7 +134,13 @@ def go_on(
     """
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.records.resume import RESUMES, close_for_resume, read_chain
-    from stedopt_bluesky.session import config_of, prior_of, reduced_from, regions_left
+    from stedopt_bluesky.session import (
+        config_of,
+        networks_of,
+        prior_of,
+        reduced_from,
+        regions_left,
+    )
 
     folder = CatalogFolder.open(catalog)
     chain = read_chain(folder, uid)
@@ -140,6 +149,7 @@ def go_on(
         prior_of(chain.last),
         reduced_from(chain.last),
     )
+    networks = networks_of(chain.last, config, folder)
     close_for_resume(folder, chain.last.uid)
     count = chain.images_left if images is None else images
     if count < 1 and images is None:
@@ -153,7 +163,20 @@ def go_on(
             f"images = {count}: only {len(regions)} regions of run {chain.last.uid[:8]} are left"
         )
     md = {RESUMES: chain.last.uid}
-    _perform(Task(config, catalog, figure, as_json, chain.history, regions, md, prior, reduced_to))
+    _perform(
+        Task(
+            config,
+            catalog,
+            figure,
+            as_json,
+            chain.history,
+            regions,
+            md,
+            prior,
+            reduced_to,
+            networks,
+        )
+    )
 
 
 def _with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
@@ -167,6 +190,12 @@ def _with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
         changes["sample.name"] = str(sample.resolve())
     if table and not Path(table).is_absolute():
         changes["prior.csv"] = str(Path(table).resolve())
+    for field, network in (
+        ("quality.network", config.quality.network),
+        ("choice.network", config.choice.network),
+    ):
+        if Path(network).suffix and Path(network).is_file():
+            changes[field] = str(Path(network).resolve())
     return config.updated(changes) if changes else config
 
 
@@ -261,6 +290,7 @@ def _image(task: Task, application: Any) -> tuple[str, str]:
                 history=task.history,
                 prior=task.prior,
                 reduced_from=task.reduced_from,
+                networks=task.networks,
                 run_engine=engine,
             ) as session:
                 return _run(session, task)

@@ -89,11 +89,19 @@ def replay_run(uid: str, *, catalog: Path, as_json: bool) -> None:
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.records.replay import emit, rerun_decisions
     from stedopt_bluesky.records.resume import read_chain
-    from stedopt_bluesky.session import config_of, make_choose, make_strategy, prior_of
+    from stedopt_bluesky.session import (
+        config_of,
+        make_choose,
+        make_strategy,
+        networks_of,
+        prior_of,
+    )
 
-    chain = read_chain(CatalogFolder.open(catalog), uid)
+    folder = CatalogFolder.open(catalog)
+    chain = read_chain(folder, uid)
     record = chain.last
     config, prior = config_of(record), prior_of(record)
+    preference = networks_of(record, config, folder).preference
     with console.status("re-emitting the documents ..."):
         documents = _Checked()
         emit(record, documents)
@@ -101,7 +109,7 @@ def replay_run(uid: str, *, catalog: Path, as_json: bool) -> None:
         decisions = rerun_decisions(
             record,
             lambda _: make_strategy(config, chain.history_before_last, prior),
-            make_choose(config),
+            make_choose(config, preference),
             compare_clouds=True,
         )
     differing = [d for d in decisions if not d.same]

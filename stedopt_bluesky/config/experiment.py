@@ -21,6 +21,7 @@ from stedopt_bluesky.config.sections import (
     OverviewConfig,
     ParameterConfig,
     PriorConfig,
+    QualityConfig,
     SampleConfig,
     Section,
 )
@@ -50,6 +51,7 @@ class ExperimentConfig(Section):
     depletion: DepletionConfig = DepletionConfig()
     imaging: ImagingConfig = ImagingConfig()
     overview: OverviewConfig = OverviewConfig()
+    quality: QualityConfig = QualityConfig()
     choice: ChoiceConfig = ChoiceConfig()
     bandit: BanditConfig = BanditConfig()
     prior: PriorConfig = PriorConfig()
@@ -99,6 +101,8 @@ class ExperimentConfig(Section):
                 self.overview.size_um,
                 f"at least one region, {self.imaging.region_size_um:g} µm",
             )
+        if self.choice.network != "auto" and self.choice.rule != "network":
+            raise FieldError("choice.network", self.choice.network, "only with rule = 'network'")
         if self.choice.rule == "weighted" and not any(o.weight for o in self.objectives):
             raise ValueError("objectives: weight = 0 for all: at least one above 0")
         return self

@@ -53,7 +53,8 @@ class SampleConfig(Section):
         "actin",
         min_length=1,
         description="Name of the sample. On the twin: a generated structure (actin, tubulin, "
-        "synapses) or the path of a 2-D image (TIFF or .npy) whose counts become the fluorophores.",
+        "synapses, pores) or the path of a 2-D image (TIFF or .npy) whose counts become the "
+        "fluorophores.",
     )
     structure: str = Field("", description="Imaged structure, to search by; empty: the name.")
     pixel_size_nm: Positive = Field(20.0, description="Pixel size of an image file, nm.")
@@ -238,13 +239,30 @@ class ObjectiveConfig(Section):
     )
 
 
+class QualityConfig(Section):
+    """Which network rates the quality of STED images, where quality is an objective."""
+
+    network: str = Field(
+        "auto",
+        min_length=1,
+        description="'auto': by the sample's structure, else 'general'; the name of a shipped "
+        "network (`stedopt weights list`), or a .safetensors file.",
+    )
+
+
 class ChoiceConfig(Section):
     """Who picks the trade-off from the cloud of options."""
 
-    rule: Literal["weighted", "random", "hypervolume"] = Field(
+    rule: Literal["network", "weighted", "random", "hypervolume"] = Field(
         "weighted",
-        description="'weighted': the highest weighted utility; 'random'; 'hypervolume': what "
-        "widens the Pareto front most, to map all trade-offs.",
+        description="'network': a preference network; 'weighted': the highest weighted utility; "
+        "'random'; 'hypervolume': what widens the Pareto front most, to map all trade-offs.",
+    )
+    network: str = Field(
+        "auto",
+        min_length=1,
+        description="With rule = 'network'. 'auto': the shipped one for the objectives; the name "
+        "of a shipped network, or a .safetensors file.",
     )
 
 

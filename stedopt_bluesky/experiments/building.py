@@ -92,7 +92,7 @@ def twin_config(sample: str, seed: int) -> ExperimentConfig:
     seed : int
         Of the sample, the noise and the order of the regions.
     """
-    return preset("demo").updated(
+    return preset("classical").updated(
         {
             "sample.name": sample,
             "seed": seed,

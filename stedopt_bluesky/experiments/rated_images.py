@@ -111,7 +111,7 @@ def _one_specimen(
     rng = np.random.default_rng([task.seed, number])
     sample = make_sample(structure, int(rng.integers(2**32)), SPECIMEN_M)
     sample = replace(sample, density=sample.density * np.float32(_log_uniform(rng, LABELLING)))
-    places = _regions(sample, task.size_px)
+    places = structured_places(sample, task.size_px)
     images: list[Image] = []
     ratings: list[float] = []
     while len(images) < wanted:
@@ -131,7 +131,7 @@ def _one_specimen(
     )
 
 
-def _regions(sample: Sample, size_px: int) -> npt.NDArray[np.float64]:
+def structured_places(sample: Sample, size_px: int) -> npt.NDArray[np.float64]:
     """Centres of regions that show structure, in m, shape (R, 2) as (x, y)."""
     step = sample.pixel_size_m
     seen = gaussian_filter(sample.density, OVERVIEW_M / FWHM_PER_SIGMA / step)

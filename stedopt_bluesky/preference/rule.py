@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.acquisition import Choice, Objective, Options
+from stedopt_bluesky.preference.ties import drawn, one_of_equals
 
 
 def utilities(
@@ -106,12 +107,8 @@ class WeightedRule:
                 "of positive weight that is not a number"
             )
         best = np.flatnonzero(utility == np.nanmax(utility))
-        for column, objective in enumerate(self.objectives):
-            if objective.name == "imaging_time_s":
-                # Among equals an option of unknown time comes last.
-                time = np.nan_to_num(options.values[best, column], nan=math.inf)
-                best = best[time == np.min(time)]
-        return Choice(_draw(best, self.seed, options.iteration), "weighted_rule")
+        index = one_of_equals(best, options, self.objectives, self.seed)
+        return Choice(index, "weighted_rule")
 
 
 @dataclass(frozen=True)
@@ -137,9 +134,4 @@ class RandomChoice:
         candidates = np.flatnonzero(on_offer(options))
         if not candidates.size:
             raise ValueError(f"none of the {len(options.values)} options is on offer: all are NaN")
-        return Choice(_draw(candidates, self.seed, options.iteration), "random_choice")
-
-
-def _draw(candidates: npt.NDArray[np.intp], seed: int, iteration: int) -> int:
-    # 1 sets this stream apart from the strategy's own, default_rng([seed, iteration]).
-    return int(np.random.default_rng([seed, iteration, 1]).choice(candidates))
+        return Choice(drawn(candidates, self.seed, options.iteration), "random_choice")

@@ -5,6 +5,7 @@
     DIR/catalog.toml                 marks the folder as a catalogue, names the format
     DIR/journal/<yyyy>/<uid>.jsonl   one journal per run: the truth
     DIR/arrays/                      HDF5 files, written by the devices
+    DIR/networks/                    the networks that runs used, by their SHA-256
     DIR/tiled/                       derived from the two above; can be rebuilt at any time
     DIR/locks/                       who writes just now
 """
@@ -54,6 +55,11 @@ class CatalogFolder:
     def arrays(self) -> Path:
         """Folder into which the devices write images."""
         return self.path / "arrays"
+
+    @property
+    def networks(self) -> Path:
+        """Folder of the networks that rated and chose."""
+        return self.path / "networks"
 
     @property
     def tiled(self) -> Path:

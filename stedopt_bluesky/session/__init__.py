@@ -10,12 +10,14 @@ from stedopt_bluesky.session.decisions import (
     weights_of,
 )
 from stedopt_bluesky.session.hardware import connect_application, make_instrument, make_station
+from stedopt_bluesky.session.networks import Networks, networks_of, open_networks
 from stedopt_bluesky.session.opening import Session, open_session
 from stedopt_bluesky.session.prior import prior_observations
 from stedopt_bluesky.session.stored import config_of, prior_of, reduced_from, regions_left
 from stedopt_bluesky.session.strategies import Observation, make_strategy
 
 __all__ = [
+    "Networks",
     "Observation",
     "Session",
     "config_of",
@@ -24,7 +26,9 @@ __all__ = [
     "make_instrument",
     "make_station",
     "make_strategy",
+    "networks_of",
     "objectives_of",
+    "open_networks",
     "open_session",
     "prior_observations",
     "prior_of",

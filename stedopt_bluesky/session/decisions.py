@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from stedopt_bluesky.acquisition import Choice, Objective, Options
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
 from stedopt_bluesky.config.errors import allowed_text
+
+if TYPE_CHECKING:
+    from stedopt_bluesky.networks.preference import PreferenceScorer
 
 # Noise of ten times an objective's usual range leaves nothing to learn.
 MOST_NOISE = 10
@@ -29,6 +33,7 @@ def objectives_of(config: ExperimentConfig) -> tuple[Objective, ...]:
             raise ConfigError(
                 f"objectives.{i}.name = {entry.name!r}: {allowed_text(entry.name, OBJECTIVES)}"
             )
+        _check_needs(config, i, OBJECTIVES[entry.name].needs)
         objective = OBJECTIVES[entry.name].objective
         low, high = objective.noise_bounds
         if entry.noise_upper_bound is not None:
@@ -48,8 +53,54 @@ def objectives_of(config: ExperimentConfig) -> tuple[Objective, ...]:
     return tuple(chosen)
 
 
-def make_choose(config: ExperimentConfig) -> Callable[[Options], Choice]:
-    """Make who chooses from the cloud of options."""
+def needs_of(config: ExperimentConfig) -> frozenset[str]:
+    """All that the objectives of a configuration need beside one set of images."""
+    from stedopt_bluesky.objectives import OBJECTIVES
+
+    names = [o.name for o in config.objectives if o.name in OBJECTIVES]
+    return frozenset[str]().union(*(OBJECTIVES[name].needs for name in names))
+
+
+def _check_needs(config: ExperimentConfig, number: int, needs: frozenset[str]) -> None:
+    """Refuse an objective of images that this experiment does not take."""
+    name = config.objectives[number].name
+    if "second_sted" in needs and config.imaging.sted_images < 2:
+        raise ConfigError(
+            f"objectives.{number}.name = {name!r}: needs imaging.sted_images of at least 2, "
+            f"it is {config.imaging.sted_images}"
+        )
+    if "calcium" in needs:
+        raise ConfigError(
+            f"objectives.{number}.name = {name!r}: needs Ca²⁺ frames, which this experiment does "
+            "not take"
+        )
+
+
+def make_choose(
+    config: ExperimentConfig, preference: PreferenceScorer | None = None
+) -> Callable[[Options], Choice]:
+    """Make who chooses from the cloud of options.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        Says who.
+    preference : PreferenceScorer, optional
+        The network of ``choice.rule = 'network'``; loaded as the configuration names it when
+        left out.
+
+    Raises
+    ------
+    ConfigError
+        When that network cannot be used.
+    """
+    if config.choice.rule == "network":
+        from stedopt_bluesky.preference.network import NetworkChoice
+        from stedopt_bluesky.session.networks import open_networks
+
+        scorer = preference or open_networks(config, rates=False).preference
+        assert scorer is not None  # noqa: S101  the rule needs one, so it was opened
+        return NetworkChoice(scorer, objectives_of(config), config.seed)
     from stedopt_bluesky.preference.hypervolume import HypervolumeRule
     from stedopt_bluesky.preference.rule import RandomChoice, WeightedRule
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ def start_metadata(
     *,
     prior: Sequence[PriorObservation] = (),
     reduced_from: str = "",
+    networks: Mapping[str, Mapping[str, str]] | None = None,
 ) -> dict[str, Any]:
     """Compose what the start document says of a run: everything needed to understand it alone.
 
@@ -41,6 +42,8 @@ def start_metadata(
         What the models begin with; kept whole, so that a replay needs no other file.
     reduced_from : str
         Uid of the run to whose chosen region the grid was reduced, if it was.
+    networks : mapping of kind to name, version and SHA-256, optional
+        The networks that rate and choose.
     """
     sample, path = config.sample, Path(config.sample.name)
     name = path.stem if path.suffix.lower() in _IMAGE_SUFFIXES else sample.name
@@ -51,6 +54,7 @@ def start_metadata(
         "operator": config.operator,
         "seed": config.seed,
         "microscope": config.microscope.kind,
+        **({"networks": {kind: dict(told) for kind, told in networks.items()}} if networks else {}),
         "stedopt": {
             "version": __version__,
             "config": config.model_dump(mode="json", exclude_none=True),

@@ -13,6 +13,7 @@ from stedopt_bluesky.config import ExperimentConfig
 from stedopt_bluesky.session.decisions import make_choose
 from stedopt_bluesky.session.hardware import make_instrument, make_station
 from stedopt_bluesky.session.metadata import start_metadata
+from stedopt_bluesky.session.networks import Networks, open_networks
 from stedopt_bluesky.session.prior import prior_observations
 from stedopt_bluesky.session.strategies import Observation, make_strategy
 
@@ -126,6 +127,9 @@ def open_session(
     history: Iterable[Observation] = (),
     prior: Sequence[PriorObservation] | None = None,
     reduced_from: str = "",
+    networks: Networks | None = None,
+    rate: Callable[[ImageSet], Mapping[str, float]] | None = None,
+    choose: Callable[[Options], Choice] | None = None,
     run_engine: RunEngine | None = None,
 ) -> Iterator[Session]:
     """Wire a session; on leaving, whatever happened, the lasers are off.
@@ -147,6 +151,11 @@ def open_session(
     reduced_from : str
         Uid of the run from whose choices the grid was :func:`reduced`; goes into the start
         document.
+    networks : Networks, optional
+        Of a run that is gone on with; loaded as the configuration names them when left out.
+    rate, choose : callable, optional
+        Who rates and who chooses in place of what the configuration says: a person, say. A
+        network that is replaced so is not loaded, and the start document does not name it.
     run_engine : RunEngine, optional
         An existing one; a new one when left out.
 
@@ -158,7 +167,7 @@ def open_session(
     ------
     ConfigError
         When the microscope cannot be set up as the configuration says, or the prior
-        knowledge that it names cannot be used.
+        knowledge or a network that it names cannot be used.
     CatalogError
         When the folder cannot be a catalogue.
     """
@@ -167,16 +176,22 @@ def open_session(
     from stedopt_bluesky.objectives import make_rater
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.records.journal import Journal
+    from stedopt_bluesky.records.networks import keep_network
 
     if prior is None:
         prior = prior_observations(config, folder)
-    strategy, choose = make_strategy(config, history, prior), make_choose(config)
-    rate = make_rater([o.name for o in config.objectives])
+    if networks is None:
+        networks = open_networks(config, rates=rate is None, chooses=choose is None)
+    strategy = make_strategy(config, history, prior)
+    choose = choose or make_choose(config, networks.preference)
+    rate = rate or make_rater([o.name for o in config.objectives], networks.quality)
     instrument = make_instrument(config, application)
     with contextlib.ExitStack() as closing:
         closing.callback(instrument.close)
         if not isinstance(folder, CatalogFolder):
             folder = CatalogFolder.create_or_open(folder)
+        for weights in networks.weights.values():
+            keep_network(folder, weights)
         station = make_station(config, instrument, folder.arrays)
         engine = run_engine or RunEngine({})
         journal, last = Journal(folder), LastRun()
@@ -193,7 +208,12 @@ def open_session(
             instrument=instrument,
             folder=folder,
             metadata=start_metadata(
-                config, application, instrument, prior=prior, reduced_from=reduced_from
+                config,
+                application,
+                instrument,
+                prior=prior,
+                reduced_from=reduced_from,
+                networks=networks.identities,
             ),
             _last=last,
         )

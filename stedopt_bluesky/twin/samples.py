@@ -13,7 +13,7 @@ import numpy.typing as npt
 import tifffile
 
 from stedopt_bluesky.twin.scan_geometry import Axis, overlap_matrix, scan_image
-from stedopt_bluesky.twin.structures import actin, synapses, tubulin
+from stedopt_bluesky.twin.structures import actin, pores, synapses, tubulin
 
 FloatMap = npt.NDArray[np.float32]
 
@@ -34,6 +34,7 @@ _GENERATORS: MappingProxyType[str, tuple[str, Callable[..., FloatMap]]] = Mappin
         "actin": ("axons with a periodic F-actin lattice", actin),
         "tubulin": ("microtubules", tubulin),
         "synapses": ("PSD95-like puncta with nanodomains", synapses),
+        "pores": ("nuclear pores", pores),
     }
 )
 SAMPLE_NAMES: tuple[str, ...] = tuple(_GENERATORS)

@@ -5,7 +5,8 @@ graininess is what STED shows) and counts them per map pixel. Sizes are the biol
 
 - F-actin rings every 180-190 nm along axons (Xu, Zhong & Zhuang, Science 339:452, 2013);
 - microtubules of 25 nm, about 60 nm wide with two antibodies (Weber et al., PNAS 75:1820, 1978);
-- PSD95 in 1-4 nanodomains of about 80 nm per synapse (Nair et al., J. Neurosci. 33:13204, 2013).
+- PSD95 in 1-4 nanodomains of about 80 nm per synapse (Nair et al., J. Neurosci. 33:13204, 2013);
+- nuclear pores: eight corners on a ring of 107 nm (Thevathasan et al., Nat. Methods 16:1045, 2019).
 
 Numbers of structures per area and of fluorophores per structure are chosen for the look and
 the counts of real STED images; they are assumptions.
@@ -183,4 +184,28 @@ def synapses(rng: np.random.Generator, pixels: int, pixel_size_m: float) -> Floa
         # Nanodomains lie within the 200-400 nm of a postsynaptic density.
         domains = _labelled(rng, (x, y), 2.0, 90e-9)
         deposit(density, _labelled(rng, domains, 90.0, 35e-9), pixel_size_m)
+    return density
+
+
+def pores(rng: np.random.Generator, pixels: int, pixel_size_m: float) -> FloatMap:
+    """Nuclear pores on nuclei of 10 µm, seen from above, shape (pixels, pixels).
+
+    No shipped quality network was trained on them: the structure on which those are tested.
+    """
+    half = pixels * pixel_size_m / 2
+    density = _empty(rng, pixels, pixel_size_m)
+    # A nucleus on every (15 µm)², 6 pores per µm² on each: assumed.
+    nuclei = rng.uniform(-half, half, (2, max(1, rng.poisson((2 * half / 15e-6) ** 2))))
+    for x, y in nuclei.T:
+        number = rng.poisson(6e12 * math.pi * 5e-6**2)
+        angle, distance = (
+            rng.uniform(0, 2 * math.pi, number),
+            5e-6 * np.sqrt(rng.uniform(size=number)),
+        )
+        turn = rng.uniform(0, 2 * math.pi, (number, 1)) + np.arange(8) * math.pi / 4
+        corner_x = (x + distance * np.cos(angle))[:, None] + 53.5e-9 * np.cos(turn)
+        corner_y = (y + distance * np.sin(angle))[:, None] + 53.5e-9 * np.sin(turn)
+        labelled = rng.uniform(size=turn.shape) < 0.7  # labels miss some corners: usual
+        sites = (corner_x[labelled], corner_y[labelled])
+        deposit(density, _labelled(rng, sites, 12.0, LABEL_SPREAD_M), pixel_size_m)
     return density

@@ -52,7 +52,14 @@ def short() -> None:
 
 def whole(seeds: int, slow_seeds: int, out: Path) -> None:
     """Run the same with all methods; the trials are stored."""
-    from tests.benchmarks import decision_speed, front_mapping, preference_regret
+    from tests.benchmarks import (
+        automated,
+        decision_speed,
+        front_mapping,
+        preference_networks,
+        preference_regret,
+        quality_network,
+    )
 
     out.mkdir(parents=True, exist_ok=True)
     heading("A decision: learn one image, draw the cloud, choose", "decision_speed")
@@ -61,6 +68,12 @@ def whole(seeds: int, slow_seeds: int, out: Path) -> None:
     preference_regret.main(seeds=seeds, slow_seeds=slow_seeds, out=out / "preference_regret.jsonl")
     heading("Mapping the front", "front_mapping")
     front_mapping.main(seeds=seeds, slow_seeds=slow_seeds, out=out / "front_mapping.jsonl")
+    heading("The quality networks", "quality_network")
+    quality_network.main()
+    heading("The preference networks", "preference_networks")
+    preference_networks.main()
+    heading("Fully automated runs", "automated")
+    automated.main()
 
 
 def rest() -> None:
@@ -68,14 +81,21 @@ def rest() -> None:
     from tests.benchmarks import (
         calibration,
         journal_cost,
+        networks_service,
         objective_speed,
         optimisation,
+        quality_network,
         twin_against_pysted,
     )
 
     tables: dict[str, tuple[str, Callable[[], None]]] = {
         "The posterior against the truth": ("calibration", calibration.main),
-        "The demo preset on the twin": ("optimisation", optimisation.main),
+        "The demo preset's grid, classical measures, on the twin": (
+            "optimisation",
+            optimisation.main,
+        ),
+        "What the quality network costs": ("quality_network", quality_network.speed),
+        "The networks over HTTP": ("networks_service", networks_service.main),
         "The objectives of one region": ("objective_speed", objective_speed.main),
         "The journal": ("journal_cost", journal_cost.main),
     }

@@ -1,4 +1,4 @@
-"""Kernel TS against a random policy on the demo preset, and what an image costs beside exposure.
+"""Kernel TS against a random policy by classical measures, and what an image costs beside exposure.
 
 ``python -m tests.benchmarks.optimisation [--images N] [--seeds N]``
 """
@@ -47,8 +47,8 @@ class Outcome:
 
 
 def run_once(settings: Mapping[str, str], seed: int, images: int) -> Outcome:
-    """Run the demo preset once with some settings of its own."""
-    config = preset("demo").updated({"seed": seed, "images": images, **settings})
+    """Run the preset `classical` once with some settings of its own."""
+    config = preset("classical").updated({"seed": seed, "images": images, **settings})
     application = connect_application(config)
     times: list[float] = []
     with tempfile.TemporaryDirectory() as directory:
@@ -70,7 +70,7 @@ def run_once(settings: Mapping[str, str], seed: int, images: int) -> Outcome:
 
 def main(images: int = 60, seeds: int = 3) -> None:
     """Print the table."""
-    print(f"Demo preset: 768 configurations, {images} images, seeds 0-{seeds - 1}.\n")
+    print(f"Preset classical: 768 configurations, {images} images, seeds 0-{seeds - 1}.\n")
     print(f"| seed | strategy | utility, all | utility, last {LAST} | overhead, ms per image |")
     print("|---|---|---|---|---|")
     last: dict[str, list[float]] = {}

@@ -61,7 +61,7 @@ def make_twin_problem() -> TwinProblem:
 
     An image without a valid value counts as the worst of its objective: it was paid for.
     """
-    config = preset("fixed_far_red")
+    config = preset("classical")
     objectives = [o for o in objectives_of(config) if o.modelled]
     raw = _table(config, tuple(o.name for o in objectives))
     signs = np.array([1 if o.direction == "maximise" else -1 for o in objectives])

@@ -16,7 +16,7 @@ from stedopt_bluesky.session import opening
 
 # A field of 30 µm has 121 regions of actin; an image of 64 × 64 pixels takes 20 ms.
 SMALL_TOML = """
-preset = "demo"
+preset = "classical"
 images = 3
 seed = 1
 operator = "Ada"
@@ -47,8 +47,8 @@ def interrupt_while_choosing(monkeypatch, iteration, number=signal.SIGINT, then=
     """Send this process a signal while the n-th choice is made, as Ctrl-C would."""
     make = opening.make_choose
 
-    def make_choose(config):
-        choose = make(config)
+    def make_choose(config, preference):
+        choose = make(config, preference)
 
         def interrupting(options):
             if options.iteration == iteration:

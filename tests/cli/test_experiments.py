@@ -33,7 +33,7 @@ def small(monkeypatch):
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory):
     """Twenty ratings at each of four powers, the third the best; 19 of 20 there above 0.6."""
-    config = preset("demo").updated(
+    config = preset("classical").updated(
         {
             "parameters": [{"name": "excitation_power_uW", "low": 1, "high": 7, "points": 4}],
             "objectives": [{"name": "snr"}, {"name": "photobleaching", "weight": 0}],
@@ -195,7 +195,8 @@ def replayable(stedopt_json, tmp_path_factory):
     folder = tmp_path_factory.mktemp("replayable")
     config = folder / "grid.toml"
     config.write_text(
-        'preset = "demo"\nimages = 6\n[microscope]\nfield_um = 20.0\n[overview]\nsize_um = 20.0\n'
+        'preset = "classical"\nimages = 6\n[microscope]\nfield_um = 20.0\n'
+        "[overview]\nsize_um = 20.0\n"
         '[imaging]\nregion_size_um = 1.28\n[bandit]\nstrategy = "grid_search"\nrepeats = 1\n'
         '[[parameters]]\nname = "excitation_power_uW"\nlow = 2.0\nhigh = 8.0\npoints = 2\n'
         '[[objectives]]\nname = "photobleaching"\n'

@@ -199,7 +199,7 @@ def test_runs_are_listed_newest_first(stedopt_json, stored):
     [
         (["--sample", "tubulin"], ["finished"]),
         (["--sample", "neuron"], []),
-        (["--preset", "demo"], ["resumed", "aborted", "finished"]),
+        (["--preset", "classical"], ["resumed", "aborted", "finished"]),
         (["--preset", "live_far_red"], []),
         (["--since", "2026-01-01"], ["resumed", "aborted", "finished"]),
         (["--since", "2100-01-01"], []),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stedopt_bluesky.config import MAX_CONFIGURATIONS, ConfigError, parse_config, preset
 from stedopt_bluesky.config.sections import PARAMETER_UNITS
 
-DEMO = preset("demo")
+DEMO = preset("classical")
 # What pydantic would say, and a microscopist not understand.
 JARGON = ("input", "valid", "tuple", "validation", "instance", "type=", "pydantic", "dict", "\n")
 
@@ -52,7 +52,12 @@ WRONG = [
     ({"a\nb": 3}, "a b = 3: unknown field"),
     # a name that is not one
     ({"microscope.kind": "twinn"}, r"kind = 'twinn': allowed are twin, specpy .*mean 'twin'"),
-    ({"choice.rule": "best"}, "choice.rule = 'best': allowed are weighted, random"),
+    (
+        {"choice.network": "mine.safetensors"},
+        "choice.network = 'mine.*': only with rule = 'network'",
+    ),
+    ({"quality.network": ""}, "quality.network = '': not empty"),
+    ({"choice.rule": "best"}, "choice.rule = 'best': allowed are network, weighted, random"),
     ({"bandit.strategy": 3}, "bandit.strategy = 3: allowed are kernel_ts, kernel_ucb"),
     ({"bandit.norm_bound": 3}, "bandit.norm_bound = 3: only with bandit.adaptation = 'published'"),
     ({"bandit.norm_bound": 150}, "bandit.norm_bound = 150: at most 50"),

@@ -19,13 +19,18 @@ from stedopt_bluesky.config import (
 
 
 def test_the_presets():
-    assert preset_names() == (DEFAULT_PRESET, "fixed_far_red", "live_far_red")
+    assert preset_names() == (DEFAULT_PRESET, "classical", "fixed_far_red", "live_far_red")
 
 
 @pytest.mark.parametrize(
     ("name", "size", "images"),
     # Durand et al. 2018: 768 configurations and 100 images; 343 and 80.
-    [("demo", 768, 60), ("fixed_far_red", 768, 100), ("live_far_red", 343, 80)],
+    [
+        ("demo", 768, 60),
+        ("classical", 768, 60),
+        ("fixed_far_red", 768, 100),
+        ("live_far_red", 343, 80),
+    ],
 )
 def test_each_preset_loads(name, size, images):
     config = preset(name)
@@ -38,7 +43,9 @@ def test_an_unknown_preset_is_refused(name):
     with pytest.raises(ConfigError) as refused:
         preset(name)
     message = str(refused.value)
-    assert message.startswith(f"preset = {name!r}: allowed are demo, fixed_far_red, live_far_red")
+    assert message.startswith(
+        f"preset = {name!r}: allowed are demo, classical, fixed_far_red, live_far_red"
+    )
     assert len(message.splitlines()) == 1
 
 

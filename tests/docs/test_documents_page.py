@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "documents.md"
 @pytest.fixture(scope="module")
 def record(tmp_path_factory):
     """One image of a small sample."""
-    config = preset("demo").updated(
+    config = preset("classical").updated(
         {"microscope.field_um": 10.0, "overview.size_um": 10.0, "overview.minimum_foreground": 0.0}
     )
     folder = CatalogFolder.create_or_open(tmp_path_factory.mktemp("catalog"))

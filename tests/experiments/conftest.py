@@ -63,7 +63,7 @@ def experiment():
 def record_run(folder, ratings, **changes):
     """Run on the twin, its images rated as given: snr and photobleaching of each."""
     objectives = [{"name": "snr"}, {"name": "photobleaching"}]
-    config = preset("demo").updated(
+    config = preset("classical").updated(
         {**SMALL, "images": len(ratings), "objectives": objectives, **changes}
     )
     given = iter(ratings)

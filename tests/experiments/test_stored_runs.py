@@ -45,7 +45,7 @@ def test_all_runs_of_a_catalogue(stored):
         ({"strategy": "random"}, [1]),
         ({"sample": "tubulin"}, [2]),
         ({"sample": "actin", "strategy": "kernel_ts"}, [0]),
-        ({"preset": "demo"}, [0, 1, 2]),
+        ({"preset": "classical"}, [0, 1, 2]),
     ],
 )
 def test_runs_are_selected(stored, selection, expected):
@@ -55,7 +55,7 @@ def test_runs_are_selected(stored, selection, expected):
 
 @pytest.mark.parametrize(
     ("group_by", "groups"),
-    [("sample", ["actin", "actin", "tubulin"]), ("preset", ["demo"] * 3)],
+    [("sample", ["actin", "actin", "tubulin"]), ("preset", ["classical"] * 3)],
 )
 def test_runs_are_grouped(stored, group_by, groups):
     assert [r.group for r in chosen(stored, group_by)[0]] == groups

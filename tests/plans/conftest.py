@@ -77,7 +77,7 @@ class Bench:
 @contextlib.contextmanager
 def open_bench(folder, *, expose=expose, **changes):
     """Open a session on a twin of its own; changes are those of a configuration."""
-    config = preset("demo").updated({**SMALL, **changes})
+    config = preset("classical").updated({**SMALL, **changes})
     sample = make_sample("actin", config.seed, config.microscope.field_um * 1e-6)
     application = TwinApplication(sample, seed=config.seed, expose=expose)
     engine = RunEngine({}, context_managers=[])

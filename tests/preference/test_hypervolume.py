@@ -169,7 +169,7 @@ def test_the_cloud_is_left_as_it_is_and_who_chose_is_named():
 
 
 def test_it_is_chosen_by_its_name_in_the_configuration():
-    config = preset("demo").updated({"choice.rule": "hypervolume"})
+    config = preset("classical").updated({"choice.rule": "hypervolume"})
     rule = make_choose(config)
     assert rule == HypervolumeRule(objectives_of(config), config.seed)
     values = np.random.default_rng(1).random((9, len(rule.objectives)))

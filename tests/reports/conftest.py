@@ -25,7 +25,7 @@ OBJECTIVES = (
 
 def record_run(folder, images, *, rate=None, **changes):
     """Run on the twin; the record, and the report as the command line makes it."""
-    config = preset("demo").updated({**SMALL, "images": images, **changes})
+    config = preset("classical").updated({**SMALL, "images": images, **changes})
     engine = RunEngine({}, context_managers=[])
     with open_session(config, connect_application(config), folder, run_engine=engine) as session:
         if rate:

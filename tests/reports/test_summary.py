@@ -56,7 +56,7 @@ def test_json_tells_units_directions_and_where_the_run_came_from(recorded):
     }
     assert told["objectives"]["resolution_nm"] == {"unit": "nm", "direction": "minimise"}
     assert told["uid"] == record.uid
-    assert (told["sample"], told["preset"], told["seed"]) == ("actin", "demo", 2)
+    assert (told["sample"], told["preset"], told["seed"]) == ("actin", "classical", 2)
     assert told["resumes"] is None
     assert len(told["images"]) == told["images_planned"] == 7
 

@@ -15,7 +15,9 @@ DEPLETION = {"name": "depletion_power_mW", "low": 10.0, "high": 100.0, "points":
 
 
 def experiment(*parameters):
-    return preset("demo").updated({"parameters": list(parameters), "objectives": [{"name": "snr"}]})
+    return preset("classical").updated(
+        {"parameters": list(parameters), "objectives": [{"name": "snr"}]}
+    )
 
 
 def run(config, indices, uid="abcdefgh-0001"):

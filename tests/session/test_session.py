@@ -35,7 +35,7 @@ SMALL = {
 
 
 def small(**changes):
-    return preset("demo").updated({**SMALL, **changes})
+    return preset("classical").updated({**SMALL, **changes})
 
 
 def engine():
@@ -65,7 +65,7 @@ def bad_samples(tmp_path):
     text = tmp_path / "notes.tif"
     text.write_text("not an image")
     return {
-        "nowhere.tif": "no such file; allowed are the structures actin, tubulin, synapses",
+        "nowhere.tif": "no such file; allowed are the structures actin, tubulin, synapses, pores",
         "collagen": "no such file",
         str(tmp_path): "is a folder",
         str(text): "cannot be read",
@@ -229,7 +229,7 @@ def test_the_start_document_tells_who_what_and_with_which_seed(start):
         "plan_name": "optimize_sted",
         "sample": "actin",
         "structure": "actin",
-        "preset": "demo",
+        "preset": "classical",
         "operator": "AD",
         "seed": 3,
         "microscope": "twin",

@@ -37,7 +37,7 @@ CLASSES = {
 def small(strategy, **changes):
     if strategy == "kernel_ucb":
         changes = {"objectives": ONE, **changes}
-    return preset("demo").updated({**SMALL, "bandit.strategy": strategy, **changes})
+    return preset("classical").updated({**SMALL, "bandit.strategy": strategy, **changes})
 
 
 def history_of(config, images):

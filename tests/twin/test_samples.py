@@ -73,7 +73,7 @@ def test_impossible_fields_are_refused(field_m: float) -> None:
 
 
 def test_unknown_sample_names_those_allowed() -> None:
-    with pytest.raises(ValueError, match=r"'liver'.*actin, tubulin, synapses"):
+    with pytest.raises(ValueError, match=r"'liver'.*actin, tubulin, synapses, pores"):
         make_sample("liver", 0, 1e-6)
 
 

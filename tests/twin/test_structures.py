@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from stedopt_bluesky.twin.structures import actin, curved_path, deposit, synapses, tubulin
+from stedopt_bluesky.twin.structures import actin, curved_path, deposit, pores, synapses, tubulin
 
 PIXEL_M = 20e-9
 
@@ -44,7 +44,22 @@ def test_puncta_are_small_and_far_between(seed: int) -> None:
     assert 0.002 < (seen > seen.max() / 5).mean() < 0.15
 
 
-@pytest.mark.parametrize("generate", [actin, tubulin, synapses])
+def test_pores_are_rings_of_107_nm() -> None:
+    """The mean image around a pore's centre, over angles, is brightest 53.5 nm from it."""
+    pixel_m = 5e-9
+    density = pores(np.random.default_rng(2), 1200, pixel_m)
+    # Autocorrelation of rings of diameter d: corners of one pore are at most d apart.
+    spectrum = np.abs(np.fft.fft2(density - density.mean())) ** 2
+    correlation = np.fft.ifft2(spectrum).real
+    f = np.fft.fftfreq(len(density), 1 / (len(density) * pixel_m))
+    distance = np.hypot(*np.meshgrid(f, f))
+    within, beyond = (
+        (distance > a) & (distance < b) for a, b in ((70e-9, 112e-9), (135e-9, 180e-9))
+    )
+    assert correlation[within].mean() > 3 * abs(correlation[beyond].mean())
+
+
+@pytest.mark.parametrize("generate", [actin, tubulin, synapses, pores])
 @pytest.mark.parametrize("pixels", [1, 7, 300])
 def test_maps_of_any_size_hold_whole_fluorophores(generate, pixels: int) -> None:  # type: ignore[no-untyped-def]
     density = generate(np.random.default_rng(1), pixels, PIXEL_M)

@@ -1,0 +1,44 @@
+"""Which of several options that are liked alike: the one with the least time, then any."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from stedopt_bluesky.acquisition import Objective, Options
+
+
+def one_of_equals(
+    equals: npt.NDArray[np.intp],
+    options: Options,
+    objectives: Sequence[Objective],
+    seed: int,
+) -> int:
+    """Pick one of the rows of a cloud, as the published program resolves a click that hits several.
+
+    Parameters
+    ----------
+    equals : ndarray of int
+        Rows that are liked alike, at least one.
+    options : Options
+        The cloud.
+    objectives : sequence of Objective
+        In the order of its columns.
+    seed : int
+        Of the draw among those of the least imaging time.
+    """
+    for column, objective in enumerate(objectives):
+        if objective.name == "imaging_time_s":
+            # Among equals an option of unknown time comes last.
+            time = np.nan_to_num(options.values[equals, column], nan=math.inf)
+            equals = equals[time == np.min(time)]
+    return drawn(equals, seed, options.iteration)
+
+
+def drawn(candidates: npt.NDArray[np.intp], seed: int, iteration: int) -> int:
+    """Draw one of the candidates; the draw depends on nothing but the seed and the iteration."""
+    # 1 sets this stream apart from the strategy's own, default_rng([seed, iteration]).
+    return int(np.random.default_rng([seed, iteration, 1]).choice(candidates))
