@@ -11,6 +11,7 @@ from typer.cli import get_docs_for_click
 
 from stedopt_bluesky import cli
 from stedopt_bluesky.config import ExperimentConfig, sections
+from stedopt_bluesky.networks.weights import find_weights, load_weights, shipped_names
 from stedopt_bluesky.objectives import OBJECTIVES
 
 # Bounds of a number in a JSON schema, and how they are read.
@@ -20,7 +21,7 @@ _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusi
 def write(folder: Path) -> None:
     """Write the pages; a page that has not changed is left alone, so that nothing is rebuilt."""
     folder.mkdir(parents=True, exist_ok=True)
-    for page_of in (command_line, configuration, objectives):
+    for page_of in (command_line, configuration, objectives, model_cards):
         page, text = folder / f"{page_of.__name__}.md", page_of()
         if not page.exists() or page.read_text("utf-8") != text:
             page.write_text(text, "utf-8")
@@ -58,6 +59,40 @@ def objectives() -> str:
         cells = (f"`{name}`", better, f"{low:g} to {high:g} {objective.unit}".strip(), noise)
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"
+
+
+def model_cards() -> str:
+    """One section per shipped network: what its own file says of it."""
+    parts = []
+    for kind in ("quality", "preference"):
+        for name in shipped_names(kind):
+            weights = load_weights(find_weights(name, kind), kind)
+            info = weights.info
+            told = {"kind": kind, "version": info.version, "licence": info.licence}
+            if info.objectives:
+                told["objectives"] = ", ".join(
+                    f"{o.name} ({o.unit or 'no unit'})" for o in info.objectives
+                )
+            if info.whitening:
+                whitening = info.whitening
+                told["input"] = (
+                    f"photon counts, {info.pixel_size_nm:g} nm pixels; {whitening.kind} whitening, "
+                    f"offset {whitening.offset:.4g}, scale {whitening.scale:.4g}"
+                )
+            told |= {key.replace("_", " "): _told(value) for key, value in info.training.items()}
+            told["SHA-256 of the file"] = f"`{weights.sha256}`"
+            rows = [f"| {key} | {value} |" for key, value in told.items() if value != ""]
+            parts += [f"## `{name}` ({kind})\n", "| | |", "|---|---|", *rows, ""]
+    return "\n".join(parts)
+
+
+def _told(value: Any) -> str:
+    """Show a value of a network's metadata."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_told(v)}" for key, v in value.items())
+    if isinstance(value, list):
+        return ", ".join(_told(v) for v in value)
+    return str(value)
 
 
 def _section_of(annotation: Any) -> type[sections.Section] | None:
