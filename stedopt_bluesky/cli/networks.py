@@ -36,8 +36,8 @@ Out = Annotated[
 def list_weights(as_json: Json = False) -> None:
     """List the networks that come with the program.
 
-    The error of a quality network is its RMSE on validation images, that of
-    a preference network how often it takes the option that it should.
+    RMSE: of the score against the rating, on images that the network was not
+    trained on. top-1: how often it takes the very option that was chosen.
 
     Examples: [bold]stedopt weights list[/], [bold]stedopt weights list --json[/]
     """
@@ -126,7 +126,7 @@ def networks(
     ] = "general",
     preference: Annotated[
         str, typer.Option(metavar="NAME|FILE", help="Network that picks options, or 'none'.")
-    ] = "none",
+    ] = "quality-bleaching",
     host: Annotated[
         str, typer.Option(help="Address to listen on; other than this computer's own: see above.")
     ] = "127.0.0.1",

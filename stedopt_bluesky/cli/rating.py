@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from stedopt_bluesky.acquisition import Image
     from stedopt_bluesky.networks.rater import QualityRater, Rated
 
-# Pixels that are read before they are rated: one pass of the network, 32 images of 224².
+# Pixels that are read before they are rated, so that few files are held in memory at once: 32
+# images of 224².
 _PIXELS_AT_ONCE = 32 * 224**2
 
 

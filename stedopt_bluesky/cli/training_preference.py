@@ -98,7 +98,7 @@ def train_preference_network(request: PreferenceRequest, *, as_json: bool) -> No
         ("distance", f"{found.median_distance:.3g} in the median, {found.mean_distance:.3g} mean"),
         ("network", str(source.out)),
         ("picture", figure or ""),
-        ("training", f"{len(trained.history)} epochs, {took_s:.0f} s"),
+        ("training", f"{len(trained.history)} epochs, {took_s:.1f} s"),
     )
 
 

@@ -87,7 +87,8 @@ def train_quality_network(request: QualityRequest, *, as_json: bool) -> None:
         ),
     )
     took_s = watch.seconds
-    evaluation = _evaluate(trained)
+    evaluation = _evaluate(_network(trained), trained.validation)
+    before = _evaluate(start, trained.validation) if start else None
     weights = _save(request, trained, evaluation, start)
     source.checkpoint.unlink(missing_ok=True)
     title = f"{weights.info.name}: {len(trained.training)} images, {len(trained.history)} epochs"
@@ -104,6 +105,7 @@ def train_quality_network(request: QualityRequest, *, as_json: bool) -> None:
                 },
                 **history_json(trained.history, took_s),
                 "evaluation": evaluation.as_json(),
+                "before": before.as_json() if before else None,
                 "figure": figure,
             }
         )
@@ -113,9 +115,10 @@ def train_quality_network(request: QualityRequest, *, as_json: bool) -> None:
     print_lines(
         ("RMSE", f"{evaluation.rmse:.4f} on {len(evaluation.scores)} validation images"),
         ("rank", f"{evaluation.rank_correlation:.3f} (Spearman's correlation)"),
+        ("before", f"RMSE {before.rmse:.4f}, rank {before.rank_correlation:.3f}" if before else ""),
         ("network", str(source.out)),
         ("picture", figure or ""),
-        ("training", f"{len(trained.history)} epochs, {took_s:.0f} s"),
+        ("training", f"{len(trained.history)} epochs, {took_s:.1f} s"),
     )
 
 
@@ -132,16 +135,20 @@ def _dataset(source: Source) -> RatedImages:
         return rated_images_of(records)
 
 
-def _evaluate(trained: TrainedQuality) -> QualityEvaluation:
-    """Put the trained network to work on the validation images, as its users will."""
-    from stedopt_bluesky.networks.evaluation import evaluate_quality
-    from stedopt_bluesky.networks.rater import QualityRater
+def _network(trained: TrainedQuality) -> Weights:
     from stedopt_bluesky.networks.weights import Weights, WeightsInfo
 
     info = WeightsInfo("quality", "in training", "", whitening=trained.whitening)
-    rater = QualityRater(Weights(info, trained.tensors, "", Path("the network in training")))
+    return Weights(info, trained.tensors, "", Path("the network in training"))
+
+
+def _evaluate(weights: Weights, validation: RatedImages) -> QualityEvaluation:
+    """Put a network to work on the validation images, as its users will."""
+    from stedopt_bluesky.networks.evaluation import evaluate_quality
+    from stedopt_bluesky.networks.rater import QualityRater
+
     with counting("rating the validation images") as advance:
-        return evaluate_quality(rater, trained.validation, advance)
+        return evaluate_quality(QualityRater(weights), validation, advance)
 
 
 def _save(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,13 @@ _COUNTED = ("running_mean", "running_var", "num_batches_tracked")
 KINDS: tuple[Kind, ...] = ("quality", "preference")
 # As many digits of a hash as tell all networks apart that anybody has.
 _HASH_DIGITS = 8
-# What a network's training says of how good it is: key, how it is shown.
-_ERRORS = {"validation_rmse": "RMSE {:.3f}", "test_top1": "top-1 {:.1%}"}
+# What stands over a network's purpose and over how good it is.
+_HEADINGS: Mapping[Kind, tuple[str, str]] = {
+    "quality": ("structure", "RMSE"),
+    "preference": ("objectives", "top-1"),
+}
+# Where its file says how good it is, and how that is shown.
+_ERRORS = {"validation_rmse": "{:.3f}", "test_top1": "{:.1%}"}
 
 
 def show_shipped(*, as_json: bool) -> None:
@@ -48,17 +53,30 @@ def show_shipped(*, as_json: bool) -> None:
     if as_json:
         print_json([weights_json(weights) for weights in found])
         return
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("kind", "name", "version", "for", "error", "licence", "sha256"):
-        # Where all do not fit, a network's objectives are broken into lines, and nothing else.
-        broken = heading == "for"
-        least = len("photobleaching,") if broken else None
-        table.add_column(heading, overflow="fold", no_wrap=not broken, min_width=least)
-    for weights in found:
+    for kind in KINDS:
+        of_kind = [weights for weights in found if weights.info.kind == kind]
+        if of_kind:
+            stdout.print(_table(kind, of_kind))
+            stdout.print()
+
+
+def _table(kind: Kind, networks: Sequence[Weights]) -> Table:
+    """Networks of a kind, one a row, narrow enough for 80 columns."""
+    table = Table(
+        title=f"{kind.capitalize()} networks",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    purpose, error = _HEADINGS[kind]
+    for heading in ("name", "version", purpose, error, "licence", "sha256"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "name")
+    for weights in networks:
         info = weights.info
-        cells = (info.kind, info.name, info.version, _purpose(weights), _error(weights))
+        cells = (info.name, info.version, _purpose(weights), _error(weights))
         table.add_row(*(Text(c) for c in (*cells, info.licence, weights.sha256[:_HASH_DIGITS])))
-    stdout.print(table)
+    return table
 
 
 def show_one(reference: str, kind: str | None, *, as_json: bool) -> None:
@@ -156,7 +174,7 @@ def _print(weights: Weights, *, as_json: bool) -> None:
         "name": f"{info.name} {info.version}",
         "for": _purpose(weights),
         "pixels": f"{info.pixel_size_nm:g} nm" if info.pixel_size_nm else "",
-        "error": _error(weights),
+        _HEADINGS[info.kind][1]: _error(weights),
         "whitening": _whitening(weights),
         "inputs": "; ".join(
             f"{o.name}: ({o.unit or 'no unit'} - {o.offset:g}) / {o.scale:g}"

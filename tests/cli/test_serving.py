@@ -87,7 +87,7 @@ def test_networks_are_served_until_ctrl_c(networks):
 
 
 def test_a_key_is_made_and_told_once(networks):
-    with serving("--quality", networks[0].path, key=None) as (process, address):
+    with serving("--quality", networks[0].path, "--preference", "none", key=None) as (process, address):
         with socket.create_connection(address.removeprefix("http://").split(":"), timeout=60):
             pass  # whoever goes away without a word is no trouble
         code, stdout, stderr = end(process, signal.SIGTERM)
@@ -98,7 +98,7 @@ def test_a_key_is_made_and_told_once(networks):
 
 
 def test_a_request_in_progress_is_answered_before_the_end(networks):
-    with serving("--quality", networks[0].path) as (process, address):
+    with serving("--quality", networks[0].path, "--preference", "none") as (process, address):
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=60) as connection:
             body = b'{"img": [[1, 2]], "img-type": "int16"}'
@@ -115,7 +115,8 @@ def test_a_request_in_progress_is_answered_before_the_end(networks):
 
 
 def test_other_computers_are_let_in_only_with_a_warning(networks):
-    with serving("--quality", networks[0].path, "--host", "0.0.0.0") as (process, address):  # noqa: S104
+    files = ("--quality", networks[0].path, "--preference", "none")
+    with serving(*files, "--host", "0.0.0.0") as (process, address):  # noqa: S104
         assert address.startswith("http://0.0.0.0:")
         _, _, stderr = end(process, signal.SIGINT)
     assert stderr.startswith("warning: host = '0.0.0.0': other computers can reach this service")
@@ -145,7 +146,7 @@ def test_which_addresses_are_this_computers_own(host, expected):
     [
         (("--quality", "generl"), "quality network 'generl': no such file"),
         (("--preference", "nowhere"), "preference network 'nowhere': no such file"),
-        (("--quality", "none"), "at least one of quality and preference is needed"),
+        (("--quality", "none", "--preference", "none"), "at least one of quality and preference is needed"),
         (("--port", -1), "port = -1: 0 to 65535"),
         (("--port", 70000), "port = 70000: 0 to 65535"),
         (("--host", "no.such.host.invalid", "--port", 0), "cannot listen there"),

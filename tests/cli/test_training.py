@@ -186,6 +186,8 @@ def test_a_network_is_fine_tuned(stedopt_json, rated, tmp_path):
     assert info.whitening == start.info.whitening
     assert info.pixel_size_nm == 20
     assert info.training["fine_tuned_from"] == start.identity
+    assert found["before"]["images"] == found["evaluation"]["images"]
+    assert found["before"]["rmse"] != found["evaluation"]["rmse"]
 
 
 def test_a_preference_network(stedopt_json, clouds, tmp_path):

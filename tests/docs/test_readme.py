@@ -54,7 +54,7 @@ def test_commands_and_options_exist(page):
             continue
         _, name, *rest = words
         command = COMMANDS[name]
-        if isinstance(command, TyperGroup):  # stedopt experiment replay
+        while isinstance(command, TyperGroup):  # stedopt weights import quality
             command, rest = command.commands[rest[0]], rest[1:]
         options = {o for p in command.params for o in p.opts}
         assert {word for word in rest if word.startswith("--")} <= options, line
@@ -94,8 +94,15 @@ def test_the_picture_is_small():
     assert 10_000 < (ROOT / "docs" / "_static" / "run.png").stat().st_size <= 300_000
 
 
+def every_command(commands, path=()):
+    """Paths of all commands and of what holds them."""
+    for name, command in commands.items():
+        yield (*path, name), command
+        yield from every_command(getattr(command, "commands", {}), (*path, name))
+
+
 def test_every_command_has_help():
-    for name, command in COMMANDS.items():
-        assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0
-        for inner in getattr(command, "commands", ()):
-            assert CliRunner().invoke(app, [name, inner, "--help"]).exit_code == 0
+    for path, command in every_command(COMMANDS):
+        shown = CliRunner().invoke(app, [*path, "--help"])
+        assert shown.exit_code == 0, path
+        assert command.help, path
