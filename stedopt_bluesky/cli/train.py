@@ -97,7 +97,7 @@ def quality(
     begins with a shipped one: --from general.
 
     Examples: [bold]stedopt train quality rated/ mine.safetensors --from general[/],
-    [bold]stedopt train quality mine.safetensors --runs 3f2a --from actin[/]
+    [bold]stedopt train quality mine.safetensors --runs 3f2a --runs 9c41 --from actin[/]
     """
     from stedopt_bluesky.cli.training import Source
     from stedopt_bluesky.cli.training_quality import QualityRequest, train_quality_network
@@ -142,6 +142,22 @@ def preference(
     from_catalog: FromCatalog = False,
     runs: Runs = None,
     name: Name = None,
+    chosen_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Learn from the choices of this person or rule; may be given several times. "
+            "Left out: of persons, or where there are none of every rule but chance.",
+        ),
+    ] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="An objective by which it shall choose; may be given several times. "
+            "Left out: all of the first run.",
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(help="At most.")] = 100,
     patience: Patience = 10,
     batch: Annotated[int, typer.Option(help="Pairs of options of a step.")] = 128,
@@ -188,6 +204,8 @@ def preference(
                     "margin": margin,
                     "seed": seed,
                 },
+                chosen_by=tuple(chosen_by or ()),
+                objectives=tuple(objective or ()),
                 figure=figure,
                 again=typed_again(context),
             ),

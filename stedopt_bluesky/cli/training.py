@@ -87,16 +87,29 @@ class Source:
             check_figure(figure)
 
     def records(self) -> list[RunRecord]:
-        """Read the runs that are learnt from."""
-        from stedopt_bluesky.records.folder import CatalogFolder
+        """Read the runs that are learnt from; of all runs, those that can be read.
+
+        Raises
+        ------
+        CatalogError
+            When there is no catalogue, or a run that is named is not there or damaged.
+        """
+        from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
         from stedopt_bluesky.records.journal import find_run
         from stedopt_bluesky.records.run_record import RunRecord
         from stedopt_bluesky.records.runs import list_runs
 
         folder = CatalogFolder.open(self.catalog)
-        uids = self.runs or tuple(run.uid for run in list_runs(folder))
-        paths = dict.fromkeys(find_run(folder, uid) for uid in uids)
-        return [RunRecord.read(path) for path in paths]
+        if self.runs:
+            paths = dict.fromkeys(find_run(folder, uid) for uid in self.runs)
+            return [RunRecord.read(path) for path in paths]
+        found = []
+        for run in list_runs(folder):
+            try:
+                found.append(RunRecord.read(find_run(folder, run.uid)))
+            except CatalogError as error:
+                warn(f"left out: {error}")
+        return found
 
 
 def start_weights(reference: str | None, kind: Kind) -> Weights | None:

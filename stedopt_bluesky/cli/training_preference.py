@@ -37,6 +37,8 @@ class PreferenceRequest:
     start: str | None
     name: str | None
     recipe: Mapping[str, Any]
+    chosen_by: tuple[str, ...]
+    objectives: tuple[str, ...]
     figure: Path | None
     again: str
 
@@ -51,14 +53,17 @@ def train_preference_network(request: PreferenceRequest, *, as_json: bool) -> No
     """
     source = request.source
     source.check(request.figure)
+    for name in ("chosen_by", "objectives"):
+        if getattr(request, name) and not source.of_runs:
+            option = {"chosen_by": "chosen-by", "objectives": "objective"}[name]
+            raise ConfigError(
+                f"{option} = {getattr(request, name)[0]!r}: only with --runs or --from-catalog"
+            )
     start = start_weights(request.start, "preference")
-    clouds = _clouds(source)
+    clouds = _clouds(request)
     with console.status("loading the libraries ..."):
         from stedopt_bluesky.networks.preference_training import PreferenceRecipe, train_preference
-    try:
-        recipe = PreferenceRecipe(**request.recipe)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    recipe = PreferenceRecipe(**request.recipe)
     watch = Watch()
     trained = train_with_progress(
         source,
@@ -102,7 +107,8 @@ def train_preference_network(request: PreferenceRequest, *, as_json: bool) -> No
     )
 
 
-def _clouds(source: Source) -> Clouds:
+def _clouds(request: PreferenceRequest) -> Clouds:
+    source = request.source
     if not source.of_runs:
         from stedopt_bluesky.networks.clouds import read_clouds
 
@@ -112,7 +118,11 @@ def _clouds(source: Source) -> Clouds:
         records = source.records()
         from stedopt_bluesky.records.training_data import clouds_of
 
-        return clouds_of(records)
+        return clouds_of(
+            records,
+            chosen_by=request.chosen_by or None,
+            objectives=request.objectives or None,
+        )
 
 
 def _save(request: PreferenceRequest, trained: TrainedPreference, start: Weights | None) -> Weights:

@@ -2,6 +2,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 
 import numpy as np
@@ -321,3 +322,100 @@ def test_numbers_are_json(stedopt, rated):
     result = stedopt("train", "quality", rated, "a.safetensors", *QUICK, "--json")
     assert "NaN" not in result.stdout
     json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def runs(stedopt_json, tmp_path_factory):
+    """Catalogue of two runs whose images a network has rated, and the runs' uids."""
+    from stedopt_bluesky.cli import running
+
+    folder = tmp_path_factory.mktemp("rated runs")
+    network = save_quality(folder / "random.safetensors", pixel_size_nm=20.0).path
+    config = folder / "rated.toml"
+    config.write_text(
+        'preset = "classical"\nimages = 5\n[microscope]\nfield_um = 20.0\n[overview]\n'
+        "size_um = 20.0\n[imaging]\nregion_size_um = 1.28\n[quality]\n"
+        f'network = "{network}"\n[[objectives]]\nname = "quality"\n'
+        '[[objectives]]\nname = "photobleaching"\n'
+    )
+    uids = []
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        monkeypatch.setattr(running, "_store", lambda *_: None)  # Tiled is slow, and not needed
+        for seed in (1, 2):
+            where = ("--catalog", folder / "catalog", "--seed", seed)
+            run, result = stedopt_json("run", config, *where)
+            assert result.exit_code == 0, result.stderr
+            uids.append(run["uid"])
+    return folder / "catalog", uids
+
+
+def test_images_that_were_rated_in_past_runs(stedopt_json, stedopt, runs):
+    catalog, uids = runs
+    named = ("--runs", uids[0][:8], "--runs", uids[1][:8])
+    found, result = stedopt_json(
+        "train", "quality", "a.safetensors", *named, "--catalog", catalog, *QUICK
+    )
+    assert result.exit_code == 0, result.stderr
+    # A run is one specimen: one of them is learnt from, the other one decides when to stop.
+    assert found["images"] == {"training": 5, "validation": 5}
+    everything, result = stedopt_json(
+        "train", "quality", "b.safetensors", "--from-catalog", "--catalog", catalog, *QUICK
+    )
+    assert result.exit_code == 0, result.stderr
+    assert everything["images"] == found["images"]
+
+    one = stedopt("train", "quality", "c.safetensors", *named[:2], "--catalog", catalog)
+    assert one.exit_code == 2
+    assert "one specimen alone cannot be divided" in one.stderr
+
+
+def test_choices_of_past_runs(stedopt_json, runs):
+    catalog, _ = runs
+    where = ("--from-catalog", "--catalog", catalog, "--epochs", 2)
+    found, result = stedopt_json("train", "preference", "p.safetensors", *where)
+    assert result.exit_code == 0, result.stderr
+    assert sum(found["clouds"].values()) == 10
+    assert [o["name"] for o in found["objectives"]] == ["quality", "photobleaching"]
+    narrowed, result = stedopt_json(
+        "train", "preference", "q.safetensors", *where, "--chosen-by", "weighted_rule",
+        "--objective", "photobleaching",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert [o["name"] for o in narrowed["objectives"]] == ["photobleaching"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--chosen-by", "Ada"), "was chosen from by Ada in 2 runs"),
+        (("--objective", "snr"), "has no objective 'snr'; it has quality, photobleaching"),
+        (("--runs", "zzz"), "no run in"),
+    ],
+)
+def test_what_past_runs_do_not_have(stedopt, runs, options, message):
+    where = ("--from-catalog", "--catalog", runs[0])
+    result = stedopt("train", "preference", "p.safetensors", *where, *options)
+    assert result.exit_code == 2, result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert message in result.stderr
+
+
+def test_a_damaged_run_of_the_catalogue_is_left_out(stedopt_json, runs, tmp_path):
+    copied = tmp_path / "copied"
+    shutil.copytree(runs[0], copied)
+    journal = next(copied.glob(f"journal/*/{runs[1][0]}*.jsonl"))
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([lines[0], "damaged", *lines[2:]]) + "\n")
+    found, result = stedopt_json(
+        "train", "preference", "p.safetensors", "--from-catalog", "--catalog", copied, "--epochs", 1
+    )
+    assert result.exit_code == 0, result.stderr
+    assert sum(found["clouds"].values()) == 5
+    assert "warning: left out: " in result.stderr
+
+
+def test_choices_of_a_file_cannot_be_narrowed(stedopt, clouds):
+    result = stedopt("train", "preference", clouds, "p.safetensors", "--chosen-by", "Ada")
+    assert result.exit_code == 2
+    assert "chosen-by = 'Ada': only with --runs or --from-catalog" in result.stderr
