@@ -191,7 +191,7 @@ def _read_file(path: Path) -> Clouds:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > MAX_FILE_BYTES:
-            raise ValueError(f"{size / 2**30:.1f} GiB unpacked, at most {MAX_FILE_BYTES >> 30}")
+            raise ValueError(f"{size >> 20} MiB unpacked, at most {MAX_FILE_BYTES >> 20} MiB")
         with np.load(path, allow_pickle=False) as arrays:
             return _of_arrays(dict(arrays))
     except OSError as error:

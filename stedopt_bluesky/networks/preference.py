@@ -10,6 +10,7 @@ from typing import cast
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -79,7 +80,8 @@ class PreferenceScorer:
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
-        layout = PreferenceNetwork(len(self.objectives))
+        with torch.random.fork_rng(devices=[]):  # its first parameters, not used, are drawn
+            layout = PreferenceNetwork(len(self.objectives))
         load_tensors(layout, weights.tensors, str(weights.path))
         self._layers = [
             (_float64(weights, f"{name}.weight"), _float64(weights, f"{name}.bias"))

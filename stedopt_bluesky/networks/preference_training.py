@@ -23,7 +23,13 @@ from threadpoolctl import threadpool_limits
 
 from stedopt_bluesky.networks.clouds import Clouds, on_offer
 from stedopt_bluesky.networks.datasets import DatasetError
-from stedopt_bluesky.networks.history import Checkpoint, Epoch, Observe, has_stalled
+from stedopt_bluesky.networks.history import (
+    Checkpoint,
+    Epoch,
+    Observe,
+    TrainingError,
+    has_stalled,
+)
 from stedopt_bluesky.networks.preference import PreferenceNetwork, PreferenceScorer
 from stedopt_bluesky.networks.preference_evaluation import (
     Evaluation,
@@ -56,6 +62,11 @@ class PreferenceRecipe:
         By how much the chosen option is to score higher than another.
     seed : int
         Of the division, the first parameters and the order of the pairs.
+
+    Raises
+    ------
+    TrainingError
+        When a value is out of its range.
     """
 
     epochs: int = 100
@@ -68,12 +79,12 @@ class PreferenceRecipe:
     def __post_init__(self) -> None:
         for name in ("epochs", "patience", "batch"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)}: at least 1")
+                raise TrainingError(f"{name} = {getattr(self, name)}: at least 1")
         for name in ("learning_rate", "margin"):
             if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} = {getattr(self, name):g}: above 0, finite")
+                raise TrainingError(f"{name} = {getattr(self, name):g}: above 0, finite")
         if self.seed < 0:
-            raise ValueError(f"seed = {self.seed}: not negative")
+            raise TrainingError(f"seed = {self.seed}: at least 0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +147,8 @@ def train_preference(
     DatasetError
         When there are fewer than three clouds, an objective is the same in all options, or the
         clouds are not of the objectives and units of the network to start from.
+    TrainingError
+        When the loss grows beyond all bounds, or the checkpoint cannot be written.
     WeightsError
         When the network to start from, or the checkpoint, does not fit.
     """
@@ -147,9 +160,14 @@ def train_preference(
     learnt, checked = _Pairs(training, scales, columns), _Pairs(validation, scales, columns)
     history = loop.resume(kept)
     # Threads would sum in another order, and are slower on matrices of 10 × 256.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with threadpool_limits(limits=1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
         while len(history) < recipe.epochs and not has_stalled(history, recipe.patience):
             epoch = loop.run(len(history) + 1, learnt, checked, history)
+            if not math.isfinite(epoch.training_loss + epoch.validation_loss):
+                raise TrainingError(
+                    f"epoch {epoch.number}: the loss is not finite any more; try a lower "
+                    f"learning rate than {recipe.learning_rate:g}"
+                )
             history.append(epoch)
             kept.save(loop.state, history)
             observe(epoch)
