@@ -72,9 +72,7 @@ def main() -> None:
     ]
     command = [sys.executable, "-m", "stedopt_bluesky.cli", "serve", "networks", "--port", "0"]
     environment = {**os.environ, "STEDOPT_API_KEY": KEY}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         address = process.stdout.readline().strip()
         with httpx.Client(base_url=address, headers={"x-api-key": KEY}, timeout=60) as client:
             for label, path, body, headers, images in [

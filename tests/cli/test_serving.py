@@ -87,7 +87,10 @@ def test_networks_are_served_until_ctrl_c(networks):
 
 
 def test_a_key_is_made_and_told_once(networks):
-    with serving("--quality", networks[0].path, "--preference", "none", key=None) as (process, address):
+    with serving("--quality", networks[0].path, "--preference", "none", key=None) as (
+        process,
+        address,
+    ):
         with socket.create_connection(address.removeprefix("http://").split(":"), timeout=60):
             pass  # whoever goes away without a word is no trouble
         code, stdout, stderr = end(process, signal.SIGTERM)
@@ -146,7 +149,10 @@ def test_which_addresses_are_this_computers_own(host, expected):
     [
         (("--quality", "generl"), "quality network 'generl': no such file"),
         (("--preference", "nowhere"), "preference network 'nowhere': no such file"),
-        (("--quality", "none", "--preference", "none"), "at least one of quality and preference is needed"),
+        (
+            ("--quality", "none", "--preference", "none"),
+            "at least one of quality and preference is needed",
+        ),
         (("--port", -1), "port = -1: 0 to 65535"),
         (("--port", 70000), "port = 70000: 0 to 65535"),
         (("--host", "no.such.host.invalid", "--port", 0), "cannot listen there"),
