@@ -53,12 +53,14 @@ PREFERENCE = {
 }
 
 
-def held_out_clouds(recipe: Recipe, expert: SyntheticExpert) -> tuple[Clouds, Clouds]:
+def held_out_clouds(
+    recipe: Recipe, expert: SyntheticExpert, runs: int = TEST_RUNS
+) -> tuple[Clouds, Clouds]:
     """Clouds of runs that no network was trained on, and the same chosen from by the rule alone.
 
     The rule alone neither hesitates nor has moods: what is left is the network's own error.
     """
-    drawn = draw_clouds(CloudTask(TEST_RUNS, TEST_SEED, recipe.clouds.with_time), expert.day)
+    drawn = draw_clouds(CloudTask(runs, TEST_SEED, recipe.clouds.with_time), expert.day)
     by_rule = np.array([int(np.argmax(expert.worth(cloud))) for cloud in drawn.values])
     return drawn, Clouds(drawn.values, by_rule, drawn.objectives, drawn.units)
 

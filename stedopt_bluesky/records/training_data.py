@@ -160,7 +160,7 @@ def _clouds_of_run(
         cloud = np.asarray(stored[i], dtype=np.float64)
         if cloud.ndim != 2 or cloud.shape[1] != len(record.objectives):
             raise CatalogError(
-                f"decision {i} of run {record.uid} has a cloud of shape {cloud.shape}: "
+                f"decision {i + 1} of run {record.uid} has a cloud of shape {cloud.shape}: "
                 f"(options, {len(record.objectives)}) is needed"
             )
         if on_offer(cloud[:, columns]).sum() > 1:
