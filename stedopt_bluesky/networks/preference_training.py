@@ -10,6 +10,8 @@ interrupted.
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from threadpoolctl import threadpool_limits
+from torch import Tensor
+from torch.nn import functional
 
 from stedopt_bluesky.networks.clouds import Clouds, on_offer
 from stedopt_bluesky.networks.datasets import DatasetError
@@ -36,7 +39,6 @@ from stedopt_bluesky.networks.preference_evaluation import (
     columns_of,
     evaluate_preference,
 )
-from stedopt_bluesky.networks.ranking import Floats, RankingDescent
 from stedopt_bluesky.networks.tensors import load_tensors, tensors_of
 from stedopt_bluesky.networks.weights import ObjectiveScale, Tensors, Weights, WeightsInfo
 
@@ -159,8 +161,7 @@ def train_preference(
     kept = Checkpoint(checkpoint, _identity(recipe, clouds, start))
     learnt, checked = _Pairs(training, scales, columns), _Pairs(validation, scales, columns)
     history = loop.resume(kept)
-    # Threads would sum in another order, and are slower on matrices of 10 × 256.
-    with threadpool_limits(limits=1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
+    with _one_thread():
         while len(history) < recipe.epochs and not has_stalled(history, recipe.patience):
             epoch = loop.run(len(history) + 1, learnt, checked, history)
             if not math.isfinite(epoch.training_loss + epoch.validation_loss):
@@ -224,7 +225,7 @@ class _Pairs:
             others.append(begin + rejected)
             chosen.append(np.full(len(rejected), begin + row))
             begin += len(cloud)
-        self._options: Floats = np.concatenate(options).astype(np.float32)  # (T, M)
+        self._options = torch.from_numpy(np.concatenate(options).astype(np.float32))  # (T, M)
         self._others, self._chosen = np.concatenate(others), np.concatenate(chosen)
 
     def __len__(self) -> int:
@@ -232,34 +233,36 @@ class _Pairs:
 
     def batches(
         self, size: int, order: npt.NDArray[np.intp] | None = None
-    ) -> Iterator[tuple[Floats, Floats]]:
-        """Chosen and other options of so many pairs, each (M, size)."""
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Chosen and other options of so many pairs, each (size, M)."""
         order = np.arange(len(self)) if order is None else order
         # Gathering is cheap in large pieces, and whole numbers of batches lose no pair.
         piece = size * max(1, _GATHERED // size)
         for begin in range(0, len(order), piece):
             rows = order[begin : begin + piece]
-            chosen = np.ascontiguousarray(self._options[self._chosen[rows]].T)
-            others = np.ascontiguousarray(self._options[self._others[rows]].T)
+            chosen = self._options[torch.from_numpy(self._chosen[rows])]
+            others = self._options[torch.from_numpy(self._others[rows])]
             for at in range(0, len(rows), size):
-                yield chosen[:, at : at + size], others[:, at : at + size]
+                yield chosen[at : at + size], others[at : at + size]
 
 
 class _Loop:
-    """The descent, and the best network so far."""
+    """Network and optimiser, epoch by epoch, and the best network so far."""
 
     def __init__(self, recipe: PreferenceRecipe, tensors: Tensors) -> None:
         self._recipe = recipe
-        self._descent = RankingDescent(tensors, recipe.learning_rate, recipe.margin)
-        self.best: Tensors = self._descent.tensors
+        with torch.random.fork_rng(devices=[]):
+            self._network = PreferenceNetwork(tensors["f1.weight"].shape[1])
+        load_tensors(self._network, tensors, "the first parameters")
+        self._optimizer = torch.optim.Adam(self._network.parameters(), lr=recipe.learning_rate)
+        self.best: Tensors = tensors
 
     @property
     def state(self) -> dict[str, Any]:
         """All that a later process needs to go on."""
-        state = self._descent.state
         return {
-            "steps": state.pop("steps"),
-            "descent": {name: torch.from_numpy(array) for name, array in state.items()},
+            "network": self._network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
             "best": {name: torch.from_numpy(np.array(t)) for name, t in self.best.items()},
         }
 
@@ -269,8 +272,8 @@ class _Loop:
         if found is None:
             return []
         state, history = found
-        descent = {name: tensor.numpy() for name, tensor in state["descent"].items()}
-        self._descent.restore({**descent, "steps": state["steps"]})
+        self._network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
         self.best = {name: tensor.numpy() for name, tensor in state["best"].items()}
         return history
 
@@ -280,15 +283,38 @@ class _Loop:
         order = np.random.default_rng([recipe.seed, number]).permutation(len(training))
         total = 0.0
         for chosen, others in training.batches(recipe.batch, order):
-            total += self._descent.step(chosen, others) * others.shape[1]
-        loss = self._loss(validation)
+            loss = self._losses(chosen, others)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.mean().backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            total += float(loss.detach().sum())
+        with torch.inference_mode():
+            parts = [float(self._losses(*b).sum()) for b in validation.batches(_GATHERED)]
+        error = sum(parts) / len(validation)
         lowest = min((epoch.validation_loss for epoch in history), default=math.inf)
-        if loss < lowest:
-            self.best = self._descent.tensors
+        if error < lowest:
+            self.best = copy.deepcopy(tensors_of(self._network))
         rate = recipe.learning_rate
-        return Epoch(number, total / len(training), loss, rate, best=loss < lowest)
+        return Epoch(number, total / len(training), error, rate, best=error < lowest)
 
-    def _loss(self, pairs: _Pairs) -> float:
-        """Mean loss of a pair."""
-        parts = (self._descent.losses(*batch) for batch in pairs.batches(_GATHERED))
-        return sum(float(part.sum(dtype=np.float64)) for part in parts) / len(pairs)
+    def _losses(self, chosen: Tensor, others: Tensor) -> Tensor:
+        """Loss of each pair, shape (B,)."""
+        scores = self._network(torch.cat([chosen, others]))
+        return functional.margin_ranking_loss(
+            scores[: len(chosen)],
+            scores[len(chosen) :],
+            torch.ones(1),  # the first is to score higher
+            margin=self._recipe.margin,
+            reduction="none",
+        )
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Threads would sum in another order, and are slower on matrices of 10 × 256."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
