@@ -78,7 +78,8 @@ def rated_images_of(records: Sequence[RunRecord], objective: str = "quality") ->
     Parameters
     ----------
     records : sequence of RunRecord
-        The runs.
+        The runs. Where persons have rated in some of them, those are taken; else all, and what
+        is learnt is another network's opinion.
     objective : str
         What rates: a number from 0 to 1 per image.
 
@@ -93,7 +94,7 @@ def rated_images_of(records: Sequence[RunRecord], objective: str = "quality") ->
     ratings: list[float] = []
     runs: list[tuple[str, str]] = []
     names: list[str] = []
-    for record in records:
+    for record in _by_persons(records, objective) or records:
         for number, image, rating in _rated(record, objective):
             images.append(image)
             ratings.append(rating)
@@ -187,16 +188,25 @@ def _unit(record: RunRecord, objective: str) -> str:
 # --- images ---------------------------------------------------------------------------------
 
 
+def _by_persons(records: Sequence[RunRecord], objective: str) -> list[RunRecord]:
+    """Runs whose start document names no quality network, and that have ratings."""
+    persons = [r for r in records if "quality" not in (r.start.get("networks") or {})]
+    return [r for r in persons if not all(np.isnan(_ratings(r, objective)))]
+
+
+def _ratings(record: RunRecord, objective: str) -> list[float]:
+    """Rating of each image of a run; NaN where it has none."""
+    key, stream = record.keys.objective_prefix + objective, record.keys.image_stream
+    events = record.events(stream) if stream in record.descriptors else []
+    return [float(event["data"].get(key, np.nan)) for event in events]
+
+
 def _rated(record: RunRecord, objective: str) -> Iterator[tuple[int, Image, float]]:
     """Number, image and rating of each image that has one."""
-    key = record.keys.objective_prefix + objective
-    stream = record.keys.image_stream
-    if stream not in record.descriptors:
+    rated = _ratings(record, objective)
+    if all(np.isnan(rated)):
         return
-    events = record.events(stream)
-    rated = [float(event["data"].get(key, np.nan)) for event in events]
-    if np.isnan(rated).all():
-        return
+    events = record.events(record.keys.image_stream)
     images = record.arrays(STED_IMAGE)
     for event, image, rating in zip(events, images, rated, strict=True):
         if not np.isnan(rating):

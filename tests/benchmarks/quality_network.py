@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
-from stedopt_bluesky.networks.evaluation import evaluate_quality
 
 from stedopt_bluesky.experiments.rated_images import TwinRatings, rate_twin_images
 from stedopt_bluesky.experiments.shipped_weights import TEST_SEED
 from stedopt_bluesky.networks.datasets import RatedImages
+from stedopt_bluesky.networks.evaluation import evaluate_quality
 from stedopt_bluesky.networks.mask import score_mask
 from stedopt_bluesky.networks.quality import QualityNetwork, masked_mean
 from stedopt_bluesky.networks.quality_training import QualityRecipe, train_quality

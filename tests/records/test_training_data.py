@@ -188,6 +188,17 @@ def test_images_are_the_first_sted_images_with_their_valid_ratings(records, smal
     assert rated.names[2] == f"image 4 of run {first.uid}"
 
 
+def test_persons_ratings_come_first(records):
+    by_network, by_person = records({}, {})
+    by_network = changed(
+        by_network,
+        lambda name, doc: name == "start" and doc.update(networks={"quality": {"name": "actin"}}),
+    )
+    told = rated_images_of([by_network, by_person])
+    assert set(told.specimens) == {by_person.uid}
+    assert set(rated_images_of([by_network]).specimens) == {by_network.uid}
+
+
 def test_another_objective_may_rate(records):
     rated = rated_images_of(records(), "photobleaching")
     assert rated.ratings.tolist() == [0.2 * n for n in range(4)]
