@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import warnings
 import zipfile
 from collections.abc import Mapping
 from io import BytesIO
@@ -183,7 +184,10 @@ def _state_dict(path: Path, content: bytes) -> Arrays:
             with zipfile.ZipFile(BytesIO(content)) as archive:
                 if sum(entry.file_size for entry in archive.infolist()) > MAX_FILE_BYTES:
                     raise ValueError(f"more than {MAX_FILE_BYTES // 2**20} MiB unpacked")
-        kept = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch warns of some files before it refuses them: one line is enough.
+            warnings.simplefilter("ignore")
+            kept = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling has any error; torch's explain over many lines
         raise WeightsError(
             f"{path}: not a state dictionary of torch, a damaged one, or one that would run "
