@@ -30,7 +30,7 @@ demo: $(VENV)/.run-installed      ## optimise a simulated STED microscope: 60 im
 	$(BIN)/stedopt run --catalog demo --figure demo/run.png
 
 test: $(VENV)/.dev-installed lint types   ## linters, types, tests with coverage, documentation
-	$(BIN)/python -m pytest --cov --cov-report=term -q
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term -q
 	$(MAKE) docs
 
 lint: $(VENV)/.dev-installed      ## ruff and the floors' contracts

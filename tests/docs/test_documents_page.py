@@ -47,7 +47,10 @@ def test_every_data_key_is_on_the_page_and_no_other(record, stream):
 def test_every_key_of_the_start_document_is_on_the_page(record):
     section = PAGE.read_text("utf-8").split("## Start document")[1].split("\n## ")[0]
     bluesky = {"uid", "time", "scan_id", "versions", "plan_type"}
-    assert {key for key, _ in rows(section)} == (set(record.start) - bluesky) | {"resumes"}
+    assert {key for key, _ in rows(section)} == (set(record.start) - bluesky) | {
+        "resumes",
+        "networks",
+    }
 
 
 def test_the_folder_is_as_the_page_shows_it(record):
