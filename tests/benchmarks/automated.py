@@ -1,10 +1,10 @@
 """Fully automated runs against random ones and against an oracle that knows the twin's truth.
 
-``python -m tests.benchmarks.automated [--structures NAME ...] [--seeds N] [--images N]``. All three are
-runs of the preset ``demo`` by the same plan. A good image has a quality above 60 % and less than
-60 % of photobleaching (Durand et al. 2018, Fig. 6); the quality is the share of fine detail that
-an image resolves of the known structure, which neither network sees, and beside it the quality
-network's own score.
+``python -m tests.benchmarks.automated [--structures NAME ...] [--seeds N] [--images N]``. All
+three are runs of the preset ``demo`` by the same plan. A good image has a quality above 60 % and
+less than 60 % of photobleaching (Durand et al. 2018, Fig. 6); the quality is the share of fine
+detail that an image resolves of the known structure, which neither network sees, and beside it
+the quality network's own score.
 """
 
 from __future__ import annotations
