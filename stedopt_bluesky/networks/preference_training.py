@@ -11,7 +11,6 @@ interrupted.
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -40,6 +39,7 @@ from stedopt_bluesky.networks.preference_evaluation import (
     evaluate_preference,
 )
 from stedopt_bluesky.networks.tensors import load_tensors, tensors_of
+from stedopt_bluesky.networks.training_state import TrainingState
 from stedopt_bluesky.networks.weights import ObjectiveScale, Tensors, Weights, WeightsInfo
 
 # Pairs that are gathered at once: of 3 objectives 3 MB.
@@ -246,36 +246,15 @@ class _Pairs:
                 yield chosen[at : at + size], others[at : at + size]
 
 
-class _Loop:
+class _Loop(TrainingState):
     """Network and optimiser, epoch by epoch, and the best network so far."""
 
     def __init__(self, recipe: PreferenceRecipe, tensors: Tensors) -> None:
         self._recipe = recipe
         with torch.random.fork_rng(devices=[]):
-            self._network = PreferenceNetwork(tensors["f1.weight"].shape[1])
-        load_tensors(self._network, tensors, "the first parameters")
-        self._optimizer = torch.optim.Adam(self._network.parameters(), lr=recipe.learning_rate)
-        self.best: Tensors = tensors
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """All that a later process needs to go on."""
-        return {
-            "network": self._network.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "best": {name: torch.from_numpy(np.array(t)) for name, t in self.best.items()},
-        }
-
-    def resume(self, kept: Checkpoint) -> list[Epoch]:
-        """Take up what a checkpoint holds; return its epochs."""
-        found = kept.load()
-        if found is None:
-            return []
-        state, history = found
-        self._network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self.best = {name: tensor.numpy() for name, tensor in state["best"].items()}
-        return history
+            network = PreferenceNetwork(tensors["f1.weight"].shape[1])
+        load_tensors(network, tensors, "the first parameters")
+        super().__init__(network, recipe.learning_rate)
 
     def run(self, number: int, training: _Pairs, validation: _Pairs, history: list[Epoch]) -> Epoch:
         """Run one epoch."""
@@ -284,22 +263,20 @@ class _Loop:
         total = 0.0
         for chosen, others in training.batches(recipe.batch, order):
             loss = self._losses(chosen, others)
-            self._optimizer.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=True)
             loss.mean().backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
+            self.optimizer.step()
             total += float(loss.detach().sum())
         with torch.inference_mode():
             parts = [float(self._losses(*b).sum()) for b in validation.batches(_GATHERED)]
         error = sum(parts) / len(validation)
-        lowest = min((epoch.validation_loss for epoch in history), default=math.inf)
-        if error < lowest:
-            self.best = copy.deepcopy(tensors_of(self._network))
+        best = self.is_best(error, history)
         rate = recipe.learning_rate
-        return Epoch(number, total / len(training), error, rate, best=error < lowest)
+        return Epoch(number, total / len(training), error, rate, best=best)
 
     def _losses(self, chosen: Tensor, others: Tensor) -> Tensor:
         """Loss of each pair, shape (B,)."""
-        scores = self._network(torch.cat([chosen, others]))
+        scores = self.network(torch.cat([chosen, others]))
         return functional.margin_ranking_loss(
             scores[: len(chosen)],
             scores[len(chosen) :],

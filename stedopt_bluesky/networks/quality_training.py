@@ -8,7 +8,6 @@ that was never interrupted, on the same machine with as many threads.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -33,7 +32,8 @@ from stedopt_bluesky.networks.mask import score_mask
 from stedopt_bluesky.networks.quality import QualityNetwork, masked_mean
 from stedopt_bluesky.networks.quality_recipe import QualityRecipe
 from stedopt_bluesky.networks.rater import pad_to_stride
-from stedopt_bluesky.networks.tensors import load_tensors, tensors_of
+from stedopt_bluesky.networks.tensors import load_tensors
+from stedopt_bluesky.networks.training_state import TrainingState
 from stedopt_bluesky.networks.weights import Tensors, Weights, Whitening
 
 # Below this a gradient of the root is lost in rounding.
@@ -183,7 +183,7 @@ class _Prepared:
         yield from (parts[int(i)] for i in chosen)
 
 
-class _Loop:
+class _Loop(TrainingState):
     """Network and optimiser, epoch by epoch."""
 
     def __init__(
@@ -196,29 +196,8 @@ class _Loop:
         if start is not None:
             load_tensors(network, start.tensors, str(start.path))
         layout = torch.channels_last  # twice as fast on a CPU
-        self._network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
-        self._optimizer = torch.optim.Adam(self._network.parameters(), lr=recipe.learning_rate)
-        self.best: Tensors = tensors_of(network)
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """All that a later process needs to go on."""
-        return {
-            "network": self._network.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "best": {name: torch.from_numpy(np.array(t)) for name, t in self.best.items()},
-        }
-
-    def resume(self, kept: Checkpoint) -> list[Epoch]:
-        """Take up what a checkpoint holds; return its epochs."""
-        found = kept.load()
-        if found is None:
-            return []
-        state, history = found
-        self._network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self.best = {name: tensor.numpy() for name, tensor in state["best"].items()}
-        return history
+        network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
+        super().__init__(network, recipe.learning_rate)
 
     def run(
         self, number: int, training: _Prepared, validation: _Prepared, history: list[Epoch]
@@ -226,20 +205,16 @@ class _Loop:
         """Run one epoch."""
         recipe = self._recipe
         rate = recipe.learning_rate * 0.5 ** ((number - 1) // recipe.halve_every)
-        for group in self._optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = rate
         rng = np.random.default_rng([recipe.seed, number])
-        self._network.train()
+        self.network.train()
         squares = 0.0
         for rows in training.batches(recipe.batch, rng):
             squares += self._step(training, rows, rng) * len(set(rows))
         error = self._error(validation)
-        lowest = min((epoch.validation_loss for epoch in history), default=math.inf)
-        if error < lowest:
-            self.best = copy.deepcopy(tensors_of(self._network))
-        return Epoch(
-            number, math.sqrt(squares / len(training.images)), error, rate, best=error < lowest
-        )
+        best = self.is_best(error, history)
+        return Epoch(number, math.sqrt(squares / len(training.images)), error, rate, best=best)
 
     def _step(self, data: _Prepared, rows: list[int], rng: np.random.Generator) -> float:
         """Learn from some images; return their mean squared error."""
@@ -255,14 +230,14 @@ class _Loop:
         ]
         scores = self._scores([image for image, _ in tall], [mask for _, mask in tall])
         mse = ((scores - self._ratings(data, rows)) ** 2).mean()
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         torch.sqrt(mse + _SMALLEST_MSE).backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
+        self.optimizer.step()
         return float(mse.detach())
 
     def _error(self, data: _Prepared) -> float:
         """RMSE over some images."""
-        self._network.eval()
+        self.network.eval()
         squares = 0.0
         with torch.inference_mode():
             for rows in data.batches(self._recipe.batch, None):
@@ -279,7 +254,7 @@ class _Loop:
         batch = torch.from_numpy(padded)[:, None].to(
             self._device, memory_format=torch.channels_last
         )
-        maps = self._network(batch)[:, :height, :width]
+        maps = self.network(batch)[:, :height, :width]
         foreground = torch.from_numpy(np.stack(masks)).to(self._device, maps.dtype)
         return masked_mean(maps, foreground)
 
