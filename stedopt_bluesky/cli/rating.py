@@ -124,7 +124,7 @@ def _one(path: Path, image: Image, rated: Rated, names: _Names) -> Rating:
 
 def _parts(paths: Sequence[Path]) -> Iterator[list[tuple[Path, Image | str]]]:
     """Images of files, or why they cannot be read, in parts that fit the memory."""
-    from stedopt_bluesky.networks.image_files import ImageFileError, read_image
+    from stedopt_bluesky.image_files import ImageFileError, read_image
 
     part: list[tuple[Path, Image | str]] = []
     pixels = 0

@@ -30,6 +30,7 @@ from stedopt_bluesky.config import (
 from stedopt_bluesky.session import (
     Observation,
     connect_application,
+    open_networks,
     open_session,
     prior_observations,
 )
@@ -135,6 +136,7 @@ def go_on(
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.records.resume import RESUMES, close_for_resume, read_chain
     from stedopt_bluesky.session import (
+        check_complete,
         config_of,
         networks_of,
         prior_of,
@@ -150,6 +152,7 @@ def go_on(
         reduced_from(chain.last),
     )
     networks = networks_of(chain.last, config, folder)
+    check_complete(chain.last, config, networks)
     close_for_resume(folder, chain.last.uid)
     count = chain.images_left if images is None else images
     if count < 1 and images is None:
@@ -279,6 +282,10 @@ def _say_interrupted(task: Task, uid: str) -> None:
 
 def _image(task: Task, application: Any) -> tuple[str, str]:
     """Open a session and run its plan; return the run's uid and why it did not go well."""
+    networks = task.networks
+    if networks is None:
+        with console.status("loading the networks ..."):
+            networks = open_networks(task.config)
     engine = make_engine()
     # Bluesky prints to standard output, where a script expects one JSON document.
     with contextlib.redirect_stdout(sys.stderr), warnings_in_one_line():
@@ -290,7 +297,7 @@ def _image(task: Task, application: Any) -> tuple[str, str]:
                 history=task.history,
                 prior=task.prior,
                 reduced_from=task.reduced_from,
-                networks=task.networks,
+                networks=networks,
                 run_engine=engine,
             ) as session:
                 return _run(session, task)

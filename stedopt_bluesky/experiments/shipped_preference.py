@@ -122,11 +122,7 @@ def _info(
         "rule": RULE,
         "runs": recipe.clouds.runs,
         "clouds": len(trained.training),
-        "of_them_two_options_about": round(
-            COMPARISONS
-            * len(trained.training)
-            / (len(trained.training) + len(trained.validation) + len(trained.test))
-        ),
+        "clouds_of_two_options": sum(len(cloud) == 2 for cloud in trained.training.values),
         "stages": list(STAGES),
         "seed": TRAINING_SEED,
         "sha256": trained.training.fingerprint(),

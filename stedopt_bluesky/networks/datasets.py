@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.acquisition import Image
-from stedopt_bluesky.networks.image_files import IMAGE_SUFFIXES, ImageFileError, read_image
+from stedopt_bluesky.image_files import IMAGE_SUFFIXES, ImageFileError, read_image
 
 TABLES = ("ratings.csv", "ratings.parquet")
 PUBLISHED_NAME = re.compile(r"(?P<number>\d+)-(?P<quality>[01](?:\.\d+)?)\.npz")

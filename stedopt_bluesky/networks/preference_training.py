@@ -30,7 +30,6 @@ from stedopt_bluesky.networks.history import (
     Epoch,
     Observe,
     TrainingError,
-    has_stalled,
 )
 from stedopt_bluesky.networks.preference import PreferenceNetwork, PreferenceScorer
 from stedopt_bluesky.networks.preference_evaluation import (
@@ -160,18 +159,14 @@ def train_preference(
     loop = _Loop(recipe, _first_tensors(len(scales), recipe.seed, start))
     kept = Checkpoint(checkpoint, _identity(recipe, clouds, start))
     learnt, checked = _Pairs(training, scales, columns), _Pairs(validation, scales, columns)
-    history = loop.resume(kept)
     with _one_thread():
-        while len(history) < recipe.epochs and not has_stalled(history, recipe.patience):
-            epoch = loop.run(len(history) + 1, learnt, checked, history)
-            if not math.isfinite(epoch.training_loss + epoch.validation_loss):
-                raise TrainingError(
-                    f"epoch {epoch.number}: the loss is not finite any more; try a lower "
-                    f"learning rate than {recipe.learning_rate:g}"
-                )
-            history.append(epoch)
-            kept.save(loop.state, history)
-            observe(epoch)
+        history = loop.train(
+            lambda number, before: loop.run(number, learnt, checked, before),
+            kept,
+            epochs=recipe.epochs,
+            patience=recipe.patience,
+            observe=observe,
+        )
     evaluation = evaluate_preference(_scorer(loop.best, scales), test)
     return TrainedPreference(loop.best, scales, history, training, validation, test, evaluation)
 

@@ -25,8 +25,6 @@ from stedopt_bluesky.networks.history import (
     Checkpoint,
     Epoch,
     Observe,
-    TrainingError,
-    has_stalled,
 )
 from stedopt_bluesky.networks.mask import score_mask
 from stedopt_bluesky.networks.quality import QualityNetwork, masked_mean
@@ -115,17 +113,13 @@ def train_quality(
     assert whitening is not None  # noqa: S101  a quality network has one
     loop = _Loop(recipe, whitening, place, start)
     kept = Checkpoint(checkpoint, _identity(recipe, training, validation, start))
-    history = loop.resume(kept)
-    while len(history) < recipe.epochs and not has_stalled(history, recipe.patience):
-        epoch = loop.run(len(history) + 1, learnt, checked, history)
-        if not math.isfinite(epoch.training_loss + epoch.validation_loss):
-            raise TrainingError(
-                f"epoch {epoch.number}: the error is not finite any more; learning_rate = "
-                f"{recipe.learning_rate:g} is too high for these images"
-            )
-        history.append(epoch)
-        kept.save(loop.state, history)
-        observe(epoch)
+    history = loop.train(
+        lambda number, before: loop.run(number, learnt, checked, before),
+        kept,
+        epochs=recipe.epochs,
+        patience=recipe.patience,
+        observe=observe,
+    )
     return TrainedQuality(loop.best, whitening, history, training, validation)
 
 

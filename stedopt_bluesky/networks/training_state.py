@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from stedopt_bluesky.networks.history import Checkpoint, Epoch
+from stedopt_bluesky.networks.history import (
+    Checkpoint,
+    Epoch,
+    Observe,
+    TrainingError,
+    has_stalled,
+)
 from stedopt_bluesky.networks.tensors import tensors_of
 from stedopt_bluesky.networks.weights import Tensors
 
@@ -49,6 +56,48 @@ class TrainingState:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.best = {name: tensor.numpy() for name, tensor in state["best"].items()}
+        return history
+
+    def train(
+        self,
+        run: Callable[[int, list[Epoch]], Epoch],
+        kept: Checkpoint,
+        *,
+        epochs: int,
+        patience: int,
+        observe: Observe,
+    ) -> list[Epoch]:
+        """Run epochs until nothing is gained, from where a checkpoint is.
+
+        Parameters
+        ----------
+        run : callable
+            Takes an epoch's number and the epochs before it, and runs it.
+        kept : Checkpoint
+            Is gone on with, and kept up to date.
+        epochs, patience : int
+            At most so many; so many at most without a lower validation loss.
+        observe : callable
+            Told each epoch when it has ended.
+
+        Raises
+        ------
+        TrainingError
+            When a loss is not finite any more, or the checkpoint cannot be written.
+        WeightsError
+            When the checkpoint is damaged, or of another training.
+        """
+        history = self.resume(kept)
+        while len(history) < epochs and not has_stalled(history, patience):
+            epoch = run(len(history) + 1, history)
+            if not math.isfinite(epoch.training_loss + epoch.validation_loss):
+                raise TrainingError(
+                    f"epoch {epoch.number}: the error is not finite any more; learning_rate = "
+                    f"{epoch.learning_rate:g} is too high for these data"
+                )
+            history.append(epoch)
+            kept.save(self.state, history)
+            observe(epoch)
         return history
 
     def is_best(self, loss: float, history: list[Epoch]) -> bool:

@@ -10,7 +10,12 @@ from stedopt_bluesky.session.decisions import (
     weights_of,
 )
 from stedopt_bluesky.session.hardware import connect_application, make_instrument, make_station
-from stedopt_bluesky.session.networks import Networks, networks_of, open_networks
+from stedopt_bluesky.session.networks import (
+    Networks,
+    check_complete,
+    networks_of,
+    open_networks,
+)
 from stedopt_bluesky.session.opening import Session, open_session
 from stedopt_bluesky.session.prior import prior_observations
 from stedopt_bluesky.session.stored import config_of, prior_of, reduced_from, regions_left
@@ -20,6 +25,7 @@ __all__ = [
     "Networks",
     "Observation",
     "Session",
+    "check_complete",
     "config_of",
     "connect_application",
     "make_choose",

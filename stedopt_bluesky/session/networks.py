@@ -85,7 +85,13 @@ def open_networks(
         pixel size.
     """
     quality = preference = None
-    if rates and "score" in needs_of(config):
+    needed = "score" in needs_of(config)
+    if not needed and config.quality.network != AUTO:
+        raise ConfigError(
+            f"quality.network = {config.quality.network!r}: only with an objective that it rates, "
+            "quality or quality_last"
+        )
+    if rates and needed:
         quality = _quality(config, _found(config, "quality", _quality_reference(config)))
     if chooses and config.choice.rule == "network":
         preference = _preference(
@@ -122,6 +128,28 @@ def networks_of(
         _quality(config, loaded["quality"]) if "quality" in loaded else None,
         _preference(config, loaded["preference"]) if "preference" in loaded else None,
     )
+
+
+def check_complete(record: RunRecord, config: ExperimentConfig, networks: Networks) -> None:
+    """Refuse to go on with a run that was rated, or chosen from, by a callback.
+
+    A network in its place would go on with somebody else's ratings or choices, unsaid.
+
+    Raises
+    ------
+    ConfigError
+        When the run's networks are not all that its configuration needs.
+    """
+    missing = []
+    if "score" in needs_of(config) and networks.quality is None:
+        missing.append("rated")
+    if config.choice.rule == "network" and networks.preference is None:
+        missing.append("chosen from")
+    if missing:
+        raise ConfigError(
+            f"run {record.uid[:8]} was {' and '.join(missing)} by a callback, no network: go on "
+            "with it in Python, open_session(..., rate=..., choose=...)"
+        )
 
 
 _KINDS: tuple[Kind, ...] = ("quality", "preference")

@@ -10,8 +10,9 @@ from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
-import tifffile
 
+from stedopt_bluesky.acquisition import Image
+from stedopt_bluesky.image_files import ImageFileError, read_image
 from stedopt_bluesky.twin.scan_geometry import Axis, overlap_matrix, scan_image
 from stedopt_bluesky.twin.structures import actin, pores, synapses, tubulin
 
@@ -228,7 +229,7 @@ def _turned(image: FloatMap, rng: np.random.Generator) -> FloatMap:
     return turned.T if transpose and image.shape[0] == image.shape[1] else turned
 
 
-def _read_image(path: Path) -> npt.NDArray[np.generic]:
+def _read_image(path: Path) -> Image:
     """Array in a TIFF or ``.npy`` file; nothing is unpickled, nothing too large is read."""
     if not path.is_file():
         raise ValueError(f"sample image {path}: there is no such file")
@@ -236,40 +237,18 @@ def _read_image(path: Path) -> npt.NDArray[np.generic]:
     if suffix not in {".tif", ".tiff", ".npy"}:
         raise ValueError(f"sample image {path}: must be .tif, .tiff or .npy, not {suffix!r}")
     try:
-        if suffix == ".npy":
-            image = np.load(path, allow_pickle=False, mmap_mode="r")
-            _check_shape(path, image.shape)
-            return np.asarray(image)
-        with tifffile.TiffFile(path) as tiff:
-            _check_shape(path, tiff.series[0].shape)
-            return np.asarray(tiff.asarray())
-    except _UnusableImageError:
-        raise
-    except Exception as error:  # each reader has its own errors for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"sample image {path}: cannot be read ({reason})") from error
-
-
-class _UnusableImageError(ValueError):
-    """A file that is read well but is no image of a sample."""
-
-
-def _check_shape(path: Path, shape: tuple[int, ...]) -> None:
-    """Refuse what is not one 2-D image of a bearable size."""
-    if len(shape) != 2 or 0 in shape:
-        raise _UnusableImageError(
-            f"sample image {path}: must be one 2-D image, not an array of shape {shape}"
+        image = read_image(path)
+    except ImageFileError as error:
+        raise ValueError(f"sample image {error}") from None
+    if max(image.shape) > MAX_IMAGE_PIXELS:
+        raise ValueError(
+            f"sample image {path}: at most {MAX_IMAGE_PIXELS} pixels a side, got {image.shape}"
         )
-    if max(shape) > MAX_IMAGE_PIXELS:
-        raise _UnusableImageError(
-            f"sample image {path}: at most {MAX_IMAGE_PIXELS} pixels a side, got {shape}"
-        )
+    return image
 
 
-def _checked(path: Path, image: npt.NDArray[np.generic]) -> FloatMap:
+def _checked(path: Path, image: Image) -> FloatMap:
     """Image as float32 counts, if it holds finite counts that differ from one another."""
-    if image.dtype.kind not in "uif":
-        raise ValueError(f"sample image {path}: must hold counts, not {image.dtype}")
     counts = image.astype(np.float32)
     if not np.isfinite(counts).all():
         raise ValueError(f"sample image {path}: counts must be finite float32 numbers")

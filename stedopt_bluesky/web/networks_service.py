@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from stedopt_bluesky.acquisition import invalid_reason
-from stedopt_bluesky.networks.image_files import published_counts
+from stedopt_bluesky.image_files import published_counts
 from stedopt_bluesky.web.bodies import read_body
 from stedopt_bluesky.web.keys import is_allowed
 from stedopt_bluesky.web.payloads import (

@@ -248,7 +248,7 @@ def test_an_objective_that_is_always_the_same_is_refused(clouds):
 
 
 def test_a_loss_beyond_all_bounds_is_told(clouds):
-    with pytest.raises(TrainingError, match="epoch 1: the loss is not finite any more"):
+    with pytest.raises(TrainingError, match="epoch 1: the error is not finite any more"):
         train_preference(clouds, dataclasses.replace(SHORT, learning_rate=1e30))
 
 

@@ -21,6 +21,7 @@ from stedopt_bluesky.networks.weights import (
 )
 from stedopt_bluesky.records import CatalogFolder, RunRecord, journal_paths, rerun_decisions
 from stedopt_bluesky.session import (
+    check_complete,
     config_of,
     connect_application,
     make_choose,
@@ -138,6 +139,11 @@ def test_without_quality_no_quality_network_is_loaded():
     assert open_networks(preset("classical")).weights == {}
 
 
+def test_a_quality_network_that_nothing_needs_is_refused():
+    with pytest.raises(ConfigError, match=r"quality\.network = 'actin': only with an objective"):
+        open_networks(preset("classical").updated({"quality.network": "actin"}))
+
+
 def test_a_missing_network_is_refused_before_the_microscope_is_touched(tmp_path):
     for field, says in (
         ("quality.network", "quality.network = 'nothing': quality network 'nothing': no such file"),
@@ -225,6 +231,14 @@ def test_a_callback_takes_a_networks_place(tmp_path):
     uid = run(config, tmp_path / "cat", rate=rate, choose=lambda options: Choice(7, "Ada"))
     record, _ = record_of(tmp_path / "cat", uid)
     assert "networks" not in record.start
+    # Nobody goes on with it by networks, unsaid.
+    for changes, says in (
+        ({}, "was rated and chosen from by a callback, no network"),
+        ({"choice.rule": "weighted"}, "was rated by a callback"),
+    ):
+        told = config.updated(changes)
+        with pytest.raises(ConfigError, match=says):
+            check_complete(record, told, networks_of(record, told))
     assert [index for index, _ in record.observations] == [7, 7]
     assert {values["quality"] for _, values in record.observations} == {0.25}
     assert len(seen) == 2

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from stedopt_bluesky.networks import image_files
-from stedopt_bluesky.networks.image_files import ImageFileError, published_counts, read_image
+from stedopt_bluesky import image_files
+from stedopt_bluesky.image_files import ImageFileError, published_counts, read_image
 
 IMAGE = np.arange(12, dtype=np.int16).reshape(3, 4)
 
