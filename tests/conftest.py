@@ -122,7 +122,7 @@ def all_dark(laser_tree):
     """Function that says whether no laser emits and none is set to, anywhere."""
 
     def dark(instrument):
-        emitting = set(instrument.application.emitting.values())
+        emitting = set(instrument.application._backend.emitting.values())
         set_to = {(percent, active) for _, _, percent, active in laser_tree(instrument)}
         return emitting == {0.0} and set_to == {(0.0, False)}
 

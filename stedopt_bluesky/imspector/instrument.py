@@ -1,12 +1,15 @@
 """The session's measurement in Imspector, and the last gate before the backend.
 
 Every write of a power goes through :meth:`Instrument.set_power`, which refuses
-what is above the laser's limit, whoever asks. Units are this package's (µW,
-mW, µs, nm, µm); Imspector's own (percent, s, m) appear only below this line.
+what is above the laser's limit, and then through the gate in
+:mod:`~stedopt_bluesky.imspector.guard`, which also stands before everybody who writes
+to Imspector past this class. Units are this package's (µW, mW, µs, nm, µm);
+Imspector's own (percent, s, m) appear only below this line.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,14 +19,26 @@ from typing import Any
 from stedopt_bluesky.imspector import paths
 from stedopt_bluesky.imspector.api import Application, Configuration, ValueTreeRoot
 from stedopt_bluesky.imspector.calibration import PowerCalibration
+from stedopt_bluesky.imspector.guard import (
+    Gate,
+    GuardedApplication,
+    GuardedConfiguration,
+    PowerLimitError,
+    laser_lists,
+)
 from stedopt_bluesky.parameters import as_number
 
 # The channel that is imaged: the first one of the measurement.
 CHANNEL = 0
 
 
-class PowerLimitError(ValueError):
-    """A power that must not reach the microscope."""
+# What Imspector may round a power to, of the power and in % of the calibrated power.
+_READBACK_RELATIVE = 0.01
+_READBACK_PERCENT = 0.05
+
+
+class PowerReadbackError(RuntimeError):
+    """A laser that reports another power than was set; it is off again."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +119,14 @@ class Instrument:
         lasers: Sequence[LaserLine],
         configurations: Sequence[str],
     ) -> None:
-        self.application = application
         self.lasers: Mapping[str, LaserLine] = {laser.name: laser for laser in lasers}
         # Imspector's tree is read, changed and set back: one writer at a time.
         self._lock = threading.RLock()
         _check_different(lasers)
-        self.measurement = application.create_measurement()
+        self._layout = layout = paths.layout_for(application.version())
+        limits = {line.number: line.calibration.to_percent(line.power_limit) for line in lasers}
+        self.application = GuardedApplication(application, Gate(layout, limits))
+        self.measurement = self.application.create_measurement()
         first = self.measurement.active_configuration()
         first.set_name(configurations[0])
         made = [first]
@@ -119,11 +136,11 @@ class Instrument:
             made.append(clone)
         self._configurations = dict(zip(configurations, made, strict=True))
         for configuration in made:
-            configuration.set_parameters(paths.SCAN_MODE, paths.XY_SCAN_MODE)
-            configuration.set_parameters(paths.SCAN_AXES, list(paths.XY_SCAN_AXES))
+            configuration.set_parameters(layout.path("scan_mode"), paths.XY_SCAN_MODE)
+            configuration.set_parameters(layout.path("scan_axes"), list(paths.XY_SCAN_AXES))
         self.lasers_off()
 
-    def configuration(self, name: str) -> Configuration:
+    def configuration(self, name: str) -> GuardedConfiguration:
         """Imspector's configuration of that name, to be activated and read."""
         return self._configurations[name]
 
@@ -149,30 +166,56 @@ class Instrument:
         line.check(power)
         on = bool(power > 0)
         percent = line.calibration.to_percent(float(power)) if on else 0.0
+        power_path, active_path = self._laser_paths(line)
         with self._lock:
             target = self._configurations[configuration]
-            target.set_parameters(paths.laser_power(CHANNEL, line.number), percent)
-            target.set_parameters(paths.laser_active(CHANNEL, line.number), on)
+            target.set_parameters(power_path, percent)
+            target.set_parameters(active_path, on)
+            told = float(target.parameters(power_path))
+            if not abs(told - percent) <= _READBACK_PERCENT + _READBACK_RELATIVE * percent:
+                self._read_back_wrong(target, line, percent, told)
+
+    def _read_back_wrong(
+        self, target: GuardedConfiguration, line: LaserLine, percent: float, told: float
+    ) -> None:
+        power_path, active_path = self._laser_paths(line)
+        reason = f"{line.name} was set to {percent:g} % and reports {told:g} %"
+        try:
+            target.set_parameters(active_path, False)
+            target.set_parameters(power_path, 0.0)
+        finally:
+            # Until `lasers_off` has seen that everything is at zero.
+            self.application.gate.block(reason)
+        raise PowerReadbackError(f"{reason}: switched off again, no scan may begin")
+
+    def _laser_paths(self, line: LaserLine) -> tuple[str, str]:
+        where = {"channel": CHANNEL, "laser": line.number}
+        return (
+            self._layout.path("laser_power_percent", **where),
+            self._layout.path("laser_active", **where),
+        )
 
     def power(self, configuration: str, laser: str) -> float:
         """Power read back from Imspector, in the laser's unit."""
         line = self.lasers[laser]
         target = self._configurations[configuration]
-        if not target.parameters(paths.laser_active(CHANNEL, line.number)):
+        power_path, active_path = self._laser_paths(line)
+        if not target.parameters(active_path):
             return 0.0
-        percent = float(target.parameters(paths.laser_power(CHANNEL, line.number)))
+        percent = float(target.parameters(power_path))
         return line.calibration.to_power(percent) if percent else 0.0
 
     def lasers_off(self) -> None:
         """Zero the power of every laser in every configuration, and switch it off.
 
         Also of lasers that this instrument does not use, and of configurations that the
-        operator has added to its measurement. Every one is tried, also when another fails.
+        operator has added to its measurement. Every one is tried, also when another fails,
+        and read back. No scan begins afterwards unless all of them are off.
 
         Raises
         ------
         RuntimeError
-            When Imspector refused at least one of the writes.
+            When Imspector refused at least one of the writes, or a laser is not at zero.
         """
         failures = []
         with self._lock:
@@ -189,8 +232,12 @@ class Instrument:
                     _switch_off(configuration)
                 except Exception as error:
                     failures.append(f"{name}: {error}")
+        reason = ""
         if failures:
-            raise RuntimeError("lasers may be on, Imspector refused: " + "; ".join(failures))
+            reason = "lasers may be on, Imspector refused: " + "; ".join(failures)
+        self.application.gate.block(reason)
+        if reason:
+            raise RuntimeError(reason)
 
     def scanning(self) -> bool:
         """Whether Imspector says that it scans; False when it does not say."""
@@ -202,14 +249,16 @@ class Instrument:
 
     def set_dwelltime(self, configuration: str, dwelltime_us: float) -> None:
         """Set the pixel dwelltime, µs."""
-        self._set_first(configuration, paths.PIXEL_STEPS, dwelltime_us * 1e-6)
+        self._set_first(configuration, "dwelltime_us", dwelltime_us)
 
     def set_line_steps(self, configuration: str, line_steps: int) -> None:
         """Set how often each line is scanned."""
-        self._set_first(configuration, paths.LINE_STEPS, int(line_steps))
+        self._set_first(configuration, "line_steps", int(line_steps))
 
-    def _set_first(self, configuration: str, path: str, value: float) -> None:
+    def _set_first(self, configuration: str, setting: str, value: float) -> None:
         # A list is set back whole: setting one element is ignored by some versions.
+        row, path = paths.ROWS[setting], self._layout.path(setting)
+        value = value * row.scale if row.kind is float else value
         with self._lock:
             target = self._configurations[configuration]
             steps = list(target.parameters(path))
@@ -221,21 +270,23 @@ class Instrument:
         with self._lock:
             target = self._configurations[configuration]
             for axis in ("x", "y"):
-                target.set_parameters(paths.pixel_size(axis), pixel_size_nm * 1e-9)
-                target.set_parameters(paths.scan_length(axis), size_um * 1e-6)
+                for setting, value in (("pixel_size_nm", pixel_size_nm), ("field_um", size_um)):
+                    path = self._layout.path(setting, axis=axis)
+                    target.set_parameters(path, value * paths.ROWS[setting].scale)
 
     def image_shape(self, configuration: str) -> tuple[int, int]:
         """Shape (Y, X) of the image that a configuration will give, read from Imspector."""
         target = self._configurations[configuration]
-        return int(target.parameters(paths.scan_pixels("y"))), int(
-            target.parameters(paths.scan_pixels("x"))
+        y, x = (
+            int(target.parameters(self._layout.path("pixels", axis=axis))) for axis in ("y", "x")
         )
+        return y, x
 
     def set_offset(self, configuration: str, axis: str, offset_um: float) -> None:
         """Set the offset of the field's centre along ``"x"`` or ``"y"``, µm."""
         with self._lock:
             self._configurations[configuration].set_parameters(
-                paths.scan_offset(axis), offset_um * 1e-6
+                self._layout.path("offset_um", axis=axis), offset_um * 1e-6
             )
 
     def parameters(self) -> dict[str, Any]:
@@ -261,14 +312,33 @@ def _check_different(lasers: Sequence[LaserLine]) -> None:
 
 
 def _switch_off(configuration: Configuration) -> None:
-    """Zero and switch off every laser of a configuration, of each channel and in general."""
-    channels = copy.deepcopy(configuration.parameters(paths.CHANNELS))
-    lasers = copy.deepcopy(configuration.parameters(paths.LASERS))
-    for laser in [*lasers, *(laser for channel in channels for laser in channel["lasers"])]:
-        laser["power"]["calibrated"] = 0.0
-        laser["active"] = False
-    # A list is set back whole: setting one element is ignored by some versions.
-    try:
-        configuration.set_parameters(paths.CHANNELS, channels)
-    finally:
-        configuration.set_parameters(paths.LASERS, lasers)
+    """Zero and switch off every laser of a configuration, of each channel and in general.
+
+    Raises
+    ------
+    RuntimeError
+        When Imspector refuses, or a laser reports afterwards that it is not at zero.
+    """
+    # A list is set back whole: setting one element is ignored by some versions. What a list
+    # holds besides may keep it from being taken; then its lasers are written one by one.
+    for at, of_list in ((paths.CHANNELS, _lasers_of_channels), (paths.LASERS, list)):
+        with contextlib.suppress(Exception):
+            everything = copy.deepcopy(configuration.parameters(at))
+            for laser in of_list(everything):
+                laser["power"]["calibrated"] = 0.0
+                laser["active"] = False
+            configuration.set_parameters(at, everything)
+    for at, lasers in laser_lists(configuration):
+        for number, laser in enumerate(lasers):
+            if laser["power"]["calibrated"] != 0 or laser["active"]:
+                configuration.set_parameters(f"{at}/{number}/power/calibrated", 0.0)
+                configuration.set_parameters(f"{at}/{number}/active", False)
+    for at, lasers in laser_lists(configuration):
+        for number, laser in enumerate(lasers):
+            power = laser["power"]["calibrated"]
+            if power != 0 or laser["active"]:
+                raise RuntimeError(f"{at}/{number} still reports {power:g} %")
+
+
+def _lasers_of_channels(channels: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [laser for channel in channels for laser in channel["lasers"]]

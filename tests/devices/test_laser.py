@@ -80,7 +80,7 @@ def test_after_a_plan_that_moved_it_the_laser_is_off(station, instrument, run_en
 
 def test_off_at_a_pause_and_on_again_for_the_next_image(station, instrument, run_engine):
     """The setting is what a plan moves; the RunEngine must stop the laser all the same."""
-    application = instrument.application
+    application = instrument.application._backend
 
     @bpp.stage_decorator([station.microscope])
     @bpp.run_decorator()

@@ -53,7 +53,7 @@ def slow(config, sample, laser_lines, tmp_path):
     station = make_station(config, instrument, tmp_path / "arrays")
     station.scanner.dwelltime_us.set(1000.0)
     yield station, instrument
-    application.close(instrument.measurement)
+    instrument.application.close(instrument.measurement)
 
 
 def imaging(microscope, times=1, then=None):
@@ -90,7 +90,7 @@ def test_confocal_then_sted_then_confocal(several, instrument, run_engine, image
     several.excitation.set(20.0)
     run_engine(imaging(several.microscope))
     shots = {}
-    for record in instrument.application.emission_log:
+    for record in instrument.application._backend.emission_log:
         shots.setdefault(record.start_s, (record.configuration, {}))[1][record.laser] = (
             record.power_W
         )
@@ -176,7 +176,7 @@ def test_the_dose_is_what_the_lasers_emitted(several, instrument, run_engine, do
     (event,) = [doc["data"] for name, doc in documents if name == "event"]
     energy_J = {"LAS5": 0.0, "LAS6": 0.0}
     exposure_s = {}
-    for record in instrument.application.emission_log:
+    for record in instrument.application._backend.emission_log:
         # Pixels' time: the beam flies back after each of 64 lines and each line step.
         passes = 64 * (2 if record.configuration == STED else 1)
         pixels_s = record.duration_s - passes * LINE_FLYBACK_S
@@ -207,7 +207,9 @@ def test_the_confocal_images_have_their_own_settings(station, instrument, run_en
     station.scanner.line_steps.set(2)
     station.scanner.dwelltime_us.set(50.0)
     run_engine(imaging(station.microscope))
-    confocal = [r for r in instrument.application.emission_log if r.configuration == CONFOCAL]
+    confocal = [
+        r for r in instrument.application._backend.emission_log if r.configuration == CONFOCAL
+    ]
     assert [r.duration_s for r in confocal] == pytest.approx(
         [64 * (64 * 10e-6 + LINE_FLYBACK_S)] * 2
     )
@@ -267,7 +269,7 @@ def test_dark_after_an_exception_in_a_scan(slow, run_engine, all_dark):
     def plan():
         yield from bps.trigger(station.microscope, group="image")
         assert in_sted.wait(WAIT_S)
-        assert instrument.application.emitting["LAS6"] > 0
+        assert instrument.application._backend.emitting["LAS6"] > 0
         raise ValueError("out of oil")
 
     with pytest.raises(ValueError, match="out of oil"):
@@ -287,7 +289,7 @@ def test_dark_after_an_abort_in_a_scan(slow, run_engine, all_dark, documents):
     aborted.join(WAIT_S)
     assert all_dark(instrument)
     assert [doc["exit_status"] for name, doc in documents if name == "stop"] == ["abort"]
-    log = instrument.application.emission_log
+    log = instrument.application._backend.emission_log
     assert log[-1].configuration == STED
     assert log[-1].duration_s < 3.0
 
@@ -384,7 +386,7 @@ def test_triggering_needs_a_stage(station, instrument):
             station.microscope.trigger()
         station.microscope.stage()
         station.microscope.unstage()
-    assert instrument.application.emission_log == []
+    assert instrument.application._backend.emission_log == []
 
 
 def test_unstaging_what_is_not_staged_does_nothing(station, instrument, all_dark):

@@ -30,7 +30,7 @@ def test_one_image_of_the_field_with_little_light(station, instrument, run_engin
         yield from bps.trigger_and_read([overview], name="overview")
 
     run_engine(plan())
-    (record,) = instrument.application.emission_log
+    (record,) = instrument.application._backend.emission_log
     assert (record.configuration, record.laser) == (OVERVIEW, "LAS5")
     assert record.power_W == pytest.approx(2e-6)
     # 20 µm in pixels of 200 nm, 5 µs each.
@@ -113,7 +113,7 @@ def test_triggering_needs_a_stage(station, instrument):
             station.overview.trigger()
         station.overview.stage()
         station.overview.unstage()
-    assert instrument.application.emission_log == []
+    assert instrument.application._backend.emission_log == []
 
 
 def test_staging_twice_is_refused(station):

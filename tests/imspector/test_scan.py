@@ -40,7 +40,7 @@ def slow(sample, laser_lines):
     instrument = set_up(application, laser_lines)
     instrument.set_dwelltime(STED, 1000.0)
     yield instrument
-    application.close(instrument.measurement)
+    instrument.application.close(instrument.measurement)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_without_the_signal_the_deadline_ends_it(instrument, application, monkey
 
 
 def test_at_the_deadline_the_scan_is_paused(slow):
-    application = slow.application
+    application = slow.application._backend
     over = ended(application)
     scans = Scans(slow)
     scans.connect()
@@ -228,7 +228,7 @@ def test_after_disconnecting_nothing_is_told(scans, application):
 
 
 def test_stop_from_another_thread_ends_a_scan_at_once(slow):
-    application = slow.application
+    application = slow.application._backend
     begun, over = threading.Event(), ended(application)
     application.connect_measurement_cb(begun.set, MeasurementSignal.beg_step)
     scans = Scans(slow)
@@ -268,7 +268,7 @@ def test_a_stop_just_before_the_start_lets_nothing_start(
 
 def test_a_stop_just_after_the_start_pauses(slow, monkeypatch):
     """While Imspector is being asked to start, a stop waits, and then pauses."""
-    application = slow.application
+    application = slow.application._backend
     scans = Scans(slow)
     scans.connect()
     start, stoppers = application.start, []

@@ -1,0 +1,432 @@
+"""The last gate before Imspector: SpecPy's surface, without what must not be written.
+
+Whoever holds a `GuardedApplication`, device, plan or person at a console, reaches
+Imspector through it alone. It lets pass the settings of
+:data:`~stedopt_bluesky.imspector.paths.TABLE` and nothing else, powers up to each
+laser's limit, and no scan while a laser is set above its limit, be it by another
+program. What was written as a whole list or dictionary is looked at value by value.
+
+Software limits complement the hardware interlock, they do not replace it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from stedopt_bluesky.imspector import paths
+from stedopt_bluesky.imspector.api import (
+    Application,
+    Configuration,
+    Measurement,
+    MeasurementCallback,
+    ParameterValue,
+    Stack,
+    Value,
+    ValueTreeRoot,
+)
+from stedopt_bluesky.imspector.paths import Layout
+from stedopt_bluesky.parameters import as_number
+
+# Deeper than any tree of Imspector; more is no setting but a mistake.
+_DEEPEST = 32
+
+
+class PowerLimitError(ValueError):
+    """A power that must not reach the microscope."""
+
+
+class SettingRefusedError(ValueError):
+    """A setting that this package does not write."""
+
+
+class ScanBlockedError(RuntimeError):
+    """A scan that must not begin: a laser is not as it should be."""
+
+
+class Gate:
+    """What may be written, and whether a scan may begin.
+
+    Parameters
+    ----------
+    layout : Layout
+        Of Imspector's parameter tree.
+    limits_percent : mapping of laser's number to highest percent
+        Lasers that are not in it stay at 0.
+
+    Raises
+    ------
+    ValueError
+        When a limit is not from 0 to 100 %.
+    """
+
+    def __init__(self, layout: Layout, limits_percent: Mapping[int, float]) -> None:
+        for laser, limit in limits_percent.items():
+            if not 0 <= limit <= 100:
+                raise ValueError(f"laser {laser}: limit = {limit:g} %: 0 to 100 % is allowed")
+        self.layout = layout
+        self._limits = dict(limits_percent)
+        # Why no scan may begin; empty: it may.
+        self._blocked = ""
+
+    def limit_percent(self, laser: int) -> float:
+        """Highest power of a laser, % of its calibrated power."""
+        return self._limits.get(laser, 0.0)
+
+    def block(self, reason: str) -> None:
+        """Refuse every scan from now on, with this reason; `""` allows them again."""
+        self._blocked = reason
+
+    def checked(self, at: str, value: ParameterValue, current: ParameterValue) -> ParameterValue:
+        """Return what may be written at a path, as plain Python values.
+
+        Parameters
+        ----------
+        at : str
+            Path of a node of a configuration's tree.
+        value : JSON value
+            What is to be written there.
+        current : JSON value
+            What stands there; a value that stays as it is needs no leave, unless it is a power.
+
+        Raises
+        ------
+        PowerLimitError
+            When a power is not a finite number from 0 to its laser's limit.
+        SettingRefusedError
+            When another value would change than those of the table. Nothing is written then.
+        """
+        # A copy that nobody else holds: what is checked is what is written.
+        plain = _plain(value, at)
+        base = _keys(at)
+        standing = dict(_leaves(current, base))
+        for keys, leaf in _leaves(plain, base):
+            self._check_leaf(keys, leaf, standing)
+        return plain
+
+    def _check_leaf(
+        self,
+        keys: tuple[str, ...],
+        leaf: ParameterValue,
+        standing: Mapping[tuple[str, ...], ParameterValue],
+    ) -> None:
+        path = "/".join(keys)
+        found = self.layout.find(path)
+        row, laser = found if found is not None else (None, None)
+        if row is not None and laser is not None and row.name.endswith("power_percent"):
+            self._check_power(path, laser, leaf)
+        elif keys in standing and _same(standing[keys], leaf):
+            return
+        elif row is None or not row.writable:
+            raise SettingRefusedError(
+                f"{path} = {leaf!r}: not a setting that stedopt writes; set it in Imspector"
+            )
+
+    def _check_power(self, path: str, laser: int, leaf: ParameterValue) -> None:
+        limit, number = self.limit_percent(laser), as_number(leaf)
+        # The comparison refuses NaN and infinity too: the limit is finite.
+        if number is None or not 0 <= number <= limit:
+            raise PowerLimitError(
+                f"power of laser {laser} = {leaf!r} %: 0 to {limit:g} % is allowed ({path})"
+            )
+
+    def check_scan(self, configuration: Configuration) -> None:
+        """Refuse a scan with a laser above its limit, whoever has set it.
+
+        Raises
+        ------
+        ScanBlockedError
+            With the laser and the power; also after `block`.
+        """
+        if self._blocked:
+            raise ScanBlockedError(f"no scan may begin: {self._blocked}")
+        if configuration.parameters(paths.IGNORE_POWERS):
+            raise ScanBlockedError(
+                f"no scan may begin: Imspector ignores the powers that are set "
+                f"({paths.IGNORE_POWERS})"
+            )
+        for at, lasers in laser_lists(configuration):
+            for number, laser in enumerate(lasers):
+                power, limit = laser["power"]["calibrated"], self.limit_percent(number)
+                unit = laser["power"].get("units_used", "")
+                if not 0 <= power <= limit and (laser["active"] or math.isnan(power)):
+                    raise ScanBlockedError(
+                        f"no scan may begin: {at}/{number} is on with {power:g} %, "
+                        f"0 to {limit:g} % is allowed; another program has set it"
+                    )
+                if laser["active"] and unit not in ("", "%"):
+                    raise ScanBlockedError(
+                        f"no scan may begin: the power of {at}/{number} is in {unit!r}, not in %; "
+                        "choose calibrated power in percent in Imspector"
+                    )
+
+
+def laser_lists(configuration: Configuration) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield each list of lasers of a configuration with its path: of the whole, of each channel."""
+    yield paths.LASERS, configuration.parameters(paths.LASERS)
+    for number, channel in enumerate(configuration.parameters(paths.CHANNELS)):
+        yield f"{paths.CHANNELS}/{number}/lasers", channel["lasers"]
+
+
+def _keys(path: str) -> tuple[str, ...]:
+    # An empty key names the same node for all we know: the check must see what it stands for.
+    return tuple(key for key in path.split("/") if key)
+
+
+def _plain(value: Any, at: str, depth: int = 0) -> Any:
+    """Copy a value into Python's own types, of which JSON has no others."""
+    if depth > _DEEPEST:
+        raise SettingRefusedError(f"{at}: nested more than {_DEEPEST} deep")
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        if wrong := [key for key in value if type(key) is not str]:
+            raise SettingRefusedError(f"{at}: {wrong[0]!r} is no name of a parameter")
+        return {key: _plain(item, at, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, at, depth + 1) for item in value]
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if (number := as_number(value)) is not None:
+        return number
+    raise SettingRefusedError(f"{at}: {type(value).__name__} is no value of a parameter")
+
+
+def _leaves(
+    node: ParameterValue, keys: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], ParameterValue]]:
+    if isinstance(node, dict):
+        for key, item in node.items():
+            yield from _leaves(item, (*keys, *_keys(key)))
+    elif isinstance(node, list):
+        for number, item in enumerate(node):
+            yield from _leaves(item, (*keys, str(number)))
+    else:
+        yield keys, node
+
+
+def _same(old: ParameterValue, new: ParameterValue) -> bool:
+    if isinstance(old, bool) or isinstance(new, bool):
+        return old is new
+    # NaN stays NaN: it must not keep the rest of a list from being set back.
+    return bool(old == new) or bool(_is_nan(old) and _is_nan(new))
+
+
+def _is_nan(value: ParameterValue) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+class GuardedValue:
+    """A node of a parameter tree, written through the gate."""
+
+    def __init__(self, value: Value, gate: Gate, root: int) -> None:
+        self._value, self._gate, self._root = value, gate, root
+
+    def path(self) -> str:
+        """Return the node's path."""
+        return self._value.path()
+
+    def get(self) -> ParameterValue:
+        """Return a copy of the node."""
+        return self._value.get()
+
+    def set(self, v: ParameterValue) -> None:
+        """Change the node, as far as the gate allows."""
+        if self._root != ValueTreeRoot.Measurement:
+            raise SettingRefusedError(
+                f"{self.path()} = {v!r}: only parameters of measurements are written"
+            )
+        self._value.set(self._gate.checked(self.path(), v, self._value.get()))
+
+
+class GuardedConfiguration:
+    """A configuration, written through the gate."""
+
+    def __init__(self, configuration: Configuration, gate: Gate) -> None:
+        self._backend, self._gate = configuration, gate
+
+    def name(self) -> str:
+        """Return the configuration's name."""
+        return self._backend.name()
+
+    def set_name(self, name: str) -> None:
+        """Rename the configuration."""
+        self._backend.set_name(name)
+
+    def parameters(self, at: str) -> ParameterValue:
+        """Return a copy of the parameters at a path."""
+        return self._backend.parameters(at)
+
+    def set_parameters(self, at: str, _from: ParameterValue) -> None:
+        """Change the parameters at a path, as far as the gate allows."""
+        self._backend.set_parameters(
+            at, self._gate.checked(at, _from, self._backend.parameters(at))
+        )
+
+    def number_of_stacks(self) -> int:
+        """Return the number of stacks."""
+        return self._backend.number_of_stacks()
+
+    def stack_names(self) -> Sequence[str]:
+        """Return the names of the stacks."""
+        return self._backend.stack_names()
+
+    def stack(self, index: int | str) -> Stack:
+        """Return a stack by number or name."""
+        return self._backend.stack(index)
+
+
+class GuardedMeasurement:
+    """A measurement whose configurations are written through the gate."""
+
+    def __init__(self, measurement: Measurement, gate: Gate) -> None:
+        self._backend, self._gate = measurement, gate
+
+    def _guarded(self, configuration: Configuration) -> GuardedConfiguration:
+        return GuardedConfiguration(configuration, self._gate)
+
+    def name(self) -> str:
+        """Return the measurement's name."""
+        return self._backend.name()
+
+    def number_of_configurations(self) -> int:
+        """Return the number of configurations."""
+        return self._backend.number_of_configurations()
+
+    def configuration_names(self) -> Sequence[str]:
+        """Return the names of the configurations."""
+        return self._backend.configuration_names()
+
+    def configuration(self, index: int | str) -> GuardedConfiguration:
+        """Return a configuration by number or name."""
+        return self._guarded(self._backend.configuration(index))
+
+    def active_configuration(self) -> GuardedConfiguration:
+        """Return the configuration that is run next."""
+        return self._guarded(self._backend.active_configuration())
+
+    def activate(self, that: Configuration) -> None:
+        """Make a configuration the active one."""
+        self._backend.activate(_backend_of(that))
+
+    def clone(self, that: Configuration) -> GuardedConfiguration:
+        """Copy a configuration into a new one, activate and return that."""
+        return self._guarded(self._backend.clone(_backend_of(that)))
+
+    def remove(self, that: Configuration) -> None:
+        """Remove a configuration with its stacks."""
+        self._backend.remove(_backend_of(that))
+
+    def parameters(self, at: str) -> ParameterValue:
+        """Return a copy of the active configuration's parameters at a path."""
+        return self._backend.parameters(at)
+
+    def set_parameters(self, at: str, _from: ParameterValue) -> None:
+        """Change the active configuration's parameters, as far as the gate allows."""
+        self._backend.set_parameters(
+            at, self._gate.checked(at, _from, self._backend.parameters(at))
+        )
+
+    def number_of_stacks(self) -> int:
+        """Return the number of stacks of all configurations."""
+        return self._backend.number_of_stacks()
+
+    def stack_names(self) -> Sequence[str]:
+        """Return the names of the stacks of all configurations."""
+        return self._backend.stack_names()
+
+    def stack(self, index: int | str) -> Stack:
+        """Return a stack by number or name."""
+        return self._backend.stack(index)
+
+
+class GuardedApplication:
+    """An Imspector behind the gate, with the part of SpecPy's surface that is used.
+
+    Parameters
+    ----------
+    application : Application
+        A connected Imspector, or the digital twin.
+    gate : Gate
+        What may be written.
+    """
+
+    def __init__(self, application: Application, gate: Gate) -> None:
+        self._backend = application
+        self.gate = gate
+
+    def _guarded(self, measurement: Measurement) -> GuardedMeasurement:
+        return GuardedMeasurement(measurement, self.gate)
+
+    def host(self) -> str:
+        """Return the computer that Imspector runs on."""
+        return self._backend.host()
+
+    def version(self) -> str:
+        """Return Imspector's version."""
+        return self._backend.version()
+
+    def device_drivers(self) -> ParameterValue:
+        """Return the devices and the names of their drivers."""
+        return self._backend.device_drivers()
+
+    def measurement_names(self) -> Sequence[str]:
+        """Return the names of the open measurements."""
+        return self._backend.measurement_names()
+
+    def active_measurement(self) -> GuardedMeasurement:
+        """Return the active measurement."""
+        return self._guarded(self._backend.active_measurement())
+
+    def measurement(self, name: str) -> GuardedMeasurement:
+        """Return an open measurement by its name."""
+        return self._guarded(self._backend.measurement(name))
+
+    def create_measurement(self) -> GuardedMeasurement:
+        """Open and activate a new measurement."""
+        return self._guarded(self._backend.create_measurement())
+
+    def activate(self, that: Measurement) -> None:
+        """Make an open measurement the active one."""
+        self._backend.activate(_backend_of(that))
+
+    def start(self, that: Measurement) -> None:
+        """Begin to acquire the active configuration, unless a laser is above its limit."""
+        self._backend.start(self._checked(that))
+
+    def run(self, that: Measurement) -> int:
+        """Acquire the active configuration, unless a laser is above its limit."""
+        return self._backend.run(self._checked(that))
+
+    def _checked(self, that: Measurement) -> Measurement:
+        backend: Measurement = _backend_of(that)
+        self.gate.check_scan(backend.active_configuration())
+        return backend
+
+    def pause(self, that: Measurement) -> None:
+        """Stop a running measurement."""
+        self._backend.pause(_backend_of(that))
+
+    def close(self, that: Measurement) -> None:
+        """Close a measurement."""
+        self._backend.close(_backend_of(that))
+
+    def value_at(self, path: str, root: int = ValueTreeRoot.Measurement) -> GuardedValue:
+        """Return the node at a path of a tree."""
+        return GuardedValue(self._backend.value_at(path, root), self.gate, root)
+
+    def connect_measurement_cb(self, cb: MeasurementCallback, to: int) -> bool:
+        """Have ``cb()`` called at a signal."""
+        return self._backend.connect_measurement_cb(cb, to)
+
+    def disconnect_measurement_cb(self, cb: MeasurementCallback, _from: int) -> bool:
+        """Have ``cb`` called no longer."""
+        return self._backend.disconnect_measurement_cb(cb, _from)
+
+
+def _backend_of(that: Any) -> Any:
+    """Return Imspector's own object of a guarded one."""
+    return getattr(that, "_backend", that)
