@@ -10,11 +10,18 @@ from typing import Any
 import tomlkit
 import tomlkit.items
 
-from stedopt_bluesky.config.errors import ConfigError, allowed_text
+from stedopt_bluesky.config.calibration_file import points_of, read_points
+from stedopt_bluesky.config.errors import ConfigError, allowed_text, shown
 from stedopt_bluesky.config.experiment import ExperimentConfig, parse_config
 from stedopt_bluesky.config.sections import Section
 
 DEFAULT_PRESET = "demo"
+
+# Sections that may name a file of measured points: where its powers go, and their unit there.
+_CALIBRATED = {
+    "excitation": ("calibration_power_uW", "µW"),
+    "depletion": ("calibration_power_mW", "mW"),
+}
 
 
 def preset_names() -> tuple[str, ...]:
@@ -45,7 +52,9 @@ def _preset_data(name: str) -> dict[str, Any]:
 def load_config(path: str | Path) -> ExperimentConfig:
     """Read a configuration from a TOML file.
 
-    A file that names a ``preset`` says only what differs from it.
+    A file that names a ``preset`` says only what differs from it. Where a laser's section
+    names a ``calibration_file``, its points are read here into the configuration, which then
+    needs the file no more; the field is left empty.
 
     Raises
     ------
@@ -62,11 +71,41 @@ def load_config(path: str | Path) -> ExperimentConfig:
         raise ConfigError(f"{path}: not TOML: byte {error.start} is not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
+    own = data
     if name := data.get("preset", ""):
         if name not in preset_names():
             raise ConfigError(f"{path}: preset = {name!r}: {allowed_text(name, preset_names())}")
         data = _merged(_preset_data(name), data)
-    return parse_config(data, source=str(path))
+    return parse_config(_with_calibrations(data, own, path), source=str(path))
+
+
+def _with_calibrations(data: dict[str, Any], own: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Read the measured points that a file's own sections name into the configuration."""
+    data = dict(data)
+    for laser, (power_field, unit) in _CALIBRATED.items():
+        section = own.get(laser)
+        if not isinstance(section, dict):
+            continue
+        name = section.get("calibration_file")
+        if not (name and isinstance(name, str)):
+            continue
+        where = f"{path}: {laser}.calibration_file = {shown(name)}"
+        for field in ("calibration_percent", power_field):
+            if field in section:
+                raise ConfigError(f"{where}: not together with {laser}.{field}; leave out one")
+        default = ExperimentConfig.model_fields[laser].default.wavelength_nm
+        wavelength = data[laser].get("wavelength_nm", default)
+        try:
+            points = points_of(read_points(path.parent / name), (laser, str(wavelength)))
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}") from None
+        data[laser] = {
+            **data[laser],
+            "calibration_file": "",
+            "calibration_percent": points.percent,
+            power_field: points.power_in(unit),
+        }
+    return data
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,15 @@ class LaserConfig(Section):
     wavelength_nm: Annotated[int, Field(ge=300, le=1200)]
     calibration_percent: Numbers
 
+    # The file is read where the configuration's own file is (config/files.py), and only its points
+    # are kept: a name left here would be a calibration that nobody looks at.
+    @field_validator("calibration_file", check_fields=False)
+    @classmethod
+    def _file(cls, name: str) -> str:
+        if name:
+            raise ValueError("only in a configuration file, with which it is read")
+        return name
+
     @field_validator("calibration_percent")
     @classmethod
     def _percent(cls, percent: tuple[float, ...]) -> tuple[float, ...]:
@@ -72,6 +81,11 @@ class ExcitationConfig(LaserConfig):
     calibration_power_uW: Numbers = Field(
         (0.0, 50.0), description="... and the power measured at each, µW."
     )
+    calibration_file: str = Field(
+        "",
+        description="CSV of the measured points, in place of calibration_percent and "
+        "calibration_power_uW; a relative path counts from this file's folder.",
+    )
 
     _increasing_powers = field_validator("calibration_power_uW")(_powers)
 
@@ -98,6 +112,11 @@ class DepletionConfig(LaserConfig):
     )
     calibration_power_mW: Numbers = Field(
         (0.0, 400.0), description="... and the power measured at each, mW."
+    )
+    calibration_file: str = Field(
+        "",
+        description="CSV of the measured points, in place of calibration_percent and "
+        "calibration_power_mW; a relative path counts from this file's folder.",
     )
 
     _increasing_powers = field_validator("calibration_power_mW")(_powers)
