@@ -16,6 +16,7 @@ from stedopt_bluesky.config.sections import (
     BanditConfig,
     ChoiceConfig,
     ImagingConfig,
+    LimitsConfig,
     MicroscopeConfig,
     ObjectiveConfig,
     OverviewConfig,
@@ -51,6 +52,7 @@ class ExperimentConfig(Section):
     depletion: DepletionConfig = DepletionConfig()
     imaging: ImagingConfig = ImagingConfig()
     overview: OverviewConfig = OverviewConfig()
+    limits: LimitsConfig = LimitsConfig()
     quality: QualityConfig = QualityConfig()
     choice: ChoiceConfig = ChoiceConfig()
     bandit: BanditConfig = BanditConfig()
@@ -73,6 +75,7 @@ class ExperimentConfig(Section):
                 "depletion.laser", self.depletion.laser, "another one than excitation.laser"
             )
         self._check_powers()
+        self._check_light()
         size = math.prod(len(p.parameter.values) for p in self.parameters)
         if size > MAX_CONFIGURATIONS:
             raise ValueError(
@@ -152,6 +155,40 @@ class ExperimentConfig(Section):
                 f"0, or at least {lowest:g} {shown_unit} ({laser}.calibration_power_{unit})",
             )
 
+    def _check_light(self) -> None:
+        """Refuse a grid of which a configuration would exceed a limit of the light."""
+        longest_s, dose_mJ = self._most_light()
+        limits = self.limits
+        for field, limit, most, unit, what in (
+            ("sted_image_s", limits.sted_image_s, longest_s, "s", "longest STED image of the grid"),
+            (
+                "region_dose_mJ",
+                limits.region_dose_mJ,
+                dose_mJ,
+                "mJ",
+                "largest dose of the grid on a region",
+            ),
+            ("run_dose_mJ", limits.run_dose_mJ, dose_mJ, "mJ", "largest dose of one image"),
+        ):
+            if limit is not None and limit < most:
+                raise FieldError(
+                    f"limits.{field}", limit, f"at least {_rounded_up(most):g} {unit}, the {what}"
+                )
+
+    def _most_light(self) -> tuple[float, float]:
+        """Longest STED image, s, and largest dose of a region, mJ, of all the grid."""
+        imaging = self.imaging
+        most = {
+            name: float(getattr(imaging, name))
+            for name in ("excitation_power_uW", "depletion_power_mW", "dwelltime_us", "line_steps")
+        }
+        most |= {p.name: p.parameter.values[-1] for p in self.parameters}
+        image_s = most["dwelltime_us"] * 1e-6 * most["line_steps"] * imaging.pixels**2
+        confocal_s = 2 * imaging.confocal_dwelltime_us * 1e-6 * imaging.pixels**2
+        sted_mW = most["excitation_power_uW"] * 1e-3 + most["depletion_power_mW"]
+        confocal_mW = imaging.confocal_excitation_power_uW * 1e-3
+        return image_s, sted_mW * image_s * imaging.sted_images + confocal_mW * confocal_s
+
     @property
     def space(self) -> ParameterSpace:
         """The grid of configurations."""
@@ -177,6 +214,12 @@ class ExperimentConfig(Section):
                     )
             node[field] = value
         return parse_config(data)
+
+
+def _rounded_up(value: float) -> float:
+    """Round up to three digits: a limit of that much is taken."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return math.ceil(value / step) * step
 
 
 def parse_config(data: Mapping[str, Any], source: str = "") -> ExperimentConfig:

@@ -239,6 +239,24 @@ class ObjectiveConfig(Section):
     )
 
 
+class LimitsConfig(Section):
+    """How much light the sample may get; each limit left out: none."""
+
+    sted_image_s: Positive | None = Field(
+        None, description="Longest STED image (pixels, line steps, dwelltime), s."
+    )
+    region_dose_mJ: Positive | None = Field(
+        None,
+        description="Most light of both lasers on one region, mJ, confocal images too; a region "
+        "that would get more is left out.",
+    )
+    run_dose_mJ: Positive | None = Field(
+        None,
+        description="Most light of both lasers on all regions together, mJ; the run ends before "
+        "the image that would exceed it.",
+    )
+
+
 class QualityConfig(Section):
     """Which network rates the quality of STED images, where quality is an objective."""
 

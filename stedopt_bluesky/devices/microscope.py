@@ -20,6 +20,7 @@ from stedopt_bluesky.acquisition import ImageSet
 from stedopt_bluesky.devices.background import complete_in_background, settled
 from stedopt_bluesky.devices.image_store import ImageStore, StoresArrays
 from stedopt_bluesky.devices.laser import Laser
+from stedopt_bluesky.devices.light_budget import LightBudget, LightLimits
 from stedopt_bluesky.devices.scanner import Scanner
 from stedopt_bluesky.imspector.instrument import Instrument
 from stedopt_bluesky.imspector.scan import Scans, ScanStoppedError
@@ -73,6 +74,8 @@ class Microscope(StoresArrays, Device):
         Of the confocal images.
     sted_images : int
         STED images between the two confocal ones.
+    limits : LightLimits
+        Of the light on the sample; nothing that would exceed one is begun.
     folder : Path
         Where image files are made.
     """
@@ -93,6 +96,7 @@ class Microscope(StoresArrays, Device):
         scanner: Scanner,
         confocal: ConfocalSettings,
         sted_images: int,
+        limits: LightLimits = LightLimits(),  # noqa: B008  frozen
         folder: Path,
         name: str,
         **kwargs: Any,
@@ -102,6 +106,7 @@ class Microscope(StoresArrays, Device):
         self._depletion = depletion
         self._scanner = scanner
         self._confocal = confocal
+        self._budget = LightBudget(limits)
         self._scans = Scans(instrument)
         self._store = ImageStore(folder)
         super().__init__(name=name, **kwargs)
@@ -134,6 +139,7 @@ class Microscope(StoresArrays, Device):
         self._store.open(
             {key: (self._instrument.image_shape(shot), np.int16) for key, shot in self._shots}
         )
+        self._budget.begin_run()
         self._scans.connect()
 
     def trigger(self) -> Status:
@@ -155,6 +161,7 @@ class Microscope(StoresArrays, Device):
 
     def _acquire(self) -> None:
         start = time.monotonic()
+        self._reckon()
         self._excitation.apply()
         self._depletion.apply()
         try:
@@ -170,7 +177,7 @@ class Microscope(StoresArrays, Device):
         self._sum_up(images)
 
     def _sum_up(self, images: Mapping[str, npt.NDArray[np.int16]]) -> None:
-        """Put the images together for who rates them, and reckon what the sample got."""
+        """Put the images together for who rates them."""
         confocal1, *sted, confocal2 = images.values()
         dwelltime_us, line_steps = self._scanner.dwelltime_us.get(), self._scanner.line_steps.get()
         excitation_uW, depletion_mW = self._excitation.power.get(), self._depletion.power.get()
@@ -184,13 +191,34 @@ class Microscope(StoresArrays, Device):
             excitation_power_uW=excitation_uW,
             depletion_power_mW=depletion_mW,
         )
-        sted_s = len(sted) * sted[0].size * dwelltime_us * 1e-6 * line_steps
-        confocal_s = 2 * confocal1.size * self._confocal.dwelltime_us * 1e-6
-        self.exposure_s.put(sted_s + confocal_s)
-        self.excitation_dose_uJ.put(
-            excitation_uW * sted_s + self._confocal.excitation_power_uW * confocal_s
+
+    def _reckon(self) -> None:
+        """Reckon what the sample will get, and book it.
+
+        Raises
+        ------
+        LightLimitError
+            When it would be more than allowed.
+        """
+        sted_pixels, confocal_pixels = (
+            math.prod(self._instrument.image_shape(name)) for name in (STED, CONFOCAL)
         )
-        self.depletion_dose_mJ.put(depletion_mW * sted_s)
+        excitation_uW, depletion_mW = self._excitation.power.get(), self._depletion.power.get()
+        image_s = (
+            sted_pixels
+            * self._scanner.dwelltime_us.get()
+            * 1e-6
+            * int(self._scanner.line_steps.get())
+        )
+        sted_s = image_s * (len(self._shots) - 2)
+        confocal_s = 2 * confocal_pixels * self._confocal.dwelltime_us * 1e-6
+        excitation_uJ = excitation_uW * sted_s + self._confocal.excitation_power_uW * confocal_s
+        depletion_mJ = depletion_mW * sted_s
+        place_um = (self._scanner.x_um.get(), self._scanner.y_um.get())
+        self._budget.spend(place_um, image_s, excitation_uJ * 1e-3 + depletion_mJ)
+        self.exposure_s.put(sted_s + confocal_s)
+        self.excitation_dose_uJ.put(excitation_uJ)
+        self.depletion_dose_mJ.put(depletion_mJ)
 
     def _deadline_s(self, configuration: str) -> float:
         shape = self._instrument.image_shape(configuration)

@@ -9,11 +9,12 @@ from typing import Any
 
 from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
-from bluesky.utils import MsgGenerator
+from bluesky.utils import FailedStatus, MsgGenerator
 
 from stedopt_bluesky.acquisition import Region
 from stedopt_bluesky.bandit.strategy import Strategy
 from stedopt_bluesky.devices.decision import Choose
+from stedopt_bluesky.devices.light_budget import RegionSpentError
 from stedopt_bluesky.devices.rating import Rate
 from stedopt_bluesky.devices.station import Station
 from stedopt_bluesky.parameters import ParameterSpace
@@ -129,11 +130,16 @@ def optimize_sted(
                 yield from optimise_one(station, strategy, space, place, rate=rate, choose=choose)
             except ExposureInterruptedError:
                 continue  # the next region has its turn
+            except FailedStatus as failure:
+                if not isinstance(failure.__cause__, RegionSpentError):
+                    raise
+                continue  # this region must not get more light
             taken += 1
             if taken == images:
                 return
         raise NotEnoughRegionsError(
-            f"images = {images}: {taken} were taken, the other regions were lost to pauses"
+            f"images = {images}: {taken} were taken, the other regions were lost to pauses or may "
+            "get no more light"
         )
 
     return (yield from obeying(run()))

@@ -138,6 +138,7 @@ def make_station(config: ExperimentConfig, instrument: Instrument, arrays: Path)
     from stedopt_bluesky.devices.decision import Decision
     from stedopt_bluesky.devices.label import ImageLabel
     from stedopt_bluesky.devices.laser import Laser
+    from stedopt_bluesky.devices.light_budget import LightLimits
     from stedopt_bluesky.devices.microscope import CONFOCAL, STED, ConfocalSettings, Microscope
     from stedopt_bluesky.devices.overview import Overview, OverviewSettings
     from stedopt_bluesky.devices.rating import Rating
@@ -178,6 +179,7 @@ def make_station(config: ExperimentConfig, instrument: Instrument, arrays: Path)
                 imaging.confocal_excitation_power_uW, imaging.confocal_dwelltime_us
             ),
             sted_images=imaging.sted_images,
+            limits=LightLimits(**config.limits.model_dump(exclude_none=True)),
             folder=arrays,
             name="microscope",
         ),

@@ -57,6 +57,17 @@ WRONG = [
         "choice.network = 'mine.*': only with rule = 'network'",
     ),
     ({"quality.network": ""}, "quality.network = '': not empty"),
+    # light: 224² pixels of 100 µs with 360 mW and 26.8 µW, and two confocal images
+    (
+        {"limits.sted_image_s": 5.0},
+        r"limits.sted_image_s = 5: at least 5\.02 s, the longest STED image of the grid",
+    ),
+    (
+        {"limits.region_dose_mJ": 1806.0},
+        r"limits.region_dose_mJ = 1806: at least 1810 mJ, the largest dose of the grid",
+    ),
+    ({"limits.run_dose_mJ": 100.0}, r"run_dose_mJ = 100: at least 1810 mJ, the largest dose of"),
+    ({"limits.sted_image_s": 0.0}, "limits.sted_image_s = 0: above 0"),
     ({"choice.rule": "best"}, "choice.rule = 'best': allowed are network, weighted, random"),
     ({"bandit.strategy": 3}, "bandit.strategy = 3: allowed are kernel_ts, kernel_ucb"),
     ({"bandit.norm_bound": 3}, "bandit.norm_bound = 3: only with bandit.adaptation = 'published'"),

@@ -317,6 +317,17 @@ def test_the_deadline_ends_the_plan(station, instrument, run_engine, all_dark, m
     assert all_dark(instrument)
 
 
+def test_an_image_that_takes_too_long_is_not_begun(config, instrument, tmp_path, run_engine):
+    limited = config.updated({"limits.sted_image_s": 0.5})
+    station = make_station(limited, instrument, tmp_path / "limited")
+    station.scanner.dwelltime_us.put(1000.0)
+    with pytest.raises(FailedStatus) as failed:
+        run_engine(imaging(station.microscope))
+    # 64² pixels.
+    assert "a STED image of 4.1 s: at most 0.5 s is allowed" in str(failed.value.__cause__)
+    assert instrument.application._backend.emission_log == []
+
+
 def test_the_deadline_grows_with_the_scan():
     assert deadline_s((10, 20), 1000.0) == pytest.approx(10 + 3 * 0.2)
     assert deadline_s((10, 20), 1000.0, 4) == pytest.approx(10 + 3 * 0.8)

@@ -62,7 +62,7 @@ ways = st.sampled_from(
 )  # fmt: skip
 
 
-def ask(guarded, way, laser, power):  # noqa: C901, PLR0912  a list of ways
+def ask(guarded, way, laser, power):  # noqa: PLR0912  a list of ways
     """Ask for a power of a laser that is on, in one of many ways."""
     measurement = guarded.active_measurement()
     configuration = measurement.configuration(STED)

@@ -1,4 +1,5 @@
 import itertools
+import re
 import threading
 
 import numpy as np
@@ -573,7 +574,50 @@ def test_regions_that_were_lost_to_pauses_are_told(make_bench):
         bench.engine.resume()
 
     stop = stop_of(bench)
-    assert stop["reason"] == "images = 1: 0 were taken, the other regions were lost to pauses"
+    assert stop["reason"] == (
+        "images = 1: 0 were taken, the other regions were lost to pauses or may get no more light"
+    )
+
+
+# --- light ------------------------------------------------------------------------------
+
+# What the configuration that gets the most light may need: 64² pixels of 100 µs with 360 mW.
+MOST_MJ = 148.0
+
+
+def doses_mJ(bench):  # noqa: N802
+    data = [event["data"] for event in bench.events("primary")]
+    return [
+        d["microscope_excitation_dose_uJ"] * 1e-3 + d["microscope_depletion_dose_mJ"] for d in data
+    ]
+
+
+def test_a_region_that_must_not_get_more_light_is_left_out(make_bench):
+    bench = make_bench(**{"limits.region_dose_mJ": MOST_MJ})
+    places = [Region(0, 0, 1.28)] * 40 + [Region(3, 3, 1.28)] * 2
+    bench.engine(plan_of(bench, images=7, regions=places))
+    assert stop_of(bench)["num_events"]["primary"] == 7
+    of_region = {}
+    for event, dose in zip(bench.events("primary"), doses_mJ(bench), strict=True):
+        place = event["data"]["region_x_um"]
+        of_region[place] = of_region.get(place, 0.0) + dose
+    assert all(dose <= MOST_MJ for dose in of_region.values())
+    # Some were left out, or the test would say nothing.
+    assert len(bench.events("decision")) > 7
+
+
+def test_a_run_ends_before_it_exceeds_its_light(make_bench):
+    bench = make_bench(**{"limits.run_dose_mJ": MOST_MJ, "images": 20})
+    with pytest.raises(Exception, match=r"light of the run: .* at most 148 mJ is allowed"):
+        bench.engine(bench.session.optimize())
+    stop = stop_of(bench)
+    assert stop["exit_status"] == "fail"
+    assert re.match(r"light of the run: .* mJ more on .* mJ, at most 148 mJ", stop["reason"])
+    taken = stop["num_events"]["primary"]
+    assert 1 <= taken < 20
+    assert sum(doses_mJ(bench)) <= MOST_MJ
+    assert bench.exposures("sted") == taken
+    assert bench.lasers_are_off()
 
 
 def test_the_engine_may_rewind_again_after_an_aborted_exposure(make_bench):

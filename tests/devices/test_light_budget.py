@@ -1,0 +1,69 @@
+"""What is booked never exceeds a limit, and what is refused is not booked."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stedopt_bluesky.devices.light_budget import (
+    LightBudget,
+    LightLimitError,
+    LightLimits,
+    RegionSpentError,
+)
+
+doses = st.floats(0, 50)
+places = st.tuples(st.integers(0, 2), st.integers(0, 1))
+
+
+@given(st.lists(st.tuples(places, doses), max_size=60), st.floats(1, 60), st.floats(1, 200))
+def test_sums_stay_within_their_limits(exposures, region_mJ, run_mJ):
+    budget = LightBudget(LightLimits(region_dose_mJ=region_mJ, run_dose_mJ=run_mJ))
+    got = {}
+    for place, dose in exposures:
+        try:
+            budget.spend(place, 1.0, dose)
+        except RegionSpentError:
+            refused = got.get(place, 0.0) + dose > region_mJ
+        except LightLimitError:
+            refused = sum(got.values()) + dose > run_mJ * (1 - 1e-12)
+        else:
+            got[place] = got.get(place, 0.0) + dose
+            refused = True
+        assert refused, "for a reason"
+    assert all(dose <= region_mJ for dose in got.values())
+    assert sum(got.values()) <= run_mJ * (1 + 1e-12)
+
+
+def test_a_new_run_has_a_new_sum_and_old_regions():
+    budget = LightBudget(LightLimits(region_dose_mJ=15, run_dose_mJ=15))
+    budget.spend((0, 0), 1.0, 10)
+    with pytest.raises(LightLimitError, match=r"light of the run: 10 mJ more on 10 mJ, at most 15"):
+        budget.spend((1, 0), 1.0, 10)
+    budget.begin_run()
+    budget.spend((1, 0), 1.0, 10)
+    budget.begin_run()
+    with pytest.raises(RegionSpentError, match=r"region at \(0, 0\) µm: 10 mJ more on 10 mJ"):
+        budget.spend((0.0001, 0), 1.0, 10)
+
+
+@pytest.mark.parametrize("image_s", [5.1, math.inf, math.nan])
+def test_an_image_that_takes_too_long_is_refused(image_s):
+    budget = LightBudget(LightLimits(sted_image_s=5.0))
+    budget.spend((0, 0), 5.0, 1e6)
+    with pytest.raises(LightLimitError, match=r"at most 5 s is allowed \(limits.sted_image_s\)"):
+        budget.spend((0, 0), image_s, 0.0)
+
+
+def test_a_dose_that_is_no_number_is_refused():
+    budget = LightBudget(LightLimits())
+    with pytest.raises(RegionSpentError):
+        budget.spend((0, 0), 1.0, math.nan)
+
+
+def test_a_scanner_that_was_never_moved_is_in_the_middle():
+    budget = LightBudget(LightLimits(region_dose_mJ=1.0))
+    budget.spend((math.nan, math.nan), 1.0, 1.0)
+    with pytest.raises(RegionSpentError):
+        budget.spend((0.0, 0.0), 1.0, 1.0)
