@@ -287,6 +287,7 @@ def _image(task: Task, application: Any) -> tuple[str, str]:
         with console.status("loading the networks ..."):
             networks = open_networks(task.config)
     engine = make_engine()
+    uid = problem = ""
     # Bluesky prints to standard output, where a script expects one JSON document.
     with contextlib.redirect_stdout(sys.stderr), warnings_in_one_line():
         try:
@@ -300,9 +301,13 @@ def _image(task: Task, application: Any) -> tuple[str, str]:
                 networks=networks,
                 run_engine=engine,
             ) as session:
-                return _run(session, task)
+                uid, problem = _run(session, task)
         except RuntimeError as error:  # what Imspector refuses, in the vendor's words
-            fail(f"the microscope failed: {error}", code=1)
+            if not uid:
+                fail(f"the microscope failed: {error}", code=1)
+            # Also of a run that went well: somebody has to look at the lasers.
+            problem = "; ".join(filter(None, (problem, f"the microscope failed: {error}")))
+    return uid, problem
 
 
 def _run(session: Session, task: Task) -> tuple[str, str]:

@@ -294,11 +294,20 @@ class Instrument:
         return {name: c.parameters("") for name, c in self._configurations.items()}
 
     def close(self) -> None:
-        """Switch the lasers off and close the measurement, whatever fails of the two."""
+        """Switch the lasers off and close the measurement, whatever fails of the two.
+
+        Raises
+        ------
+        RuntimeError
+            When Imspector refuses; that lasers may be on is told before anything else.
+        """
         try:
             self.lasers_off()
-        finally:
-            self.application.close(self.measurement)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self.application.close(self.measurement)
+            raise
+        self.application.close(self.measurement)
 
 
 def _check_different(lasers: Sequence[LaserLine]) -> None:

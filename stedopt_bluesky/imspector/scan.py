@@ -8,6 +8,7 @@ earlier scan's, and not believed.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 
@@ -33,6 +34,10 @@ class ScanError(RuntimeError):
 
 class ScanStoppedError(ScanError):
     """A scan that was abandoned by :meth:`Scans.stop`."""
+
+
+class BadImageError(ScanError):
+    """A scan that ended and left no usable image; the next one may."""
 
 
 class Scans:
@@ -92,10 +97,12 @@ class Scans:
         ------
         ScanStoppedError
             When :meth:`stop` was called, before or in the scan.
+        BadImageError
+            When the scan ended and left no stack, or one that is not of the shape that was
+            asked for, or not of whole numbers.
         ScanError
-            When the scan did not begin, exceeded the deadline or left no 2-D image.
+            When the scan did not begin or exceeded the deadline.
         """
-        target = self._instrument.configuration(configuration)
         self._activate(configuration)
         self._start(configuration)
         try:
@@ -106,17 +113,38 @@ class Scans:
         if self._stopped.is_set():
             raise ScanStoppedError(f"{configuration} scan: stopped")
         if not ended:
-            self._instrument.application.pause(self._instrument.measurement)
+            # Of an Imspector that has died nothing else is to be expected.
+            with contextlib.suppress(RuntimeError):
+                self._instrument.application.pause(self._instrument.measurement)
             raise ScanError(
                 f"{configuration} scan: Imspector did not report its end within {deadline_s:.3g} s"
             )
-        data = target.stack(0).data()
+        return self._image(configuration)
+
+    def _image(self, configuration: str) -> npt.NDArray[np.int16]:
+        """Return the image that the scan has left, after a look at it."""
+        try:
+            data = self._instrument.configuration(configuration).stack(0).data()
+        except RuntimeError as error:
+            raise BadImageError(f"{configuration} scan: no image: {error}") from error
         if data.ndim != 4 or data.shape[0] < 1 or data.shape[1] < 1:
-            raise ScanError(
+            raise BadImageError(
                 f"{configuration} scan: expected a stack (T, Z, Y, X), got {data.shape}"
             )
         # The vendor's array is a view of a buffer that the next scan overwrites.
-        return np.array(data[0, 0], dtype=np.int16, order="C")
+        image = np.array(data[0, 0], order="C")
+        if image.shape != (expected := self._instrument.image_shape(configuration)):
+            raise BadImageError(
+                f"{configuration} scan: expected {expected[0]} × {expected[1]} pixels, got "
+                f"{image.shape[0]} × {image.shape[1]}: lines are missing"
+            )
+        counts = image.astype(np.int16) if np.isfinite(image).all() else image
+        if not np.array_equal(counts, image):
+            raise BadImageError(
+                f"{configuration} scan: expected counts of 16 bits, got {image.dtype} from "
+                f"{image.min():g} to {image.max():g}"
+            )
+        return counts.astype(np.int16, copy=False)
 
     def _start(self, configuration: str) -> None:
         with self._lock:

@@ -17,11 +17,15 @@ from stedopt_bluesky.devices.decision import Choose
 from stedopt_bluesky.devices.light_budget import RegionSpentError
 from stedopt_bluesky.devices.rating import Rate
 from stedopt_bluesky.devices.station import Station
+from stedopt_bluesky.imspector.scan import BadImageError
 from stedopt_bluesky.parameters import ParameterSpace
 from stedopt_bluesky.plans.acquire import acquire
 from stedopt_bluesky.plans.exposure import ExposureInterruptedError, not_rewound, until_done
 from stedopt_bluesky.plans.regions import lay_regions
 from stedopt_bluesky.plans.run import obeying, recorded_run
+
+# So many regions in a row without a usable image are no accident.
+MOST_BAD_IMAGES = 3
 
 
 class NotEnoughRegionsError(RuntimeError):
@@ -123,7 +127,7 @@ def optimize_sted(
                 f"{minimum_foreground:.0%} foreground; plan fewer images, or lower "
                 "overview.minimum_foreground"
             )
-        taken = 0
+        taken = bad = 0
         for place in places:
             yield from bps.checkpoint()
             try:
@@ -131,15 +135,20 @@ def optimize_sted(
             except ExposureInterruptedError:
                 continue  # the next region has its turn
             except FailedStatus as failure:
-                if not isinstance(failure.__cause__, RegionSpentError):
-                    raise
-                continue  # this region must not get more light
+                cause = failure.__cause__
+                bad += isinstance(cause, BadImageError)
+                if isinstance(cause, BadImageError) and bad < MOST_BAD_IMAGES:
+                    continue  # bleached for nothing: the next region has its turn
+                if isinstance(cause, RegionSpentError):
+                    continue  # this region must not get more light
+                raise
             taken += 1
+            bad = 0
             if taken == images:
                 return
         raise NotEnoughRegionsError(
-            f"images = {images}: {taken} were taken, the other regions were lost to pauses or may "
-            "get no more light"
+            f"images = {images}: {taken} were taken, the other regions were lost (pauses, bad "
+            "images) or may get no more light"
         )
 
     return (yield from obeying(run()))

@@ -70,7 +70,8 @@ def regions_left(chain: RunChain, config: ExperimentConfig) -> list[Region] | No
     Returns
     -------
     list of Region or None
-        None when the run had not come to its overview.
+        None when the run had not come to its overview, or had one without a difference between
+        its pixels, of a detector that counted nothing: another one is to be taken.
 
     Raises
     ------
@@ -88,6 +89,8 @@ def regions_left(chain: RunChain, config: ExperimentConfig) -> list[Region] | No
             )
         return None
     overview = surveyed.images("overview_image")[-1]
+    if overview.min() == overview.max() and not chain.regions_used:
+        return None
     regions = lay_regions(
         overview,
         config.overview.pixel_size_nm,

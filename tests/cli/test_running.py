@@ -18,6 +18,7 @@ from stedopt_bluesky.records import Catalog, CatalogFolder, RunRecord
 from stedopt_bluesky.records.replay import rerun_decisions
 from stedopt_bluesky.session import config_of, make_choose, make_strategy
 from stedopt_bluesky.twin.application import TwinApplication
+from stedopt_bluesky.twin.faults import FaultyApplication
 
 
 def places(record):
@@ -164,6 +165,24 @@ def test_an_imspector_that_refuses_is_told_in_its_words(stedopt, small, monkeypa
     assert result.exit_code == 1
     assert result.stderr == "error: the microscope failed: no licence\n"
     assert not small[-1].exists()
+
+
+@pytest.mark.usefixtures("without_store")
+def test_an_imspector_that_dies_in_a_run_is_told_with_the_command_to_go_on(
+    stedopt_json, small, monkeypatch
+):
+    connect = running.connect_application
+    monkeypatch.setattr(
+        running, "connect_application", lambda c: FaultyApplication(connect(c), "dies in a scan", 8)
+    )
+    run, result = stedopt_json(*small)
+
+    assert result.exit_code == 1
+    assert (run["exit_status"], len(run["images"])) == ("fail", 2)
+    assert "Connection refused" in run["reason"]
+    assert "lasers may be on" in result.stderr
+    assert f"resume {run['uid'][:8]}" in run["commands"]["continue"]
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.usefixtures("without_store")

@@ -575,7 +575,8 @@ def test_regions_that_were_lost_to_pauses_are_told(make_bench):
 
     stop = stop_of(bench)
     assert stop["reason"] == (
-        "images = 1: 0 were taken, the other regions were lost to pauses or may get no more light"
+        "images = 1: 0 were taken, the other regions were lost (pauses, bad images) or may get "
+        "no more light"
     )
 
 

@@ -1,0 +1,82 @@
+"""After every fault: dark, nothing lost, the run closed with a reason, and gone on with."""
+
+import re
+
+import pytest
+
+import stedopt_bluesky.devices.microscope as microscope_module
+from stedopt_bluesky.twin import TwinApplication
+from stedopt_bluesky.twin.faults import FAULTS, FaultyApplication
+from tests.benchmarks.faults import IMAGES, trial
+
+# What the run survives, when the fault comes in an image.
+GOES_ON = {
+    "end signal late",
+    "end signal twice",
+    "activation refused",
+    "stack missing",
+    "stack of another shape",
+    "stack with NaN",
+    "image of zeros",
+    "image saturated",
+}
+# What ends it, and the reason that the stop document gives.
+ENDS = {
+    "dies in a scan": "Connection refused",
+    "dies between scans": "Connection refused",
+    "end signal lost": "scan: Imspector did not report its end within",
+    "start refused": "scan: cannot be started: Hardware is not ready",
+    "setting refused": "Invalid argument for parameter 'ExpControl'",
+    "power misreported": "and reports .* %: switched off again, no scan may begin",
+}
+
+
+def test_every_fault_is_expected_here():
+    assert set(FAULTS) == GOES_ON | set(ENDS)
+    assert not GOES_ON & set(ENDS)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(microscope_module, "_DEADLINE_MARGIN_S", 0.3)
+
+
+# The last scan of the second image, the first and the middle one of the third.
+@pytest.mark.parametrize("scan", [6, 7, 8])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_in_an_image(fault, scan, tmp_path):
+    outcome = trial(fault, scan, tmp_path / "catalog")
+    assert outcome.dark
+    assert outcome.zeroed
+    assert outcome.kept == outcome.taken >= outcome.whole
+    assert outcome.resumed == IMAGES
+    # A setting is refused where one is made: between two images.
+    if fault in GOES_ON or (fault == "setting refused" and scan != 6):
+        assert outcome.status == "success"
+        assert outcome.taken == IMAGES
+    else:
+        assert outcome.status == "fail"
+        assert outcome.taken < IMAGES
+        assert re.search(ENDS[fault], outcome.reason)
+
+
+@pytest.mark.parametrize("fault", sorted(set(FAULTS) - {"image of zeros", "image saturated"}))
+def test_a_fault_in_the_overview(fault, tmp_path):
+    outcome = trial(fault, 0, tmp_path / "catalog")
+    assert outcome.dark
+    assert outcome.zeroed
+    assert outcome.resumed == IMAGES
+    assert outcome.taken in (0, IMAGES)
+    assert bool(outcome.reason) == (outcome.status == "fail") == (outcome.taken == 0)
+
+
+def test_an_overview_that_shows_nothing_is_taken_again(tmp_path):
+    outcome = trial("image of zeros", 0, tmp_path / "catalog")
+    assert (outcome.status, outcome.taken) == ("fail", 0)
+    assert "only 0 regions" in outcome.reason
+    assert outcome.resumed == IMAGES
+
+
+def test_an_unknown_fault_is_refused(sample):
+    with pytest.raises(ValueError, match="fault = 'fire': allowed are dies in a scan, "):
+        FaultyApplication(TwinApplication(sample), "fire", 0)
