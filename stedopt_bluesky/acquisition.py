@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -154,6 +154,8 @@ class ImageSet:
         Depletion power of the STED images, in mW; NaN where it is not known.
     calcium : CalciumFrames, optional
         Ca²⁺ frames of the region, where there was an uncaging pulse.
+    channels : mapping of str to ImageSet
+        Images of further channels of the same scans, by the channel's name.
     """
 
     confocal1: Image
@@ -166,6 +168,7 @@ class ImageSet:
     excitation_power_uW: float = math.nan
     depletion_power_mW: float = math.nan
     calcium: CalciumFrames | None = None
+    channels: Mapping[str, ImageSet] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from stedopt_bluesky.cli.output import console, print_json, program, stdout, warn
-from stedopt_bluesky.config import PARAMETER_UNITS, ConfigError
+from stedopt_bluesky.config import ConfigError
 
 if TYPE_CHECKING:
     from stedopt_bluesky.records.folder import CatalogFolder
@@ -179,7 +179,7 @@ def _report(folder: CatalogFolder, uid: str) -> tuple[RunRecord, RunReport]:
         record,
         objectives_of(config),
         weights_of(config),
-        {name: PARAMETER_UNITS[name] for name in config.space.names},
+        {parameter.name: parameter.unit for parameter in config.space},
         exit_status=summary.exit_status,
         reason=summary.reason,
     )

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from stedopt_bluesky.config.channels import (
+    ChannelConfig,
+    DetectionConfig,
+    OpticsConfig,
+    RescueConfig,
+)
 from stedopt_bluesky.config.errors import ConfigError, FieldError, one_line, shown
 from stedopt_bluesky.config.lasers import DepletionConfig, ExcitationConfig
+from stedopt_bluesky.config.places import (
+    RectangleConfig,
+    RegionConfig,
+    StageConfig,
+    TimeLapseConfig,
+)
 from stedopt_bluesky.config.sections import (
     MAX_CONFIGURATIONS,
-    PARAMETER_UNITS,
     BanditConfig,
     ChoiceConfig,
     ImagingConfig,
@@ -25,6 +36,7 @@ from stedopt_bluesky.config.sections import (
     QualityConfig,
     SampleConfig,
     Section,
+    split_parameter,
 )
 from stedopt_bluesky.parameters import ParameterSpace
 
@@ -53,6 +65,11 @@ class ExperimentConfig(Section):
     imaging: ImagingConfig = ImagingConfig()
     overview: OverviewConfig = OverviewConfig()
     limits: LimitsConfig = LimitsConfig()
+    detection: DetectionConfig = DetectionConfig()
+    optics: OpticsConfig = OpticsConfig()
+    rescue: RescueConfig = RescueConfig()
+    stage: StageConfig = StageConfig()
+    time_lapse: TimeLapseConfig = TimeLapseConfig()
     quality: QualityConfig = QualityConfig()
     choice: ChoiceConfig = ChoiceConfig()
     bandit: BanditConfig = BanditConfig()
@@ -65,15 +82,34 @@ class ExperimentConfig(Section):
     objectives: tuple[ObjectiveConfig, ...] = Field(
         min_length=1, strict=False, description="The objectives and their weights."
     )
+    channels: tuple[ChannelConfig, ...] = Field(
+        (), strict=False, description="Further channels, imaged together with the first one."
+    )
+    regions: tuple[RegionConfig, ...] = Field(
+        (), strict=False, description="Regions chosen by hand; none: laid over an overview."
+    )
+    rectangles: tuple[RectangleConfig, ...] = Field(
+        (), strict=False, description="Rectangles drawn by hand, to be filled with regions."
+    )
+    regions_file: str = Field(
+        "",
+        description="CSV of regions (x_um, y_um) or rectangles (and width_um, height_um), in place "
+        "of them; a relative path counts from this file's folder.",
+    )
+
+    # The file is read where the configuration's own file is (config/files.py).
+    @field_validator("regions_file")
+    @classmethod
+    def _file(cls, name: str) -> str:
+        if name:
+            raise ValueError("only in a configuration file, with which it is read")
+        return name
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         _check_distinct("parameters", [p.name for p in self.parameters])
         _check_distinct("objectives", [o.name for o in self.objectives])
-        if self.depletion.laser == self.excitation.laser:
-            raise FieldError(
-                "depletion.laser", self.depletion.laser, "another one than excitation.laser"
-            )
+        self._check_channels()
         self._check_powers()
         self._check_light()
         size = math.prod(len(p.parameter.values) for p in self.parameters)
@@ -112,38 +148,119 @@ class ExperimentConfig(Section):
 
     def _check_powers(self) -> None:
         """Refuse every power that a laser's limit or its calibration does not allow."""
-        imaging = self.imaging
-        fields = [
-            ("imaging.excitation_power_uW", "excitation_power_uW", imaging.excitation_power_uW),
-            ("imaging.depletion_power_mW", "depletion_power_mW", imaging.depletion_power_mW),
-            (
-                "imaging.confocal_excitation_power_uW",
-                "excitation_power_uW",
-                imaging.confocal_excitation_power_uW,
-            ),
-            (
-                "overview.excitation_power_uW",
-                "excitation_power_uW",
-                self.overview.excitation_power_uW,
-            ),
-        ]
-        for i, entry in enumerate(self.parameters):
-            fields += [(f"parameters.{i}.{end}", entry.name, power) for end, power in entry.ends]
-        for field, quantity, power in fields:
-            if quantity == "excitation_power_uW":
-                excitation = self.excitation
+        for field, parameter, power in self._powers():
+            channel, own = split_parameter(parameter)
+            if own == "excitation_power_uW":
+                where, excitation = self.excitation_of(channel)
                 limit, lowest = excitation.power_limit_uW, excitation.calibration_power_uW[0]
-                self._check_power(field, power, limit, lowest, "excitation", "uW")
-            elif quantity == "depletion_power_mW":
-                depletion = self.depletion
+                self._check_power(field, power, limit, lowest, where, "uW")
+            elif own == "depletion_power_mW":
+                where, depletion = self.depletion_of(channel)
                 limit, lowest = depletion.power_limit_mW, depletion.calibration_power_mW[0]
-                self._check_power(field, power, limit, lowest, "depletion", "mW")
+                self._check_power(field, power, limit, lowest, where, "mW")
+
+    def _powers(self) -> Iterator[tuple[str, str, float]]:
+        """Yield each field with the parameter that it is a value of, and the value."""
+        imaging, excitation, depletion = self.imaging, "excitation_power_uW", "depletion_power_mW"
+        yield f"imaging.{excitation}", excitation, imaging.excitation_power_uW
+        yield f"imaging.{depletion}", depletion, imaging.depletion_power_mW
+        confocal = f"confocal_{excitation}"
+        yield f"imaging.{confocal}", excitation, imaging.confocal_excitation_power_uW
+        yield f"overview.{excitation}", excitation, self.overview.excitation_power_uW
+        for i, channel in enumerate(self.channels):
+            own = f"{channel.name}_{excitation}"
+            yield f"channels.{i}.{excitation}", own, channel.excitation_power_uW
+            yield f"channels.{i}.{confocal}", own, channel.confocal_excitation_power_uW
+            if channel.depletion_power_mW is not None:
+                power = channel.depletion_power_mW
+                yield f"channels.{i}.{depletion}", f"{channel.name}_{depletion}", power
+        for i, entry in enumerate(self.parameters):
+            for end, value in entry.ends:
+                yield f"parameters.{i}.{end}", entry.name, value
+
+    @property
+    def fixed_parameters(self) -> dict[str, float]:
+        """Parameters that are told and not optimised, by name, each in its unit."""
+        told: dict[str, float | None] = {}
+        imaging = self.imaging
+        for name in ("excitation_power_uW", "depletion_power_mW", "dwelltime_us", "line_steps"):
+            told[name] = float(getattr(imaging, name))
+        for channel in (None, *self.channels):
+            prefix = f"{channel.name}_" if channel else ""
+            detection = channel.detection if channel else self.detection
+            for name in ("gate_delay_ns", "gate_width_ns", "spectral_min_nm", "spectral_max_nm"):
+                told[prefix + name] = getattr(detection, name)
+            if channel:
+                told[f"{prefix}excitation_power_uW"] = channel.excitation_power_uW
+                told[f"{prefix}depletion_power_mW"] = channel.depletion_power_mW
+        told |= {"pinhole_um": self.optics.pinhole_um, "focus_um": self.optics.focus_um}
+        told["rescue_signal_level"] = self.rescue.signal_level
+        told["rescue_strength"] = self.rescue.strength
+        optimised = {p.name for p in self.parameters}
+        return {n: v for n, v in told.items() if v is not None and n not in optimised}
+
+    def channel(self, name: str) -> ChannelConfig:
+        """Return a further channel by its name; KeyError when there is none."""
+        return {channel.name: channel for channel in self.channels}[name]
+
+    def excitation_of(self, channel: str) -> tuple[str, ExcitationConfig]:
+        """Excitation laser of a channel, ``""`` for the first one, and the section it is in."""
+        own = self.channel(channel).excitation if channel else None
+        return ("excitation", self.excitation) if own is None else (f"{channel}.excitation", own)
+
+    def depletion_of(self, channel: str) -> tuple[str, DepletionConfig]:
+        """Depletion laser of a channel, ``""`` for the first one, and the section it is in."""
+        own = self.channel(channel).depletion if channel else None
+        return ("depletion", self.depletion) if own is None else (f"{channel}.depletion", own)
+
+    def _check_channels(self) -> None:
+        """Refuse parameters of channels that there are not, and lasers that are told twice."""
+        names = [channel.name for channel in self.channels]
+        _check_distinct("channels", names)
+        for i, entry in enumerate(self.parameters):
+            channel, own = split_parameter(entry.name)
+            if channel and channel not in names:
+                raise FieldError(
+                    f"parameters.{i}.name",
+                    entry.name,
+                    f"there is no channel {channel!r}, only {', '.join(names) or 'the first one'}",
+                )
+            follows = channel and own == "depletion_power_mW"
+            if follows and self.channel(channel).depletion_power_mW is None:
+                raise FieldError(
+                    f"parameters.{i}.name",
+                    entry.name,
+                    f"the channel has the first one's power; give it its own, {own}",
+                )
+        lasers: dict[int, tuple[str, object]] = {}
+        for where, laser in self.lasers:
+            other = lasers.setdefault(laser.laser, (where, laser))
+            if other[1] != laser or where.endswith("depletion") != other[0].endswith("depletion"):
+                raise FieldError(
+                    f"{where}.laser",
+                    laser.laser,
+                    f"another one than {other[0]}.laser, or all the same as there",
+                )
+
+    @property
+    def lasers(self) -> list[tuple[str, ExcitationConfig | DepletionConfig]]:
+        """Lasers of all channels, each with the section that it is in."""
+        found: list[tuple[str, ExcitationConfig | DepletionConfig]] = [
+            ("excitation", self.excitation),
+            ("depletion", self.depletion),
+        ]
+        for i, channel in enumerate(self.channels):
+            if channel.excitation is not None:
+                found.append((f"channels.{i}.excitation", channel.excitation))
+            if channel.depletion is not None:
+                found.append((f"channels.{i}.depletion", channel.depletion))
+        return found
 
     @staticmethod
     def _check_power(
         field: str, power: float, limit: float, lowest: float, laser: str, unit: str
     ) -> None:
-        shown_unit = PARAMETER_UNITS[f"{laser}_power_{unit}"]
+        shown_unit = unit.replace("u", "µ")
         if power > limit:
             raise FieldError(
                 field, power, f"at most {limit:g} {shown_unit} ({laser}.power_limit_{unit})"
@@ -159,6 +276,17 @@ class ExperimentConfig(Section):
         """Refuse a grid of which a configuration would exceed a limit of the light."""
         longest_s, dose_mJ = self._most_light()
         limits = self.limits
+        dwelltimes = [("imaging.dwelltime_us", self.imaging.dwelltime_us)] + [
+            (f"parameters.{i}.{field}", value)
+            for i, entry in enumerate(self.parameters)
+            if entry.name == "dwelltime_us"
+            for field, value in entry.ends
+        ]
+        for field, dwelltime_us in dwelltimes:
+            if limits.dwelltime_us is not None and dwelltime_us > limits.dwelltime_us:
+                raise FieldError(
+                    field, dwelltime_us, f"at most {limits.dwelltime_us:g} µs (limits.dwelltime_us)"
+                )
         for field, limit, most, unit, what in (
             ("sted_image_s", limits.sted_image_s, longest_s, "s", "longest STED image of the grid"),
             (
@@ -177,17 +305,40 @@ class ExperimentConfig(Section):
 
     def _most_light(self) -> tuple[float, float]:
         """Longest STED image, s, and largest dose of a region, mJ, of all the grid."""
-        imaging = self.imaging
-        most = {
-            name: float(getattr(imaging, name))
-            for name in ("excitation_power_uW", "depletion_power_mW", "dwelltime_us", "line_steps")
-        }
-        most |= {p.name: p.parameter.values[-1] for p in self.parameters}
-        image_s = most["dwelltime_us"] * 1e-6 * most["line_steps"] * imaging.pixels**2
+        imaging, highest = self.imaging, {p.name: p.parameter.values[-1] for p in self.parameters}
+
+        def most(name: str, otherwise: float) -> float:
+            return highest.get(name, otherwise)
+
+        dwelltime_us = most("dwelltime_us", imaging.dwelltime_us)
+        channel_s = dwelltime_us * 1e-6 * most("line_steps", imaging.line_steps) * imaging.pixels**2
         confocal_s = 2 * imaging.confocal_dwelltime_us * 1e-6 * imaging.pixels**2
-        sted_mW = most["excitation_power_uW"] * 1e-3 + most["depletion_power_mW"]
-        confocal_mW = imaging.confocal_excitation_power_uW * 1e-3
-        return image_s, sted_mW * image_s * imaging.sted_images + confocal_mW * confocal_s
+        depletion_mW = most("depletion_power_mW", imaging.depletion_power_mW)
+        # Of each channel the powers: excitation, µW; depletion, mW; confocal excitation, µW.
+        powers = [
+            (
+                most("excitation_power_uW", imaging.excitation_power_uW),
+                depletion_mW,
+                imaging.confocal_excitation_power_uW,
+            )
+        ]
+        for channel in self.channels:
+            own_mW = channel.depletion_power_mW
+            powers.append(
+                (
+                    most(f"{channel.name}_excitation_power_uW", channel.excitation_power_uW),
+                    depletion_mW
+                    if own_mW is None
+                    else most(f"{channel.name}_depletion_power_mW", own_mW),
+                    channel.confocal_excitation_power_uW,
+                )
+            )
+        dose_mJ = sum(
+            (excitation_uW * 1e-3 + own_mW) * channel_s * imaging.sted_images
+            + confocal_uW * 1e-3 * confocal_s
+            for excitation_uW, own_mW, confocal_uW in powers
+        )
+        return channel_s * len(powers), dose_mJ
 
     @property
     def space(self) -> ParameterSpace:

@@ -13,14 +13,16 @@ import tomlkit.items
 from stedopt_bluesky.config.calibration_file import points_of, read_points
 from stedopt_bluesky.config.errors import ConfigError, allowed_text, shown
 from stedopt_bluesky.config.experiment import ExperimentConfig, parse_config
+from stedopt_bluesky.config.lasers import DepletionConfig, ExcitationConfig, LaserConfig
+from stedopt_bluesky.config.regions_file import read_regions
 from stedopt_bluesky.config.sections import Section
 
 DEFAULT_PRESET = "demo"
 
 # Sections that may name a file of measured points: where its powers go, and their unit there.
-_CALIBRATED = {
-    "excitation": ("calibration_power_uW", "µW"),
-    "depletion": ("calibration_power_mW", "mW"),
+_CALIBRATED: dict[str, tuple[str, str, type[LaserConfig]]] = {
+    "excitation": ("calibration_power_uW", "µW", ExcitationConfig),
+    "depletion": ("calibration_power_mW", "mW", DepletionConfig),
 }
 
 
@@ -76,24 +78,57 @@ def load_config(path: str | Path) -> ExperimentConfig:
         if name not in preset_names():
             raise ConfigError(f"{path}: preset = {name!r}: {allowed_text(name, preset_names())}")
         data = _merged(_preset_data(name), data)
-    return parse_config(_with_calibrations(data, own, path), source=str(path))
+    data = _with_regions(_with_calibrations(data, own, path), path)
+    return parse_config(data, source=str(path))
+
+
+def _with_regions(data: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Read the regions that a file names into the configuration."""
+    name = data.get("regions_file")
+    if not (name and isinstance(name, str)):
+        return data
+    where = f"{path}: regions_file = {shown(name)}"
+    for field in ("regions", "rectangles"):
+        if field in data:
+            raise ConfigError(f"{where}: not together with {field}; leave out one")
+    try:
+        return {**data, "regions_file": "", **read_regions(path.parent / name)}
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _with_calibrations(data: dict[str, Any], own: dict[str, Any], path: Path) -> dict[str, Any]:
     """Read the measured points that a file's own sections name into the configuration."""
+    data = _calibrated(data, own, path, "")
+    channels = own.get("channels")
+    if isinstance(channels, list):
+        data["channels"] = [
+            _calibrated(channel, channel, path, f"channels.{i}.")
+            if isinstance(channel, dict)
+            else channel
+            for i, channel in enumerate(channels)
+        ]
+    return data
+
+
+def _calibrated(
+    data: dict[str, Any], own: dict[str, Any], path: Path, prefix: str
+) -> dict[str, Any]:
+    """Read the measured points of the lasers of the whole, or of one channel."""
     data = dict(data)
-    for laser, (power_field, unit) in _CALIBRATED.items():
+    for laser, (power_field, unit, model) in _CALIBRATED.items():
         section = own.get(laser)
         if not isinstance(section, dict):
             continue
         name = section.get("calibration_file")
         if not (name and isinstance(name, str)):
             continue
-        where = f"{path}: {laser}.calibration_file = {shown(name)}"
-        for field in ("calibration_percent", power_field):
-            if field in section:
-                raise ConfigError(f"{where}: not together with {laser}.{field}; leave out one")
-        default = ExperimentConfig.model_fields[laser].default.wavelength_nm
+        field = f"{prefix}{laser}"
+        where = f"{path}: {field}.calibration_file = {shown(name)}"
+        for other in ("calibration_percent", power_field):
+            if other in section:
+                raise ConfigError(f"{where}: not together with {field}.{other}; leave out one")
+        default = model.model_fields["wavelength_nm"].default
         wavelength = data[laser].get("wavelength_nm", default)
         try:
             points = points_of(read_points(path.parent / name), (laser, str(wavelength)))
@@ -152,8 +187,22 @@ def _table(section: Section, *, commented: bool = True) -> tomlkit.items.Table:
         value = getattr(section, name)
         if commented and field.description:
             table.add(tomlkit.comment(field.description))
-        if value is not None:
-            table.add(name, list(value) if isinstance(value, tuple) else value)
+        if isinstance(value, Section):
+            table.add(name, _table(value, commented=commented))
+        elif value is not None:
+            table.add(name, _plain(value))
         elif commented:
             table.add(tomlkit.comment(f"{name} = ..."))
     return table
+
+
+def _plain(value: Any) -> Any:
+    """Return a list of numbers, or of tables, as tomlkit takes it."""
+    if not isinstance(value, tuple):
+        return value
+    if value and isinstance(value[0], Section):
+        array = tomlkit.aot()
+        for entry in value:
+            array.append(_table(entry, commented=False))
+        return array
+    return list(value)

@@ -7,9 +7,9 @@ import math
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from stedopt_bluesky.config.errors import FieldError
+from stedopt_bluesky.config.errors import FieldError, allowed_text
 from stedopt_bluesky.parameters import Parameter
 
 # Each decision stores its cloud of options: 100,000 configurations × 4 objectives are 3.2 MB.
@@ -21,10 +21,58 @@ PARAMETER_UNITS = {
     "depletion_power_mW": "mW",
     "dwelltime_us": "µs",
     "line_steps": "lines",
+    "gate_delay_ns": "ns",
+    "gate_width_ns": "ns",
+    "pinhole_um": "µm",
+    "spectral_min_nm": "nm",
+    "spectral_max_nm": "nm",
+    "rescue_signal_level": "",
+    "rescue_strength": "",
+    "focus_um": "µm",
 }
+# Of these each further channel has its own: ``<channel>_excitation_power_uW``.
+CHANNEL_PARAMETERS = (
+    "excitation_power_uW",
+    "depletion_power_mW",
+    "gate_delay_ns",
+    "gate_width_ns",
+    "spectral_min_nm",
+    "spectral_max_nm",
+)
 
 # What may be imaged with, both ends included; powers have the lasers' limits.
-RANGES = {"dwelltime_us": (1.0, 1000.0), "line_steps": (1.0, 64.0)}
+RANGES = {
+    "dwelltime_us": (1.0, 1000.0),
+    "line_steps": (1.0, 64.0),
+    "gate_delay_ns": (0.0, 25.0),
+    "gate_width_ns": (0.1, 25.0),
+    "pinhole_um": (1.0, 500.0),
+    "spectral_min_nm": (300.0, 1000.0),
+    "spectral_max_nm": (300.0, 1000.0),
+    "focus_um": (-100.0, 100.0),
+}
+
+
+def split_parameter(name: str) -> tuple[str, str]:
+    """Split a parameter's name into its channel's, ``""`` for the first one, and its own.
+
+    Raises
+    ------
+    ValueError
+        When there is no such parameter.
+    """
+    if name in PARAMETER_UNITS:
+        return "", name
+    channel, _, own = name.partition("_")
+    if channel and own in CHANNEL_PARAMETERS:
+        return channel, own
+    raise ValueError(allowed_text(name, PARAMETER_UNITS))
+
+
+def parameter_unit(name: str) -> str:
+    """Unit of a parameter, of whichever channel; ValueError when there is no such parameter."""
+    return PARAMETER_UNITS[split_parameter(name)[1]]
+
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -60,6 +108,15 @@ class SampleConfig(Section):
     pixel_size_nm: Positive = Field(20.0, description="Pixel size of an image file, nm.")
 
 
+class LabelConfig(Section):
+    """A further dye of the twin's sample, on a structure of its own."""
+
+    sample: str = Field(
+        min_length=1, description="What it labels: a structure or a file, as sample.name."
+    )
+    fluorophore: str = Field(description="The dye.")
+
+
 class MicroscopeConfig(Section):
     """Which microscope."""
 
@@ -75,6 +132,9 @@ class MicroscopeConfig(Section):
     )
     real_time: bool = Field(
         False, description="Scans take as long as on the microscope (twin only)."
+    )
+    labels: tuple[LabelConfig, ...] = Field(
+        (), strict=False, description="Further dyes of the twin's sample (twin only)."
     )
 
 
@@ -131,13 +191,18 @@ class OverviewConfig(Section):
     minimum_foreground: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="Least share of a region that must be foreground, 0 to 1."
     )
+    most_regions: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Most regions of a field before the next one; left out: all there are."
+    )
 
 
 class ParameterConfig(Section):
     """One optimised parameter: ``points`` values from ``low`` to ``high``, or ``values``."""
 
-    name: Literal["excitation_power_uW", "depletion_power_mW", "dwelltime_us", "line_steps"] = (
-        Field(description="excitation_power_uW, depletion_power_mW, dwelltime_us or line_steps.")
+    name: str = Field(
+        description="excitation_power_uW, depletion_power_mW, dwelltime_us, line_steps, "
+        "gate_delay_ns, ...; the reference lists all. Of a further channel: its name before it, "
+        "as orange_excitation_power_uW."
     )
     low: float | None = Field(None, description="Lowest value, in the unit of the name.")
     high: float | None = Field(None, description="Highest value, in the unit of the name.")
@@ -150,6 +215,12 @@ class ParameterConfig(Section):
     values: Numbers | None = Field(
         None, description="The values themselves, in place of low, high and points."
     )
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        split_parameter(name)
+        return name
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -188,12 +259,13 @@ class ParameterConfig(Section):
             raise FieldError("values", values, "at least one, strictly increasing")
 
     def _check_range(self) -> None:
-        minimum, maximum = RANGES.get(self.name, (0.0, math.inf))
+        minimum, maximum = RANGES.get(split_parameter(self.name)[1], (0.0, math.inf))
+        unit = parameter_unit(self.name)
         for field, value in self.ends:
             if value < minimum:
-                raise FieldError(field, value, f"at least {minimum:g} {PARAMETER_UNITS[self.name]}")
+                raise FieldError(field, value, f"at least {minimum:g} {unit}".rstrip())
             if value > maximum:
-                raise FieldError(field, value, f"at most {maximum:g} {PARAMETER_UNITS[self.name]}")
+                raise FieldError(field, value, f"at most {maximum:g} {unit}".rstrip())
 
     def _check_whole(self) -> None:
         values = self.parameter.values
@@ -212,7 +284,7 @@ class ParameterConfig(Section):
     @property
     def parameter(self) -> Parameter:
         """The parameter with its values."""
-        unit = PARAMETER_UNITS[self.name]
+        unit = parameter_unit(self.name)
         if self.values is not None:
             return Parameter(self.name, unit, self.values)
         assert self.low is not None  # noqa: S101  _check has seen to it
@@ -242,8 +314,11 @@ class ObjectiveConfig(Section):
 class LimitsConfig(Section):
     """How much light the sample may get; each limit left out: none."""
 
+    dwelltime_us: Positive | None = Field(
+        None, description="Longest pixel dwelltime of a STED image, µs."
+    )
     sted_image_s: Positive | None = Field(
-        None, description="Longest STED image (pixels, line steps, dwelltime), s."
+        None, description="Longest STED image (pixels, line steps, dwelltime, channels), s."
     )
     region_dose_mJ: Positive | None = Field(
         None,

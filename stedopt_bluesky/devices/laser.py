@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ophyd import Component as Cpt
@@ -9,7 +10,7 @@ from ophyd import Device
 from ophyd.status import Status
 
 from stedopt_bluesky.devices.setting import Setting
-from stedopt_bluesky.imspector.instrument import Instrument
+from stedopt_bluesky.imspector.instrument import CHANNEL, Instrument
 
 
 class Laser(Device):
@@ -28,6 +29,8 @@ class Laser(Device):
         Name of the configuration whose power is set.
     data_key : str
         Name of the power in documents, with its unit, for example ``"depletion_power_mW"``.
+    channels : sequence of int
+        Numbers of the channels that have this power.
     """
 
     power = Cpt(Setting, write="_set_power", unit="", kind="hinted")
@@ -39,19 +42,22 @@ class Laser(Device):
         line: str,
         configuration: str,
         data_key: str,
+        channels: Sequence[int] = (CHANNEL,),
         name: str,
         **kwargs: Any,
     ) -> None:
         self._instrument = instrument
         self._line = instrument.lasers[line]
         self._configuration = configuration
+        self._channels = tuple(channels)
         super().__init__(name=name, **kwargs)
         self.power.name = data_key
         self.power.unit = self._line.calibration.unit
         self.power.high = self._line.power_limit
 
     def _set_power(self, power: float) -> None:
-        self._instrument.set_power(self._configuration, self._line.name, power)
+        for channel in self._channels:
+            self._instrument.set_power(self._configuration, self._line.name, power, channel)
 
     @property
     def line(self) -> str:

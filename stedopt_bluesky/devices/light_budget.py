@@ -62,7 +62,7 @@ class LightBudget:
         Parameters
         ----------
         place_um : tuple of float
-            The region's centre, µm.
+            The region's centre in the sample, µm.
         sted_image_s : float
             Time of one STED image, s.
         dose_mJ : float
@@ -74,8 +74,7 @@ class LightBudget:
             When a limit would be exceeded; nothing is booked then.
         """
         limits = self._limits
-        # A scanner that was never moved stands in the middle.
-        x, y = (0.0 if math.isnan(v) else round(v, _SAME_PLACE_DIGITS) for v in place_um)
+        x, y = (round(v, _SAME_PLACE_DIGITS) for v in place_um)
         if not sted_image_s <= limits.sted_image_s:
             raise LightLimitError(
                 f"a STED image of {sted_image_s:.3g} s: at most {limits.sted_image_s:g} s is "

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from stedopt_bluesky.devices.image_store import ImageStore, StoresArrays
 from stedopt_bluesky.devices.laser import Laser
 from stedopt_bluesky.devices.light_budget import LightBudget, LightLimits
 from stedopt_bluesky.devices.scanner import Scanner
+from stedopt_bluesky.devices.stage import Stage
 from stedopt_bluesky.imspector.instrument import Instrument
 from stedopt_bluesky.imspector.scan import Scans, ScanStoppedError
 
@@ -35,19 +37,23 @@ _DEADLINE_MARGIN_S = 10.0
 
 
 @dataclass(frozen=True)
-class ConfocalSettings:
-    """Fixed settings of the two confocal images.
+class Light:
+    """The light of one channel.
 
     Parameters
     ----------
-    excitation_power_uW : float
-        Excitation power at the back aperture, µW.
-    dwelltime_us : float
-        Pixel dwelltime, µs.
+    excitation, depletion : Laser
+        Whose powers the STED image has.
+    confocal_excitation_power_uW : float
+        Excitation power of the two confocal images at the back aperture, µW, fixed.
+    channel : str
+        The channel's name; ``""``: the first one.
     """
 
-    excitation_power_uW: float
-    dwelltime_us: float
+    excitation: Laser
+    depletion: Laser
+    confocal_excitation_power_uW: float
+    channel: str = ""
 
 
 def deadline_s(shape: tuple[int, int], dwelltime_us: float, line_steps: int = 1) -> float:
@@ -66,12 +72,14 @@ class Microscope(StoresArrays, Device):
     ----------
     instrument : Instrument
         What is scanned with.
-    excitation, depletion : Laser
-        Whose powers the STED image has.
+    lights : sequence of Light
+        Of each channel, in the order of Imspector's channels; the first one's name is ``""``.
     scanner : Scanner
         Field and speed.
-    confocal : ConfocalSettings
-        Of the confocal images.
+    stage : Stage
+        Where the sample is.
+    confocal_dwelltime_us : float
+        Pixel dwelltime of the confocal images, µs, fixed.
     sted_images : int
         STED images between the two confocal ones.
     limits : LightLimits
@@ -91,10 +99,10 @@ class Microscope(StoresArrays, Device):
         self,
         *,
         instrument: Instrument,
-        excitation: Laser,
-        depletion: Laser,
+        lights: Sequence[Light],
         scanner: Scanner,
-        confocal: ConfocalSettings,
+        stage: Stage,
+        confocal_dwelltime_us: float,
         sted_images: int,
         limits: LightLimits = LightLimits(),  # noqa: B008  frozen
         folder: Path,
@@ -102,20 +110,16 @@ class Microscope(StoresArrays, Device):
         **kwargs: Any,
     ) -> None:
         self._instrument = instrument
-        self._excitation = excitation
-        self._depletion = depletion
+        self._lights = tuple(lights)
         self._scanner = scanner
-        self._confocal = confocal
+        self._stage = stage
+        self._confocal_dwelltime_us = confocal_dwelltime_us
         self._budget = LightBudget(limits)
         self._scans = Scans(instrument)
         self._store = ImageStore(folder)
         super().__init__(name=name, **kwargs)
-        sted = [f"{name}_sted{i}" for i in range(1, sted_images + 1)]
-        self._shots = [
-            (f"{name}_confocal1", CONFOCAL),
-            *((key, STED) for key in sted),
-            (f"{name}_confocal2", CONFOCAL),
-        ]
+        sted = [(f"sted{i}", STED) for i in range(1, sted_images + 1)]
+        self._shots = [("confocal1", CONFOCAL), *sted, ("confocal2", CONFOCAL)]
         self._acquisition: Status | None = None
         self.images: ImageSet | None = None
 
@@ -131,16 +135,24 @@ class Microscope(StoresArrays, Device):
 
     def _prepare(self) -> None:
         self.images = None
-        self._instrument.set_power(
-            CONFOCAL, self._excitation.line, self._confocal.excitation_power_uW
-        )
-        self._instrument.set_dwelltime(CONFOCAL, self._confocal.dwelltime_us)
-        self._instrument.set_line_steps(CONFOCAL, 1)
+        for number, light in enumerate(self._lights):
+            power_uW = light.confocal_excitation_power_uW
+            self._instrument.set_power(CONFOCAL, light.excitation.line, power_uW, number)
+        self._instrument.set_value(CONFOCAL, "dwelltime_us", self._confocal_dwelltime_us)
+        self._instrument.set_value(CONFOCAL, "line_steps", 1)
         self._store.open(
-            {key: (self._instrument.image_shape(shot), np.int16) for key, shot in self._shots}
+            {
+                self._key(light, shot): (self._instrument.image_shape(configuration), np.int16)
+                for light in self._lights
+                for shot, configuration in self._shots
+            }
         )
         self._budget.begin_run()
         self._scans.connect()
+
+    def _key(self, light: Light, shot: str) -> str:
+        """Name of an image in documents, as ``microscope_orange_sted1``."""
+        return "_".join(filter(None, (self.name, light.channel, shot)))
 
     def trigger(self) -> Status:
         """Image the region; done when Imspector has reported the end of the last scan.
@@ -162,34 +174,47 @@ class Microscope(StoresArrays, Device):
     def _acquire(self) -> None:
         start = time.monotonic()
         self._reckon()
-        self._excitation.apply()
-        self._depletion.apply()
+        for light in self._lights:
+            light.excitation.apply()
+            light.depletion.apply()
         try:
-            images = {
-                key: self._scans.acquire(configuration, self._deadline_s(configuration))
-                for key, configuration in self._shots
+            # Of each shot the images of all channels.
+            taken = {
+                shot: self._scans.acquire(configuration, self._deadline_s(configuration))
+                for shot, configuration in self._shots
             }
         except ScanStoppedError:
             return
         self.acquisition_s.put(time.monotonic() - start)
-        self._store.write(images)
+        self._store.write(
+            {
+                self._key(light, shot): images[number]
+                for number, light in enumerate(self._lights)
+                for shot, images in taken.items()
+            }
+        )
         self.frame_index.put(self._store.index)
-        self._sum_up(images)
+        first, *others = (
+            self._image_set(light, [images[number] for images in taken.values()])
+            for number, light in enumerate(self._lights)
+        )
+        further = {
+            light.channel: images for light, images in zip(self._lights[1:], others, strict=True)
+        }
+        self.images = dataclasses.replace(first, channels=further)
 
-    def _sum_up(self, images: Mapping[str, npt.NDArray[np.int16]]) -> None:
-        """Put the images together for who rates them."""
-        confocal1, *sted, confocal2 = images.values()
-        dwelltime_us, line_steps = self._scanner.dwelltime_us.get(), self._scanner.line_steps.get()
-        excitation_uW, depletion_mW = self._excitation.power.get(), self._depletion.power.get()
-        self.images = ImageSet(
+    def _image_set(self, light: Light, images: Sequence[npt.NDArray[np.int16]]) -> ImageSet:
+        """Put the images of a channel together for who rates them."""
+        confocal1, *sted, confocal2 = images
+        return ImageSet(
             confocal1=confocal1,
             sted=tuple(sted),
             confocal2=confocal2,
             pixel_size_nm=self._scanner.pixel_size_nm.get(),
-            dwelltime_us=dwelltime_us,
-            line_steps=int(line_steps),
-            excitation_power_uW=excitation_uW,
-            depletion_power_mW=depletion_mW,
+            dwelltime_us=self._scanner.dwelltime_us.get(),
+            line_steps=int(self._scanner.line_steps.get()),
+            excitation_power_uW=light.excitation.power.get(),
+            depletion_power_mW=light.depletion.power.get(),
         )
 
     def _reckon(self) -> None:
@@ -203,29 +228,40 @@ class Microscope(StoresArrays, Device):
         sted_pixels, confocal_pixels = (
             math.prod(self._instrument.image_shape(name)) for name in (STED, CONFOCAL)
         )
-        excitation_uW, depletion_mW = self._excitation.power.get(), self._depletion.power.get()
-        image_s = (
+        channel_s = (
             sted_pixels
             * self._scanner.dwelltime_us.get()
             * 1e-6
             * int(self._scanner.line_steps.get())
         )
-        sted_s = image_s * (len(self._shots) - 2)
-        confocal_s = 2 * confocal_pixels * self._confocal.dwelltime_us * 1e-6
-        excitation_uJ = excitation_uW * sted_s + self._confocal.excitation_power_uW * confocal_s
-        depletion_mJ = depletion_mW * sted_s
-        place_um = (self._scanner.x_um.get(), self._scanner.y_um.get())
+        # The channels are scanned one after the other.
+        image_s = channel_s * len(self._lights)
+        channel_confocal_s = 2 * confocal_pixels * self._confocal_dwelltime_us * 1e-6
+        channel_sted_s = channel_s * (len(self._shots) - 2)
+        excitation_uJ = sum(
+            light.excitation.power.get() * channel_sted_s
+            + light.confocal_excitation_power_uW * channel_confocal_s
+            for light in self._lights
+        )
+        depletion_mJ = sum(light.depletion.power.get() * channel_sted_s for light in self._lights)
+        # Of the sample, however stage and scanner share the way. A scanner that was never moved
+        # stands in the middle.
+        place_um = (
+            np.nan_to_num(self._scanner.x_um.get()) + self._stage.stage_x_um.get(),
+            np.nan_to_num(self._scanner.y_um.get()) + self._stage.stage_y_um.get(),
+        )
         self._budget.spend(place_um, image_s, excitation_uJ * 1e-3 + depletion_mJ)
-        self.exposure_s.put(sted_s + confocal_s)
+        self.exposure_s.put((channel_sted_s + channel_confocal_s) * len(self._lights))
         self.excitation_dose_uJ.put(excitation_uJ)
         self.depletion_dose_mJ.put(depletion_mJ)
 
     def _deadline_s(self, configuration: str) -> float:
         shape = self._instrument.image_shape(configuration)
+        channels = len(self._lights)
         if configuration == CONFOCAL:
-            return deadline_s(shape, self._confocal.dwelltime_us)
+            return deadline_s(shape, self._confocal_dwelltime_us, channels)
         dwelltime_us, line_steps = self._scanner.dwelltime_us.get(), self._scanner.line_steps.get()
-        return deadline_s(shape, dwelltime_us, int(line_steps))
+        return deadline_s(shape, dwelltime_us, int(line_steps) * channels)
 
     def describe(self) -> dict[str, Any]:
         """Describe scalars with their units, and the images as stream assets."""

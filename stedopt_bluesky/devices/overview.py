@@ -92,8 +92,8 @@ class Overview(StoresArrays, Device):
         self.image = None
         settings = self.settings
         self._instrument.set_power(OVERVIEW, self._laser, settings.excitation_power_uW)
-        self._instrument.set_dwelltime(OVERVIEW, settings.dwelltime_us)
-        self._instrument.set_line_steps(OVERVIEW, 1)
+        self._instrument.set_value(OVERVIEW, "dwelltime_us", settings.dwelltime_us)
+        self._instrument.set_value(OVERVIEW, "line_steps", 1)
         self._instrument.set_field(OVERVIEW, settings.size_um, settings.pixel_size_nm)
         self._store.open({self.key: (self._instrument.image_shape(OVERVIEW), np.int16)})
         self._scans.connect()
@@ -119,7 +119,8 @@ class Overview(StoresArrays, Device):
         shape = self._instrument.image_shape(OVERVIEW)
         deadline = deadline_s(shape, self.settings.dwelltime_us)
         try:
-            image = self._scans.acquire(OVERVIEW, deadline)
+            # Regions are laid over the first channel.
+            image = self._scans.acquire(OVERVIEW, deadline)[0]
         except ScanStoppedError:
             return
         self._store.write({self.key: image})

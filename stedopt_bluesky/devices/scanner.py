@@ -63,18 +63,18 @@ class Scanner(Device):
             offset.low, offset.high = -reach_um, reach_um
 
     def _set_dwelltime(self, value: float) -> None:
-        self._instrument.set_dwelltime(self._sted, value)
+        self._instrument.set_value(self._sted, "dwelltime_us", value)
 
     def _set_line_steps(self, value: float) -> None:
-        self._instrument.set_line_steps(self._sted, int(value))
+        self._instrument.set_value(self._sted, "line_steps", value)
 
     def _set_x(self, value: float) -> None:
         for configuration in self._configurations:
-            self._instrument.set_offset(configuration, "x", value)
+            self._instrument.set_value(configuration, "offset_um", value, axis="x")
 
     def _set_y(self, value: float) -> None:
         for configuration in self._configurations:
-            self._instrument.set_offset(configuration, "y", value)
+            self._instrument.set_value(configuration, "offset_um", value, axis="y")
 
     def _set_size(self, value: float) -> None:
         self._set_field(value, self.pixel_size_nm.get())

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ophyd import Device
+
 from stedopt_bluesky.devices.decision import Decision
+from stedopt_bluesky.devices.detection import Detection, Pinhole, Rescue
 from stedopt_bluesky.devices.label import ImageLabel
 from stedopt_bluesky.devices.laser import Laser
-from stedopt_bluesky.devices.microscope import Microscope
+from stedopt_bluesky.devices.microscope import Light, Microscope
 from stedopt_bluesky.devices.overview import Overview
 from stedopt_bluesky.devices.rating import Rating
 from stedopt_bluesky.devices.scanner import Scanner
 from stedopt_bluesky.devices.setting import Setting
+from stedopt_bluesky.devices.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -21,10 +25,18 @@ class Station:
 
     Parameters
     ----------
-    excitation, depletion : Laser
-        Powers of the STED image.
+    lights : tuple of Light
+        Powers of the STED image, channel by channel.
+    detections : tuple of Detection
+        How each channel detects.
+    pinhole : Pinhole
+        Of all channels.
+    rescue : Rescue
+        Light that is saved where nothing is.
     scanner : Scanner
         Field and speed.
+    stage : Stage
+        From one field to the next, and the focus.
     microscope : Microscope
         Images a region.
     overview : Overview
@@ -37,9 +49,12 @@ class Station:
         Where somebody rates.
     """
 
-    excitation: Laser
-    depletion: Laser
+    lights: tuple[Light, ...]
+    detections: tuple[Detection, ...]
+    pinhole: Pinhole
+    rescue: Rescue
     scanner: Scanner
+    stage: Stage
     microscope: Microscope
     overview: Overview
     decision: Decision
@@ -47,12 +62,46 @@ class Station:
     rating: Rating
 
     @property
+    def excitation(self) -> Laser:
+        """Excitation laser of the first channel."""
+        return self.lights[0].excitation
+
+    @property
+    def depletion(self) -> Laser:
+        """Depletion laser of the first channel."""
+        return self.lights[0].depletion
+
+    @property
+    def lasers(self) -> tuple[Laser, ...]:
+        """Lasers of all channels, each once."""
+        lasers = [laser for light in self.lights for laser in (light.excitation, light.depletion)]
+        return tuple(dict.fromkeys(lasers))
+
+    @property
     def settings(self) -> Mapping[str, Setting]:
         """What can be optimised, by the parameter's name."""
-        settings = (
-            self.excitation.power,
-            self.depletion.power,
+        settings: list[Setting] = [
+            *(laser.power for laser in self.lasers),
             self.scanner.dwelltime_us,
             self.scanner.line_steps,
-        )
+            *(setting for detection in self.detections for setting in detection.settings),
+            self.pinhole.pinhole_um,
+            self.rescue.rescue_signal_level,
+            self.rescue.rescue_strength,
+            self.stage.focus_um,
+        ]
         return {setting.name: setting for setting in settings}
+
+    @property
+    def read(self) -> tuple[Device, ...]:
+        """What stands beside the images in an Event."""
+        return (
+            self.label,
+            *self.lasers,
+            self.scanner,
+            self.stage,
+            *self.detections,
+            self.pinhole,
+            self.rescue,
+            self.microscope,
+        )

@@ -28,13 +28,17 @@ from stedopt_bluesky.imspector.guard import (
 )
 from stedopt_bluesky.parameters import as_number
 
-# The channel that is imaged: the first one of the measurement.
+# The channel that is meant where none is named: the first one of the measurement.
 CHANNEL = 0
 
 
 # What Imspector may round a power to, of the power and in % of the calibrated power.
 _READBACK_RELATIVE = 0.01
 _READBACK_PERCENT = 0.05
+
+
+class TooFewChannelsError(RuntimeError):
+    """A measurement in Imspector with fewer channels than are to be imaged."""
 
 
 class PowerReadbackError(RuntimeError):
@@ -104,11 +108,15 @@ class Instrument:
         The lasers that may be used; all others are switched off.
     configurations : sequence of str
         Names of the configurations to make, for example ``("confocal", "sted")``.
+    channels : int
+        Channels that are imaged at once: the first ones of the measurement.
 
     Raises
     ------
     ValueError
         When two lasers have the same name or number.
+    TooFewChannelsError
+        When a new measurement in Imspector has fewer channels.
     RuntimeError
         When Imspector refuses; the message is the vendor's.
     """
@@ -118,7 +126,9 @@ class Instrument:
         application: Application,
         lasers: Sequence[LaserLine],
         configurations: Sequence[str],
+        channels: int = 1,
     ) -> None:
+        self.channels = channels
         self.lasers: Mapping[str, LaserLine] = {laser.name: laser for laser in lasers}
         # Imspector's tree is read, changed and set back: one writer at a time.
         self._lock = threading.RLock()
@@ -128,6 +138,7 @@ class Instrument:
         self.application = GuardedApplication(application, Gate(layout, limits))
         self.measurement = self.application.create_measurement()
         first = self.measurement.active_configuration()
+        self._check_channels(first)
         first.set_name(configurations[0])
         made = [first]
         for name in configurations[1:]:
@@ -140,12 +151,25 @@ class Instrument:
             configuration.set_parameters(layout.path("scan_axes"), list(paths.XY_SCAN_AXES))
         self.lasers_off()
 
+    def _check_channels(self, configuration: GuardedConfiguration) -> None:
+        there = 1
+        if self.channels > 1:
+            there = len(configuration.parameters(paths.CHANNELS))
+        if there < self.channels:
+            self.application.close(self.measurement)
+            raise TooFewChannelsError(
+                f"a new measurement in Imspector has {there} channels, {self.channels} are needed: "
+                "add them to the template that Imspector makes new measurements of"
+            )
+
     def configuration(self, name: str) -> GuardedConfiguration:
         """Imspector's configuration of that name, to be activated and read."""
         return self._configurations[name]
 
-    def set_power(self, configuration: str, laser: str, power: float) -> None:
-        """Set a laser's power in one configuration, after the last check.
+    def set_power(
+        self, configuration: str, laser: str, power: float, channel: int = CHANNEL
+    ) -> None:
+        """Set a laser's power in one channel of a configuration, after the last check.
 
         Parameters
         ----------
@@ -153,6 +177,8 @@ class Instrument:
             Their names.
         power : float
             In the laser's unit, at the back aperture; 0 also switches the laser off.
+        channel : int
+            The channel's number, from 0.
 
         Raises
         ------
@@ -166,20 +192,20 @@ class Instrument:
         line.check(power)
         on = bool(power > 0)
         percent = line.calibration.to_percent(float(power)) if on else 0.0
-        power_path, active_path = self._laser_paths(line)
+        power_path, active_path = self._laser_paths(line, channel)
         with self._lock:
             target = self._configurations[configuration]
             target.set_parameters(power_path, percent)
             target.set_parameters(active_path, on)
             told = float(target.parameters(power_path))
             if not abs(told - percent) <= _READBACK_PERCENT + _READBACK_RELATIVE * percent:
-                self._read_back_wrong(target, line, percent, told)
+                reason = f"{line.name} was set to {percent:g} % and reports {told:g} %"
+                self._read_back_wrong(target, (power_path, active_path), reason)
 
     def _read_back_wrong(
-        self, target: GuardedConfiguration, line: LaserLine, percent: float, told: float
+        self, target: GuardedConfiguration, laser_paths: tuple[str, str], reason: str
     ) -> None:
-        power_path, active_path = self._laser_paths(line)
-        reason = f"{line.name} was set to {percent:g} % and reports {told:g} %"
+        power_path, active_path = laser_paths
         try:
             target.set_parameters(active_path, False)
             target.set_parameters(power_path, 0.0)
@@ -188,18 +214,18 @@ class Instrument:
             self.application.gate.block(reason)
         raise PowerReadbackError(f"{reason}: switched off again, no scan may begin")
 
-    def _laser_paths(self, line: LaserLine) -> tuple[str, str]:
-        where = {"channel": CHANNEL, "laser": line.number}
+    def _laser_paths(self, line: LaserLine, channel: int) -> tuple[str, str]:
+        where = {"channel": channel, "laser": line.number}
         return (
             self._layout.path("laser_power_percent", **where),
             self._layout.path("laser_active", **where),
         )
 
-    def power(self, configuration: str, laser: str) -> float:
+    def power(self, configuration: str, laser: str, channel: int = CHANNEL) -> float:
         """Power read back from Imspector, in the laser's unit."""
         line = self.lasers[laser]
         target = self._configurations[configuration]
-        power_path, active_path = self._laser_paths(line)
+        power_path, active_path = self._laser_paths(line, channel)
         if not target.parameters(active_path):
             return 0.0
         percent = float(target.parameters(power_path))
@@ -247,47 +273,62 @@ class Instrument:
         except (RuntimeError, KeyError, TypeError):
             return False
 
-    def set_dwelltime(self, configuration: str, dwelltime_us: float) -> None:
-        """Set the pixel dwelltime, µs."""
-        self._set_first(configuration, "dwelltime_us", dwelltime_us)
+    def set_value(self, configuration: str, setting: str, value: Any, **where: object) -> None:
+        """Write a setting of the table, in this package's unit.
 
-    def set_line_steps(self, configuration: str, line_steps: int) -> None:
-        """Set how often each line is scanned."""
-        self._set_first(configuration, "line_steps", int(line_steps))
+        Of a list its first element is set; the list is written back whole, since setting one
+        element is ignored by some versions.
 
-    def _set_first(self, configuration: str, setting: str, value: float) -> None:
-        # A list is set back whole: setting one element is ignored by some versions.
-        row, path = paths.ROWS[setting], self._layout.path(setting)
-        value = value * row.scale if row.kind is float else value
+        Parameters
+        ----------
+        configuration : str
+            Its name.
+        setting : str
+            Name of a row of :data:`~stedopt_bluesky.imspector.paths.TABLE`; no power.
+        value : float, int, bool or str
+            As the row's type and unit are.
+        **where
+            The setting's ``channel`` (left out: the first one) or ``axis``.
+
+        Raises
+        ------
+        SettingRefusedError
+            When the setting is one that is only read.
+        RuntimeError
+            When Imspector refuses.
+        """
+        row, path = self._row(setting, where)
+        if row.kind in (int, float):
+            value = row.kind(value * row.scale)
         with self._lock:
             target = self._configurations[configuration]
-            steps = list(target.parameters(path))
-            steps[0] = value
-            target.set_parameters(path, steps)
+            if row.is_list:
+                value = [value, *target.parameters(path)[1:]]
+            target.set_parameters(path, value)
+
+    def value(self, configuration: str, setting: str, **where: object) -> Any:
+        """Read a setting of the table back, in this package's unit; see `set_value`."""
+        row, path = self._row(setting, where)
+        value = self._configurations[configuration].parameters(path)
+        if row.is_list:
+            value = value[0]
+        # 50 µm is read as 50.0, not as 50.00000000000001.
+        return float(f"{value / row.scale:.12g}") if row.kind is float else value
+
+    def _row(self, setting: str, where: Mapping[str, object]) -> tuple[paths.ParameterPath, str]:
+        return paths.ROWS[setting], self._layout.path(setting, **{"channel": CHANNEL, **where})
 
     def set_field(self, configuration: str, size_um: float, pixel_size_nm: float) -> None:
         """Set a square field: its side (µm) and the pixel size (nm)."""
         with self._lock:
-            target = self._configurations[configuration]
             for axis in ("x", "y"):
-                for setting, value in (("pixel_size_nm", pixel_size_nm), ("field_um", size_um)):
-                    path = self._layout.path(setting, axis=axis)
-                    target.set_parameters(path, value * paths.ROWS[setting].scale)
+                self.set_value(configuration, "pixel_size_nm", pixel_size_nm, axis=axis)
+                self.set_value(configuration, "field_um", size_um, axis=axis)
 
     def image_shape(self, configuration: str) -> tuple[int, int]:
         """Shape (Y, X) of the image that a configuration will give, read from Imspector."""
-        target = self._configurations[configuration]
-        y, x = (
-            int(target.parameters(self._layout.path("pixels", axis=axis))) for axis in ("y", "x")
-        )
+        y, x = (int(self.value(configuration, "pixels", axis=axis)) for axis in ("y", "x"))
         return y, x
-
-    def set_offset(self, configuration: str, axis: str, offset_um: float) -> None:
-        """Set the offset of the field's centre along ``"x"`` or ``"y"``, µm."""
-        with self._lock:
-            self._configurations[configuration].set_parameters(
-                self._layout.path("offset_um", axis=axis), offset_um * 1e-6
-            )
 
     def parameters(self) -> dict[str, Any]:
         """Imspector's whole tree of each configuration, for the record."""

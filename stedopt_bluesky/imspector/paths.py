@@ -133,6 +133,8 @@ TABLE = (
     _same("frames", int, f"{_RANGE}/t/res"),
     # Stage and focus.
     ParameterPath("stage_um", float, f"{_RANGE}/coarse_{{axis}}/g_off", scale=1e-6),
+    ParameterPath("stage_at_x_um", float, "OlympusIX/stage/pos_x", scale=1e-6, writable=False),
+    ParameterPath("stage_at_y_um", float, "OlympusIX/stage/pos_y", scale=1e-6, writable=False),
     ParameterPath("focus_um", float, "OlympusIX/scanrange/z/off", scale=1e-6),
     ParameterPath("autofocus", bool, "OlympusIX/scanrange/z/z-stabilizer/enabled"),
     # RESCue and DyMIN; thresholds are counts, and 16.3 gives their times in a unit unknown to us.

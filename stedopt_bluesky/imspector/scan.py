@@ -1,4 +1,4 @@
-"""One scan: start it, be told by Imspector that it has ended, read its image.
+"""One scan: start it, be told by Imspector that it has ended, read its images.
 
 Completion is the vendor's end-of-measurement signal, not a poll; a deadline
 stands behind it for the day that the signal does not come. The signal does not
@@ -78,8 +78,8 @@ class Scans:
     def _on_end(self, *_: object) -> None:
         self._ended.set()
 
-    def acquire(self, configuration: str, deadline_s: float) -> npt.NDArray[np.int16]:
-        """Scan once and return the image. Blocks; call it outside of the RunEngine's thread.
+    def acquire(self, configuration: str, deadline_s: float) -> list[npt.NDArray[np.int16]]:
+        """Scan once and return the images. Blocks; call it outside of the RunEngine's thread.
 
         Parameters
         ----------
@@ -90,8 +90,8 @@ class Scans:
 
         Returns
         -------
-        ndarray of int16, shape (Y, X)
-            Photon counts.
+        list of ndarray of int16, each of shape (Y, X)
+            Photon counts, channel by channel.
 
         Raises
         ------
@@ -119,29 +119,28 @@ class Scans:
             raise ScanError(
                 f"{configuration} scan: Imspector did not report its end within {deadline_s:.3g} s"
             )
-        return self._image(configuration)
+        return [self._image(configuration, channel) for channel in range(self._instrument.channels)]
 
-    def _image(self, configuration: str) -> npt.NDArray[np.int16]:
-        """Return the image that the scan has left, after a look at it."""
+    def _image(self, configuration: str, channel: int) -> npt.NDArray[np.int16]:
+        """Return the image that the scan has left in a channel, after a look at it."""
+        what = f"{configuration} scan" + (f", channel {channel}" if channel else "")
         try:
-            data = self._instrument.configuration(configuration).stack(0).data()
+            data = self._instrument.configuration(configuration).stack(channel).data()
         except RuntimeError as error:
-            raise BadImageError(f"{configuration} scan: no image: {error}") from error
+            raise BadImageError(f"{what}: no image: {error}") from error
         if data.ndim != 4 or data.shape[0] < 1 or data.shape[1] < 1:
-            raise BadImageError(
-                f"{configuration} scan: expected a stack (T, Z, Y, X), got {data.shape}"
-            )
+            raise BadImageError(f"{what}: expected a stack (T, Z, Y, X), got {data.shape}")
         # The vendor's array is a view of a buffer that the next scan overwrites.
         image = np.array(data[0, 0], order="C")
         if image.shape != (expected := self._instrument.image_shape(configuration)):
             raise BadImageError(
-                f"{configuration} scan: expected {expected[0]} × {expected[1]} pixels, got "
+                f"{what}: expected {expected[0]} × {expected[1]} pixels, got "
                 f"{image.shape[0]} × {image.shape[1]}: lines are missing"
             )
         counts = image.astype(np.int16) if np.isfinite(image).all() else image
         if not np.array_equal(counts, image):
             raise BadImageError(
-                f"{configuration} scan: expected counts of 16 bits, got {image.dtype} from "
+                f"{what}: expected counts of 16 bits, got {image.dtype} from "
                 f"{image.min():g} to {image.max():g}"
             )
         return counts.astype(np.int16, copy=False)

@@ -31,6 +31,7 @@ from stedopt_bluesky.objectives.rating import make_rater, rate
 from stedopt_bluesky.objectives.registry import (
     OBJECTIVES,
     ObjectiveFunction,
+    all_objectives,
     objective_functions,
 )
 from stedopt_bluesky.objectives.resolution import decorrelation_curves, resolution_nm
@@ -42,6 +43,7 @@ __all__ = [
     "ObjectiveFunction",
     "PreparedImages",
     "Score",
+    "all_objectives",
     "autocorrelation_amplitude",
     "autocorrelation_of_lines",
     "cross_lines",

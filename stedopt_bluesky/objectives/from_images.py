@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from stedopt_bluesky.acquisition import Invalid
+from stedopt_bluesky.acquisition import ImageSet, Invalid
 from stedopt_bluesky.objectives.autocorrelation import autocorrelation_of_lines, filament_lines
 from stedopt_bluesky.objectives.calcium import df_over_f_peak, response_size_ratio
 from stedopt_bluesky.objectives.frc import fourier_ring_correlation
@@ -81,17 +81,27 @@ def last_quality(images: PreparedImages) -> float:
 
 
 def imaging_time(images: PreparedImages) -> float:
-    """Time of one STED image, s."""
+    """Time of one STED image, all channels one after the other, s."""
+    of = images.images
     height, width = images.sted.shape
-    return imaging_time_s(images.images.dwelltime_us, images.images.line_steps, (height, width))
+    return sum(
+        imaging_time_s(channel.dwelltime_us, channel.line_steps, (height, width))
+        for channel in (of, *of.channels.values())
+    )
 
 
 def light_dose(images: PreparedImages) -> float:
-    """Energy of all STED images, mJ."""
+    """Energy of all STED images of all channels, mJ."""
     of = images.images
+    doses = [_light_dose(channel, images.sted.shape) for channel in (of, *of.channels.values())]
+    invalid = [dose for dose in doses if isinstance(dose, Invalid)]
+    return invalid[0] if invalid else sum(doses)
+
+
+def _light_dose(of: ImageSet, shape: tuple[int, ...]) -> float:
     if math.isnan(of.excitation_power_uW) or math.isnan(of.depletion_power_mW):
         return Invalid("the lasers' powers are not known")
-    height, width = images.sted.shape
+    height, width = shape
     return light_dose_mJ(
         of.excitation_power_uW,
         of.depletion_power_mW,

@@ -40,10 +40,19 @@ class PreparedImages:
         check_same_shape({"confocal1": images.confocal1, **steds, "confocal2": images.confocal2})
         self.images = images
         self._score = score
+        self._channels: dict[str, PreparedImages] = {}
         self.confocal1: FloatImage = as_counts(images.confocal1)
         self.sted: FloatImage = as_counts(images.sted[0])
         self.last_sted: FloatImage = as_counts(images.sted[-1])
         self.confocal2: FloatImage = as_counts(images.confocal2)
+
+    def of_channel(self, name: str) -> PreparedImages:
+        """Return the images of a further channel; ValueError when there are none."""
+        if name not in self._channels:
+            if name not in self.images.channels:
+                raise ValueError(f"there are no images of channel {name!r}")
+            self._channels[name] = PreparedImages(self.images.channels[name], self._score)
+        return self._channels[name]
 
     @cached_property
     def confocal1_foreground(self) -> Mask:

@@ -11,17 +11,19 @@ from stedopt_bluesky.objectives.registry import SCORE, objective_functions
 
 
 def make_rater(
-    names: Sequence[str], score: Score | None = None
+    names: Sequence[str], score: Score | None = None, channels: Sequence[str] = ()
 ) -> Callable[[ImageSet], dict[str, float]]:
     """Make the function that rates a region's images by the named objectives.
 
     Parameters
     ----------
     names : sequence of str
-        Names in `OBJECTIVES`.
+        Names in `OBJECTIVES`; of a further channel as ``"orange_quality"``.
     score : callable, optional
         Takes an image (Y, X) of photon counts, returns its quality from 0 to 1 or `Invalid`. It
         is asked at most once for each image.
+    channels : sequence of str
+        Names of the further channels that objectives may be of.
 
     Returns
     -------
@@ -36,7 +38,7 @@ def make_rater(
         When a name is unknown, or an objective needs a score and none is given: at once and not
         only when the first image is there.
     """
-    functions = objective_functions(names)
+    functions = objective_functions(names, channels)
     for name, function in functions.items():
         if SCORE in function.needs and score is None:
             raise ValueError(f"the objective {name} {NO_SCORE}")

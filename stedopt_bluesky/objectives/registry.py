@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from types import MappingProxyType
 
@@ -126,19 +126,51 @@ OBJECTIVES: Mapping[str, ObjectiveFunction] = MappingProxyType(
 )
 
 
-def objective_functions(names: Sequence[str]) -> dict[str, ObjectiveFunction]:
+# What is of all channels together.
+_OF_ALL_CHANNELS = ("imaging_time_s", "light_dose_mJ")
+
+
+def objective_functions(
+    names: Sequence[str], channels: Sequence[str] = ()
+) -> dict[str, ObjectiveFunction]:
     """Look objectives up by name; a name given twice is looked up once.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names in `OBJECTIVES`; of a further channel with its name before it, as
+        ``"orange_quality"``.
+    channels : sequence of str
+        Names of the further channels.
 
     Raises
     ------
     ValueError
         When a name is unknown; the message names it, the closest and the allowed ones.
     """
+    known = all_objectives(channels)
     for name in names:
-        if name not in OBJECTIVES:
-            close = get_close_matches(str(name), OBJECTIVES, n=1)
+        if name not in known:
+            close = get_close_matches(str(name), known, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
-            raise ValueError(
-                f"unknown objective {name!r}; {hint}allowed are: {', '.join(OBJECTIVES)}"
-            )
-    return {name: OBJECTIVES[name] for name in names}
+            raise ValueError(f"unknown objective {name!r}; {hint}allowed are: {', '.join(known)}")
+    return {name: known[name] for name in names}
+
+
+def all_objectives(channels: Sequence[str]) -> dict[str, ObjectiveFunction]:
+    """Objectives by name: those of the first channel, and of each further one."""
+    further = {
+        f"{channel}_{name}": _of_channel(channel, function)
+        for channel in channels
+        for name, function in OBJECTIVES.items()
+        if name not in _OF_ALL_CHANNELS
+    }
+    return {**OBJECTIVES, **further}
+
+
+def _of_channel(channel: str, function: ObjectiveFunction) -> ObjectiveFunction:
+    def evaluate(images: PreparedImages) -> float:
+        return function.evaluate(images.of_channel(channel))
+
+    objective = replace(function.objective, name=f"{channel}_{function.objective.name}")
+    return replace(function, objective=objective, evaluate=evaluate)

@@ -59,13 +59,7 @@ def _acquire(
     rating = yield from bps.abs_set(station.rating, station.microscope.images, rate=rate, wait=True)
     yield from until_done(rating)
     yield from bps.create("primary")
-    for device in (
-        station.label,
-        station.excitation,
-        station.depletion,
-        station.scanner,
-        station.microscope,
-    ):
+    for device in station.read:
         yield from bps.read(device)
     rated = yield from bps.read(station.rating)
     yield from bps.save()

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-_UNITS = {"uW": "µW", "mW": "mW", "us": "µs", "nm": "nm", "s": "s", "um": "µm", "mJ": "mJ"}
+_UNITS = {
+    "uW": "µW",
+    "mW": "mW",
+    "us": "µs",
+    "nm": "nm",
+    "s": "s",
+    "um": "µm",
+    "ns": "ns",
+    "mJ": "mJ",
+}
 
 
 # Words that would make a column of a table wider than what stands in it.

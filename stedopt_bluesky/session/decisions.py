@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from stedopt_bluesky.acquisition import Choice, Objective, Options
@@ -12,6 +12,7 @@ from stedopt_bluesky.config.errors import allowed_text
 
 if TYPE_CHECKING:
     from stedopt_bluesky.networks.preference import PreferenceScorer
+    from stedopt_bluesky.objectives import ObjectiveFunction
 
 # Noise of ten times an objective's usual range leaves nothing to learn.
 MOST_NOISE = 10
@@ -25,16 +26,15 @@ def objectives_of(config: ExperimentConfig) -> tuple[Objective, ...]:
     ConfigError
         When one is not known.
     """
-    from stedopt_bluesky.objectives import OBJECTIVES
-
+    known = known_objectives(config)
     chosen = []
     for i, entry in enumerate(config.objectives):
-        if entry.name not in OBJECTIVES:
+        if entry.name not in known:
             raise ConfigError(
-                f"objectives.{i}.name = {entry.name!r}: {allowed_text(entry.name, OBJECTIVES)}"
+                f"objectives.{i}.name = {entry.name!r}: {allowed_text(entry.name, known)}"
             )
-        _check_needs(config, i, OBJECTIVES[entry.name].needs)
-        objective = OBJECTIVES[entry.name].objective
+        _check_needs(config, i, known[entry.name].needs)
+        objective = known[entry.name].objective
         low, high = objective.noise_bounds
         if entry.noise_upper_bound is not None:
             if entry.noise_upper_bound < low:
@@ -55,10 +55,16 @@ def objectives_of(config: ExperimentConfig) -> tuple[Objective, ...]:
 
 def needs_of(config: ExperimentConfig) -> frozenset[str]:
     """All that the objectives of a configuration need beside one set of images."""
-    from stedopt_bluesky.objectives import OBJECTIVES
+    known = known_objectives(config)
+    names = [o.name for o in config.objectives if o.name in known]
+    return frozenset[str]().union(*(known[name].needs for name in names))
 
-    names = [o.name for o in config.objectives if o.name in OBJECTIVES]
-    return frozenset[str]().union(*(OBJECTIVES[name].needs for name in names))
+
+def known_objectives(config: ExperimentConfig) -> Mapping[str, ObjectiveFunction]:
+    """All objectives that a configuration may name, those of its channels too."""
+    from stedopt_bluesky.objectives import all_objectives
+
+    return all_objectives([channel.name for channel in config.channels])
 
 
 def _check_needs(config: ExperimentConfig, number: int, needs: frozenset[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,13 @@ from stedopt_bluesky.config.errors import allowed_text
 from stedopt_bluesky.session.decisions import objectives_of
 
 if TYPE_CHECKING:
+    from stedopt_bluesky.config.lasers import LaserConfig
+    from stedopt_bluesky.devices.detection import Detection, Pinhole, Rescue
+    from stedopt_bluesky.devices.laser import Laser
+    from stedopt_bluesky.devices.microscope import Light
     from stedopt_bluesky.devices.station import Station
     from stedopt_bluesky.imspector.api import Application
-    from stedopt_bluesky.imspector.instrument import Instrument
+    from stedopt_bluesky.imspector.instrument import Instrument, LaserLine
     from stedopt_bluesky.twin.samples import Sample
 
 
@@ -37,19 +41,31 @@ def connect_application(config: ExperimentConfig) -> Application:
     objectives_of(config)
     from stedopt_bluesky.twin.application import TwinApplication
     from stedopt_bluesky.twin.fluorophores import FLUOROPHORES
+    from stedopt_bluesky.twin.labels import Label
 
-    dye = config.microscope.fluorophore
-    if dye not in FLUOROPHORES:
-        raise ConfigError(f"microscope.fluorophore = {dye!r}: {allowed_text(dye, FLUOROPHORES)}")
+    microscope = config.microscope
+    stained = [
+        ("sample.name", config.sample.name, "microscope.fluorophore", microscope.fluorophore)
+    ]
+    for i, label in enumerate(microscope.labels):
+        where = f"microscope.labels.{i}"
+        stained.append((f"{where}.sample", label.sample, f"{where}.fluorophore", label.fluorophore))
+    labels = []
+    for number, (sample_field, sample, dye_field, dye) in enumerate(stained):
+        if dye not in FLUOROPHORES:
+            raise ConfigError(f"{dye_field} = {dye!r}: {allowed_text(dye, FLUOROPHORES)}")
+        # Each dye's structure is another one.
+        made = _make_sample(config, sample_field, sample, config.seed + number)
+        labels.append(Label(made, FLUOROPHORES[dye]))
     return TwinApplication(
-        _make_sample(config),
+        labels,
         seed=config.seed,
-        fluorophore=FLUOROPHORES[dye],
-        real_time=config.microscope.real_time,
+        real_time=microscope.real_time,
+        channels=("Ch1", *(f"Ch{i + 2}" for i in range(len(config.channels)))),
     )
 
 
-def _make_sample(config: ExperimentConfig) -> Sample:
+def _make_sample(config: ExperimentConfig, field: str, name: str, seed: int) -> Sample:
     """Make the twin's sample: a generated structure, or one made of an image."""
     from stedopt_bluesky.twin.samples import (
         MAP_PIXEL_SIZE_M,
@@ -59,13 +75,13 @@ def _make_sample(config: ExperimentConfig) -> Sample:
         sample_from_image,
     )
 
-    name, field_um = config.sample.name, config.microscope.field_um
+    field_um = config.microscope.field_um
     generated = name in SAMPLE_NAMES
     path = Path(name)
     if not generated and not path.is_file():
         what = "is a folder" if path.is_dir() else "no such file"
         raise ConfigError(
-            f"sample.name = {name!r}: {what}; allowed are the structures "
+            f"{field} = {name!r}: {what}; allowed are the structures "
             f"{', '.join(SAMPLE_NAMES)}, or the path of a 2-D image (TIFF or .npy)"
         )
     pixel_size_m = MAP_PIXEL_SIZE_M if generated else config.sample.pixel_size_nm * 1e-9
@@ -77,10 +93,10 @@ def _make_sample(config: ExperimentConfig) -> Sample:
         )
     try:
         if generated:
-            return make_sample(name, config.seed, field_um * 1e-6)
-        return sample_from_image(path, config.seed, field_um * 1e-6, pixel_size_m)
+            return make_sample(name, seed, field_um * 1e-6)
+        return sample_from_image(path, seed, field_um * 1e-6, pixel_size_m)
     except ValueError as error:
-        raise ConfigError(f"sample.name = {name!r}: {error}") from None
+        raise ConfigError(f"{field} = {name!r}: {error}") from None
 
 
 def make_instrument(config: ExperimentConfig, application: Application) -> Instrument:
@@ -93,26 +109,17 @@ def make_instrument(config: ExperimentConfig, application: Application) -> Instr
     """
     from stedopt_bluesky.devices.microscope import CONFOCAL, STED
     from stedopt_bluesky.devices.overview import OVERVIEW
-    from stedopt_bluesky.imspector.calibration import PowerCalibration
-    from stedopt_bluesky.imspector.instrument import Instrument, LaserLine
+    from stedopt_bluesky.imspector.instrument import Instrument, TooFewChannelsError
 
-    excitation, depletion = config.excitation, config.depletion
-    lines = [
-        LaserLine(
-            "excitation",
-            excitation.laser,
-            PowerCalibration(excitation.calibration_percent, excitation.calibration_power_uW, "µW"),
-            excitation.power_limit_uW,
-        ),
-        LaserLine(
-            "depletion",
-            depletion.laser,
-            PowerCalibration(depletion.calibration_percent, depletion.calibration_power_mW, "mW"),
-            depletion.power_limit_mW,
-        ),
-    ]
-    instrument = Instrument(application, lines, (CONFOCAL, STED, OVERVIEW))
-    for line in lines:
+    lines = {line.number: line for line in reversed(_lines(config))}
+    channels = 1 + len(config.channels)
+    try:
+        instrument = Instrument(
+            application, list(lines.values()), (CONFOCAL, STED, OVERVIEW), channels
+        )
+    except TooFewChannelsError as error:
+        raise ConfigError(f"channels: {error}") from None
+    for line in lines.values():
         try:
             instrument.set_power(STED, line.name, 0.0)
         except RuntimeError as error:
@@ -121,6 +128,23 @@ def make_instrument(config: ExperimentConfig, application: Application) -> Instr
                 f"{line.name}.laser = {line.number}: Imspector has no such laser ({error})"
             ) from None
     return instrument
+
+
+def _lines(config: ExperimentConfig) -> list[LaserLine]:
+    """Lasers of all channels, as the instrument takes them; one may be there twice."""
+    from stedopt_bluesky.config.lasers import ExcitationConfig
+    from stedopt_bluesky.imspector.calibration import PowerCalibration
+    from stedopt_bluesky.imspector.instrument import LaserLine
+
+    lines = []
+    for name, laser in config.lasers:
+        if isinstance(laser, ExcitationConfig):
+            powers, limit, unit = laser.calibration_power_uW, laser.power_limit_uW, "µW"
+        else:
+            powers, limit, unit = laser.calibration_power_mW, laser.power_limit_mW, "mW"
+        calibration = PowerCalibration(laser.calibration_percent, powers, unit)
+        lines.append(LaserLine(name, laser.laser, calibration, limit))
+    return lines
 
 
 def make_station(config: ExperimentConfig, instrument: Instrument, arrays: Path) -> Station:
@@ -137,18 +161,16 @@ def make_station(config: ExperimentConfig, instrument: Instrument, arrays: Path)
     """
     from stedopt_bluesky.devices.decision import Decision
     from stedopt_bluesky.devices.label import ImageLabel
-    from stedopt_bluesky.devices.laser import Laser
     from stedopt_bluesky.devices.light_budget import LightLimits
-    from stedopt_bluesky.devices.microscope import CONFOCAL, STED, ConfocalSettings, Microscope
-    from stedopt_bluesky.devices.overview import Overview, OverviewSettings
+    from stedopt_bluesky.devices.microscope import CONFOCAL, STED, Microscope
+    from stedopt_bluesky.devices.overview import OVERVIEW, Overview, OverviewSettings
     from stedopt_bluesky.devices.rating import Rating
     from stedopt_bluesky.devices.scanner import Scanner
+    from stedopt_bluesky.devices.stage import Stage
     from stedopt_bluesky.devices.station import Station
 
     imaging, overview = config.imaging, config.overview
-    laser = partial(Laser, instrument=instrument, configuration=STED)
-    excitation = laser(line="excitation", data_key="excitation_power_uW", name="excitation")
-    depletion = laser(line="depletion", data_key="depletion_power_mW", name="depletion")
+    everywhere = (CONFOCAL, OVERVIEW, STED)
     scanner = Scanner(
         instrument=instrument,
         sted=STED,
@@ -156,36 +178,45 @@ def make_station(config: ExperimentConfig, instrument: Instrument, arrays: Path)
         reach_um=overview.size_um / 2,
         name="scanner",
     )
+    stage = Stage(
+        instrument=instrument,
+        configurations=everywhere,
+        autofocus=config.stage.autofocus,
+        reach_um=config.stage.reach_um,
+        name="stage",
+    )
+    if config.limits.dwelltime_us is not None:
+        scanner.dwelltime_us.high = config.limits.dwelltime_us
     settings: list[tuple[Any, float]] = [
         (scanner.size_um, imaging.region_size_um),
         (scanner.pixel_size_nm, imaging.pixel_size_nm),
         (scanner.dwelltime_us, imaging.dwelltime_us),
         (scanner.line_steps, imaging.line_steps),
-        (excitation.power, imaging.excitation_power_uW),
-        (depletion.power, imaging.depletion_power_mW),
     ]
     for setting, value in settings:
         setting.put(value)
-    return Station(
-        excitation=excitation,
-        depletion=depletion,
+    lights = _make_lights(config, instrument)
+    station = Station(
+        lights=lights,
+        detections=_make_detections(config, instrument),
+        pinhole=_make_pinhole(config, instrument),
+        rescue=_make_rescue(config, instrument),
         scanner=scanner,
+        stage=stage,
         microscope=Microscope(
             instrument=instrument,
-            excitation=excitation,
-            depletion=depletion,
+            lights=lights,
             scanner=scanner,
-            confocal=ConfocalSettings(
-                imaging.confocal_excitation_power_uW, imaging.confocal_dwelltime_us
-            ),
+            stage=stage,
+            confocal_dwelltime_us=imaging.confocal_dwelltime_us,
             sted_images=imaging.sted_images,
-            limits=LightLimits(**config.limits.model_dump(exclude_none=True)),
+            limits=LightLimits(**config.limits.model_dump(include=_DOSES, exclude_none=True)),
             folder=arrays,
             name="microscope",
         ),
         overview=Overview(
             instrument=instrument,
-            excitation="excitation",
+            excitation=lights[0].excitation.line,
             settings=OverviewSettings(
                 overview.size_um,
                 overview.pixel_size_nm,
@@ -204,3 +235,97 @@ def make_station(config: ExperimentConfig, instrument: Instrument, arrays: Path)
         label=ImageLabel(name="image"),
         rating=Rating(objectives=objectives_of(config), name="objective"),
     )
+    if config.optics.focus_um is not None:
+        stage.focus_um.put(config.optics.focus_um)
+    for name in config.space.names:
+        # What is optimised stands in every Event.
+        station.settings[name].kind = "hinted"
+    return station
+
+
+# The limits that the microscope's budget keeps; those of single settings are the devices'.
+_DOSES = {"sted_image_s", "region_dose_mJ", "run_dose_mJ"}
+
+
+def _make_lights(config: ExperimentConfig, instrument: Instrument) -> tuple[Light, ...]:
+    """Make the lasers of each channel and set the powers that are not optimised."""
+    from stedopt_bluesky.devices.laser import Laser
+    from stedopt_bluesky.devices.microscope import STED, Light
+
+    names = {line.number: line.name for line in instrument.lasers.values()}
+
+    def laser(section: LaserConfig, data_key: str, channels: Sequence[int]) -> Laser:
+        return Laser(
+            instrument=instrument,
+            configuration=STED,
+            line=names[section.laser],
+            data_key=data_key,
+            channels=channels,
+            name=data_key.partition("_power")[0],
+        )
+
+    imaging = config.imaging
+    followers = [n + 1 for n, c in enumerate(config.channels) if c.depletion_power_mW is None]
+    excitation = laser(config.excitation, "excitation_power_uW", [0])
+    depletion = laser(config.depletion, "depletion_power_mW", [0, *followers])
+    excitation.power.put(imaging.excitation_power_uW)
+    depletion.power.put(imaging.depletion_power_mW)
+    lights = [Light(excitation, depletion, imaging.confocal_excitation_power_uW)]
+    for number, channel in enumerate(config.channels, start=1):
+        name = channel.name
+        own = laser(config.excitation_of(name)[1], f"{name}_excitation_power_uW", [number])
+        own.power.put(channel.excitation_power_uW)
+        depletes = depletion
+        if channel.depletion_power_mW is not None:
+            section = config.depletion_of(name)[1]
+            depletes = laser(section, f"{name}_depletion_power_mW", [number])
+            depletes.power.put(channel.depletion_power_mW)
+        lights.append(Light(own, depletes, channel.confocal_excitation_power_uW, name))
+    return tuple(lights)
+
+
+def _make_detections(config: ExperimentConfig, instrument: Instrument) -> tuple[Detection, ...]:
+    """Make the detection of each channel and set what the configuration tells of it."""
+    from stedopt_bluesky.devices.detection import Detection
+    from stedopt_bluesky.devices.microscope import CONFOCAL, STED
+    from stedopt_bluesky.devices.overview import OVERVIEW
+
+    detections = []
+    channels = [("", config.detection), *((c.name, c.detection) for c in config.channels)]
+    for number, (channel, section) in enumerate(channels):
+        prefix = f"{channel}_" if channel else ""
+        told = {"spectral_min_nm", "spectral_max_nm", "gate_delay_ns", "gate_width_ns"}
+        values = section.model_dump(include=told, exclude_none=True)
+        where: dict[str, Any] = {"instrument": instrument, "channel": number, "prefix": prefix}
+        # What is fixed is so in all images; what is optimised changes in the STED images alone.
+        fixed = Detection(
+            **where, configurations=(CONFOCAL, OVERVIEW, STED), name=f"{prefix}fixed_detection"
+        )
+        if section.detector:
+            fixed.use_detector(section.detector)
+        for name, value in values.items():
+            getattr(fixed, name).put(value)
+        detections.append(Detection(**where, configurations=(STED,), name=f"{prefix}detection"))
+    return tuple(detections)
+
+
+def _make_rescue(config: ExperimentConfig, instrument: Instrument) -> Rescue:
+    from stedopt_bluesky.devices.detection import Rescue
+    from stedopt_bluesky.devices.microscope import STED
+
+    rescue = Rescue(instrument=instrument, configurations=(STED,), name="rescue")
+    for name, value in config.rescue.model_dump(exclude_none=True).items():
+        getattr(rescue, f"rescue_{name}").put(value)
+    return rescue
+
+
+def _make_pinhole(config: ExperimentConfig, instrument: Instrument) -> Pinhole:
+    from stedopt_bluesky.devices.detection import Pinhole
+    from stedopt_bluesky.devices.microscope import CONFOCAL, STED
+    from stedopt_bluesky.devices.overview import OVERVIEW
+
+    if config.optics.pinhole_um is not None:
+        everywhere = (CONFOCAL, OVERVIEW, STED)
+        fixed = Pinhole(instrument=instrument, configurations=everywhere, name="fixed_pinhole")
+        fixed.pinhole_um.put(config.optics.pinhole_um)
+    return Pinhole(instrument=instrument, configurations=(STED,), name="pinhole")

@@ -186,6 +186,8 @@ def _quality_reference(config: ExperimentConfig) -> str:
     if config.quality.network != AUTO:
         return config.quality.network
     structure = config.sample.structure or config.sample.name
+    if config.channels:  # one network rates the structures of all channels
+        return GENERAL
     return structure if structure in shipped_names("quality") else GENERAL
 
 

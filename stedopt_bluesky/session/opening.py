@@ -184,7 +184,11 @@ def open_session(
         networks = open_networks(config, rates=rate is None, chooses=choose is None)
     strategy = make_strategy(config, history, prior)
     choose = choose or make_choose(config, networks.preference)
-    rate = rate or make_rater([o.name for o in config.objectives], networks.quality)
+    rate = rate or make_rater(
+        [objective.name for objective in config.objectives],
+        networks.quality,
+        [channel.name for channel in config.channels],
+    )
     instrument = make_instrument(config, application)
     with contextlib.ExitStack() as closing:
         closing.callback(instrument.close)

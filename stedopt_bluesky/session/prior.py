@@ -11,12 +11,13 @@ import csv
 import logging
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stedopt_bluesky.acquisition import PriorObservation
-from stedopt_bluesky.config import PARAMETER_UNITS, ConfigError, ExperimentConfig
+from stedopt_bluesky.config import ConfigError, ExperimentConfig
+from stedopt_bluesky.config.sections import parameter_unit
 from stedopt_bluesky.session.decisions import objectives_of
 from stedopt_bluesky.session.stored import config_of
 
@@ -134,13 +135,14 @@ def _rows_of_run(config: ExperimentConfig, record: RunRecord) -> Iterator[Row]:
     _check_same("optimised", earlier.space.names, config.space.names)
     names = _modelled(config)
     _check_same("modelled", _modelled(earlier), names)
-    for name, value in _fixed(config).items():
-        if _fixed(earlier)[name] != value:
+    before, now = earlier.fixed_parameters, config.fixed_parameters
+    for name in {**now, **before}:
+        if before.get(name) != now.get(name):
             raise ConfigError(
-                f"it imaged with {name} = {_fixed(earlier)[name]:g}; "
-                f"expected as in this experiment, {value:g}"
+                f"it imaged with {name} = {_told(before, name)}; "
+                f"expected as in this experiment, {_told(now, name)}"
             )
-    _check_units(record)
+    _check_units(record, config)
     for index, values in record.observations:
         valid = {name: values[name] for name in names if math.isfinite(values[name])}
         yield earlier.space.configuration(index), valid
@@ -154,10 +156,15 @@ def _check_same(verb: str, found: Sequence[str], expected: Sequence[str]) -> Non
         )
 
 
-def _check_units(record: RunRecord) -> None:
+def _told(fixed: Mapping[str, float], name: str) -> str:
+    return f"{fixed[name]:g}" if name in fixed else "Imspector's own"
+
+
+def _check_units(record: RunRecord, config: ExperimentConfig) -> None:
     """Refuse a run that recorded a parameter in another unit than its name has today."""
     for descriptor in record.descriptors.get(record.keys.image_stream, ()):
-        for name, unit in PARAMETER_UNITS.items():
+        for name in (*config.space.names, *config.fixed_parameters):
+            unit = parameter_unit(name)
             recorded = descriptor["data_keys"].get(name, {}).get("units") or unit
             if recorded != unit:
                 raise ConfigError(f"it has {name} in {recorded}; expected {unit}")
@@ -166,16 +173,6 @@ def _check_units(record: RunRecord) -> None:
 def _modelled(config: ExperimentConfig) -> list[str]:
     """Names of the objectives that are learnt from images."""
     return [objective.name for objective in objectives_of(config) if objective.modelled]
-
-
-def _fixed(config: ExperimentConfig) -> dict[str, float]:
-    """Parameters that are not optimised, and what they are."""
-    optimised = config.space.names
-    return {
-        name: float(getattr(config.imaging, name))
-        for name in PARAMETER_UNITS
-        if name not in optimised
-    }
 
 
 # --- tables -----------------------------------------------------------------------------
@@ -189,7 +186,7 @@ def _rows_of_table(config: ExperimentConfig, path: Path) -> Iterator[Row]:
         header = [cell.strip() for cell in next(reader, [])]
         parameters = {name: _column(header, name) for name in config.space.names}
         objectives = {name: _objective_column(header, name) for name in _modelled(config)}
-        fixed = {name: value for name, value in _fixed(config).items() if name in header}
+        fixed = {name: value for name, value in config.fixed_parameters.items() if name in header}
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue  # spreadsheets leave empty rows at the end

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stedopt_bluesky.acquisition import Objective, PriorObservation
 from stedopt_bluesky.config import LEARN_FROM_PRIOR, ConfigError, ExperimentConfig
+from stedopt_bluesky.parameters import ParameterSpace
 from stedopt_bluesky.session.decisions import objectives_of
 
 if TYPE_CHECKING:
     from stedopt_bluesky.bandit.strategy import Strategy
+    from stedopt_bluesky.config.channels import ChannelConfig
 
 Observation = tuple[int, Mapping[str, float]]
 
@@ -180,25 +183,53 @@ def _imaging_times(config: ExperimentConfig) -> Any:
     from stedopt_bluesky.objectives import imaging_times_s
 
     imaging = config.imaging
-    return imaging_times_s(
+    times_s = imaging_times_s(
         config.space,
         (imaging.pixels, imaging.pixels),
         dwelltime_us=imaging.dwelltime_us,
         line_steps=imaging.line_steps,
     )
+    # One after the other, as the images' own times are added.
+    return sum(times_s for _ in (None, *config.channels))
 
 
 def _light_doses(config: ExperimentConfig) -> Any:
-    """Light dose of every configuration, mJ, shape (G,)."""
+    """Light dose of every configuration, all channels together, mJ, shape (G,)."""
     from stedopt_bluesky.objectives import light_doses_mJ
 
     imaging = config.imaging
-    return light_doses_mJ(
-        config.space,
-        (imaging.pixels, imaging.pixels),
-        excitation_power_uW=imaging.excitation_power_uW,
-        depletion_power_mW=imaging.depletion_power_mW,
-        dwelltime_us=imaging.dwelltime_us,
-        line_steps=imaging.line_steps,
-        sted_images=imaging.sted_images,
+    told = config.fixed_parameters
+
+    def doses(channel: ChannelConfig | None) -> Any:
+        prefix = f"{channel.name}_" if channel else ""
+        excitation = f"{prefix}excitation_power_uW"
+        own = f"{prefix}depletion_power_mW"
+        follows = channel is not None and channel.depletion_power_mW is None
+        depletion = "depletion_power_mW" if follows else own
+        return light_doses_mJ(
+            _renamed(
+                config.space,
+                {excitation: "excitation_power_uW", depletion: "depletion_power_mW"},
+            ),
+            (imaging.pixels, imaging.pixels),
+            excitation_power_uW=told.get(excitation),
+            depletion_power_mW=told.get(depletion),
+            dwelltime_us=imaging.dwelltime_us,
+            line_steps=imaging.line_steps,
+            sted_images=imaging.sted_images,
+        )
+
+    return sum(doses(channel) for channel in (None, *config.channels))
+
+
+def _renamed(space: ParameterSpace, names: Mapping[str, str]) -> ParameterSpace:
+    """Return a grid whose powers are those of one channel, by the first one's names."""
+    powers = {"excitation_power_uW", "depletion_power_mW"}
+    return ParameterSpace(
+        [
+            dataclasses.replace(
+                p, name=names.get(p.name, f"other {p.name}" if p.name in powers else p.name)
+            )
+            for p in space
+        ]
     )

@@ -191,7 +191,7 @@ def test_images_that_cannot_be_rated_are_warned_of(stedopt_json, small, monkeypa
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(registry.ObjectiveFunction, "evaluate", broken, raising=False)
-    monkeypatch.setattr("stedopt_bluesky.objectives.make_rater", lambda names, score: broken)
+    monkeypatch.setattr("stedopt_bluesky.objectives.make_rater", lambda *_: broken)
     run, result = stedopt_json(*small)
 
     assert result.exit_code == 0

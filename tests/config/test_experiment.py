@@ -126,7 +126,7 @@ WRONG = [
     ({"parameters": 5}, "parameters = 5: a list, in brackets"),
     ({"parameters": [5]}, "parameters.0 = 5: a table of fields"),
     ({"parameters": [{"low": 1.0}]}, "parameters.0.name: missing; it is needed"),
-    (depletion(name=3), "parameters.0.name = 3: allowed are excitation_power_uW, "),
+    (depletion(name=3), "parameters.0.name = 3: text, in quotes"),
     (depletion(low=400.0), r"parameters.0.low \(depletion_power_mW\) = 400: at most high, 360"),
     (depletion(low=-5.0), r"parameters.0.low .* = -5: at least 0 mW"),
     (depletion(low=True), r"parameters.0.low .* = true: a number"),

@@ -60,10 +60,3 @@ def test_a_dose_that_is_no_number_is_refused():
     budget = LightBudget(LightLimits())
     with pytest.raises(RegionSpentError):
         budget.spend((0, 0), 1.0, math.nan)
-
-
-def test_a_scanner_that_was_never_moved_is_in_the_middle():
-    budget = LightBudget(LightLimits(region_dose_mJ=1.0))
-    budget.spend((math.nan, math.nan), 1.0, 1.0)
-    with pytest.raises(RegionSpentError):
-        budget.spend((0.0, 0.0), 1.0, 1.0)

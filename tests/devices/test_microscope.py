@@ -17,7 +17,7 @@ from stedopt_bluesky.devices.laser import Laser
 from stedopt_bluesky.devices.microscope import (
     CONFOCAL,
     STED,
-    ConfocalSettings,
+    Light,
     Microscope,
     deadline_s,
 )
@@ -201,8 +201,8 @@ def test_descriptions_have_units(station, run_engine, documents):
 
 def test_the_confocal_images_have_their_own_settings(station, instrument, run_engine):
     """Whatever the configuration held, and whatever the STED image has."""
-    instrument.set_line_steps(CONFOCAL, 4)
-    instrument.set_dwelltime(CONFOCAL, 77.0)
+    instrument.set_value(CONFOCAL, "line_steps", 4)
+    instrument.set_value(CONFOCAL, "dwelltime_us", 77.0)
     instrument.set_power(CONFOCAL, "excitation", 30.0)
     station.scanner.line_steps.set(2)
     station.scanner.dwelltime_us.set(50.0)
@@ -228,10 +228,10 @@ def test_the_devices_may_be_called_something_else(instrument, station, tmp_path)
     excitation.set(10.0)
     microscope = Microscope(
         instrument=instrument,
-        excitation=excitation,
-        depletion=station.depletion,
+        lights=[Light(excitation, station.depletion, 5.0)],
         scanner=station.scanner,
-        confocal=ConfocalSettings(5.0, 10.0),
+        stage=station.stage,
+        confocal_dwelltime_us=10.0,
         sted_images=1,
         folder=tmp_path,
         name="sted",

@@ -22,7 +22,7 @@ WAIT_S = 20.0  # a bound against hanging
 
 def test_one_image_of_the_field_with_little_light(station, instrument, run_engine, documents):
     overview = station.overview
-    instrument.set_line_steps(OVERVIEW, 4)
+    instrument.set_value(OVERVIEW, "line_steps", 4)
 
     @bpp.stage_decorator([overview])
     @bpp.run_decorator()

@@ -106,6 +106,7 @@ def test_what_the_instrument_refuses_is_not_remembered(holder):
     assert holder.speed.get() == 5.0
 
 
+@pytest.mark.usefixtures("run_engine")
 def test_check_limits_sees_it_without_writing(holder):
     check_limits(bps.mv(holder.speed, 5.0))
     with pytest.raises(LimitError, match="holder_speed = 2000 µs: 1 to 1000 µs is allowed"):

@@ -41,7 +41,7 @@ def test_percent_to_power_and_back(file, measured, share, german):
     low, high = calibration.percent[0], calibration.percent[-1]
     for percent in (*calibration.percent, min(low + share * (high - low), high)):
         assert calibration.to_percent(calibration.to_power(percent)) == pytest.approx(
-            percent, rel=0, abs=1e-9
+            percent, rel=0, abs=1e-6
         )
     for percent, power in rows:
         assert calibration.to_power(percent) == power

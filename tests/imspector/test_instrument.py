@@ -314,10 +314,10 @@ def test_closing_closes_also_when_the_lasers_are_not_to_be_switched_off(
 
 def test_settings_land_where_imspector_has_them_in_its_units(instrument):
     instrument.set_field(STED, 4.48, 20)
-    instrument.set_offset(STED, "x", 1.5)
-    instrument.set_offset(STED, "y", -2.5)
-    instrument.set_dwelltime(STED, 12.5)
-    instrument.set_line_steps(STED, 3)
+    instrument.set_value(STED, "offset_um", 1.5, axis="x")
+    instrument.set_value(STED, "offset_um", -2.5, axis="y")
+    instrument.set_value(STED, "dwelltime_us", 12.5)
+    instrument.set_value(STED, "line_steps", 3)
     # Written out: the table of paths must not be trusted with its own test.
     expected = {
         "ExpControl/scan/range/x/len": 4.48e-6,
@@ -348,7 +348,7 @@ def test_the_shape_is_that_of_the_image_that_comes(instrument, size_um, pixel_si
     instrument.set_power(CONFOCAL, "excitation", 5.0)
     scans = Scans(instrument)
     scans.connect()
-    image = scans.acquire(CONFOCAL, 10.0)
+    (image,) = scans.acquire(CONFOCAL, 10.0)
     scans.disconnect()
     assert image.shape == instrument.image_shape(CONFOCAL)
     assert image.shape[0] == pytest.approx(size_um * 1000 / pixel_size_nm, abs=0.51)

@@ -38,7 +38,7 @@ def slow(sample, laser_lines):
     """A scan of four seconds, in real time."""
     application = TwinApplication(sample, real_time=True)
     instrument = set_up(application, laser_lines)
-    instrument.set_dwelltime(STED, 1000.0)
+    instrument.set_value(STED, "dwelltime_us", 1000.0)
     yield instrument
     instrument.application.close(instrument.measurement)
 
@@ -80,7 +80,7 @@ def ended(application):
 
 
 def test_the_end_signal_completes_a_scan(scans, application):
-    image = scans.acquire(CONFOCAL, WAIT_S)
+    (image,) = scans.acquire(CONFOCAL, WAIT_S)
     assert image.shape == (64, 64)
     assert image.dtype == np.int16
     assert image.max() > 0
@@ -114,15 +114,15 @@ def test_at_the_deadline_the_scan_is_paused(slow):
 
 
 def test_two_scans_after_one_another(scans, application):
-    first = scans.acquire(CONFOCAL, WAIT_S)
-    second = scans.acquire(STED, WAIT_S)
+    (first,) = scans.acquire(CONFOCAL, WAIT_S)
+    (second,) = scans.acquire(STED, WAIT_S)
     assert first.shape == second.shape == (64, 64)
     assert not np.array_equal(first, second)
     assert [r.configuration for r in application.emission_log] == [CONFOCAL, STED, STED]
 
 
 def test_the_image_is_a_copy(scans, instrument):
-    image = scans.acquire(CONFOCAL, WAIT_S)
+    (image,) = scans.acquire(CONFOCAL, WAIT_S)
     kept = image.copy()
     image[:] = -1
     np.testing.assert_array_equal(instrument.configuration(CONFOCAL).stack(0).data()[0, 0], kept)
@@ -157,7 +157,7 @@ def test_the_end_of_another_scan_is_not_taken_for_this_ones(
     survival = sample.survival.copy()
     scans = Scans(instrument)
     scans.connect()
-    undisturbed = [scans.acquire(name, WAIT_S) for name in (CONFOCAL, STED)]
+    undisturbed = [scans.acquire(name, WAIT_S)[0] for name in (CONFOCAL, STED)]
 
     sample.survival[:] = survival
     again = TwinApplication(sample, seed=0)
@@ -166,7 +166,7 @@ def test_the_end_of_another_scan_is_not_taken_for_this_ones(
     disturbed = Scans(disturbed_instrument)
     disturbed.connect()
     again.connect_measurement_cb(overheard.callbacks[0], UPDATE)
-    images = [disturbed.acquire(name, WAIT_S) for name in (CONFOCAL, STED)]
+    images = [disturbed.acquire(name, WAIT_S)[0] for name in (CONFOCAL, STED)]
     for image, expected in zip(images, undisturbed, strict=True):
         np.testing.assert_array_equal(image, expected)
 
@@ -177,7 +177,7 @@ def test_an_end_that_is_told_twice_does_no_harm(instrument, application, monkeyp
     scans.connect()
     application.connect_measurement_cb(overheard, END)
     for _ in range(3):
-        assert scans.acquire(CONFOCAL, WAIT_S).max() > 0
+        assert scans.acquire(CONFOCAL, WAIT_S)[0].max() > 0
 
 
 def test_an_imspector_that_does_not_say_whether_it_scans_is_trusted(
@@ -187,7 +187,7 @@ def test_an_imspector_that_does_not_say_whether_it_scans_is_trusted(
         raise RuntimeError("no such node")
 
     monkeypatch.setattr(application, "value_at", refuse)
-    assert scans.acquire(CONFOCAL, WAIT_S).max() > 0
+    assert scans.acquire(CONFOCAL, WAIT_S)[0].max() > 0
 
 
 def test_a_status_that_lags_behind_the_signal_is_asked_again(scans, instrument, monkeypatch):
@@ -195,7 +195,7 @@ def test_a_status_that_lags_behind_the_signal_is_asked_again(scans, instrument, 
     answers = iter([True, True])
     truth = instrument.scanning
     monkeypatch.setattr(instrument, "scanning", lambda: next(answers, False) or truth())
-    assert scans.acquire(CONFOCAL, WAIT_S).max() > 0
+    assert scans.acquire(CONFOCAL, WAIT_S)[0].max() > 0
     assert list(answers) == []
 
 
@@ -221,7 +221,7 @@ def test_after_disconnecting_nothing_is_told(scans, application):
     with pytest.raises(ScanError, match="did not report its end"):
         scans.acquire(CONFOCAL, 0.05)
     scans.connect()
-    assert scans.acquire(CONFOCAL, WAIT_S).max() > 0
+    assert scans.acquire(CONFOCAL, WAIT_S)[0].max() > 0
 
 
 # --- stop -------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def test_connecting_allows_scans_again(scans):
     with pytest.raises(ScanError, match="stopped before it began"):
         scans.acquire(CONFOCAL, WAIT_S)
     scans.connect()
-    assert scans.acquire(CONFOCAL, WAIT_S).max() > 0
+    assert scans.acquire(CONFOCAL, WAIT_S)[0].max() > 0
 
 
 def test_stopping_what_does_not_run_does_nothing(scans, application):
@@ -336,7 +336,7 @@ def test_an_activation_that_fails_is_tried_again(scans, instrument, monkeypatch,
     monkeypatch.setattr(scan, "_ACTIVATION_RETRY_S", 0.0)
     activate, calls = failing_times(instrument.measurement.activate, times)
     monkeypatch.setattr(instrument.measurement, "activate", activate)
-    assert scans.acquire(STED, WAIT_S).max() > 0
+    assert scans.acquire(STED, WAIT_S)[0].max() > 0
     assert len(calls) == times + 1
 
 
@@ -355,7 +355,7 @@ def test_a_scan_that_cannot_be_started_is_an_error(scans, instrument):
     with pytest.raises(ScanError, match="sted scan: cannot be started: scan mode 'xz'"):
         scans.acquire(STED, WAIT_S)
     # And it does not stand in the way of the next one.
-    assert scans.acquire(CONFOCAL, WAIT_S).max() > 0
+    assert scans.acquire(CONFOCAL, WAIT_S)[0].max() > 0
 
 
 def test_data_of_another_shape_are_an_error(scans, instrument, monkeypatch):

@@ -1,0 +1,59 @@
+"""How a channel detects: gate, band and pinhole, and the light it saves where nothing is."""
+
+from __future__ import annotations
+
+from ophyd import Component as Cpt
+from ophyd import Kind
+
+from stedopt_bluesky.devices.table_setting import TableDevice, TableSetting
+
+
+class Detection(TableDevice):
+    """Gate and spectral band of one channel.
+
+    Setting the gate's delay or width also switches the gate on.
+    """
+
+    gate_delay_ns = Cpt(TableSetting, row="gate_delay_ns", unit="ns", high=25.0, kind=Kind.config)
+    gate_width_ns = Cpt(
+        TableSetting, row="gate_width_ns", unit="ns", low=0.1, high=25.0, kind=Kind.config
+    )
+    spectral_min_nm = Cpt(
+        TableSetting, row="spectral_min_nm", unit="nm", low=300.0, high=1000.0, kind=Kind.config
+    )
+    spectral_max_nm = Cpt(
+        TableSetting, row="spectral_max_nm", unit="nm", low=300.0, high=1000.0, kind=Kind.config
+    )
+
+    def write_row(self, setting: TableSetting, value: float) -> None:
+        """Write a setting to the configurations that it holds for."""
+        super().write_row(setting, value)
+        if setting.row in ("gate_delay_ns", "gate_width_ns"):
+            for configuration in self._configurations:
+                self._instrument.set_value(
+                    configuration, "gate_active", True, channel=self._channel
+                )
+
+    def use_detector(self, detector: str) -> None:
+        """Detect with the detector of that name, for example ``"DET1"``."""
+        for configuration in self._configurations:
+            self._instrument.set_value(configuration, "detector", detector, channel=self._channel)
+
+
+class Pinhole(TableDevice):
+    """The pinhole, which all channels share."""
+
+    pinhole_um = Cpt(
+        TableSetting, row="pinhole_um", unit="µm", low=1.0, high=500.0, kind=Kind.config
+    )
+
+
+class Rescue(TableDevice):
+    """RESCue or DyMIN of one channel: less light on pixels without signal.
+
+    Units are Imspector's own, as its window shows them.
+    """
+
+    rescue_mode = Cpt(TableSetting, row="rescue_mode", high=10, kind=Kind.config)
+    rescue_signal_level = Cpt(TableSetting, row="rescue_signal_level", high=1e6, kind=Kind.config)
+    rescue_strength = Cpt(TableSetting, row="rescue_strength", high=1e3, kind=Kind.config)

@@ -1,0 +1,90 @@
+"""The sample stage and the focus: from one field to the next."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ophyd import Component as Cpt
+from ophyd import Kind, Signal
+from ophyd.status import Status
+
+from stedopt_bluesky.devices.background import complete_in_background
+from stedopt_bluesky.devices.table_setting import TableDevice, TableSetting
+
+# A stage that stands farther from where it was sent has not arrived, µm.
+ARRIVED_UM = 1.0
+
+
+class StageError(RuntimeError):
+    """A stage that has not reached its place, or a focus that is lost."""
+
+
+class Stage(TableDevice):
+    """Stage and focus, from where they stand when the session begins.
+
+    Triggering looks whether the stage is where it was sent, and whether the autofocus holds.
+
+    Parameters
+    ----------
+    autofocus : bool
+        Whether the microscope's autofocus follows the sample; switched on at the first move.
+    reach_um : float
+        Farthest move of the stage from where it stands, µm.
+    """
+
+    stage_x_um = Cpt(TableSetting, row="stage_um", axis="x", unit="µm", kind=Kind.normal)
+    stage_y_um = Cpt(TableSetting, row="stage_um", axis="y", unit="µm", kind=Kind.normal)
+    focus_um = Cpt(
+        TableSetting, row="focus_um", unit="µm", low=-100.0, high=100.0, kind=Kind.config
+    )
+
+    def __init__(self, *, autofocus: bool, reach_um: float, name: str, **kwargs: Any) -> None:
+        self.autofocus = autofocus
+        self._start_um: dict[str, float] = {}
+        super().__init__(name=name, **kwargs)
+        for setting in (self.stage_x_um, self.stage_y_um):
+            start_um = setting.get()
+            self._start_um[setting.axis] = 0.0 if math.isnan(start_um) else start_um
+            setting.low, setting.high = -reach_um, reach_um
+            Signal.put(setting, 0.0, force=True)
+        self._moved = False
+
+    def write_row(self, setting: TableSetting, value: float) -> None:
+        """Send the stage to a place, counted from where it stood, or move the focus."""
+        if setting.row != "stage_um":
+            super().write_row(setting, value)
+            return
+        if value == setting.get():
+            return  # a stage that stands there is left alone
+        super().write_row(setting, self._start_um[setting.axis] + value)
+        self._moved = True
+        if self.autofocus:
+            for configuration in self._configurations:
+                self._instrument.set_value(configuration, "autofocus", True)
+
+    def trigger(self) -> Status:
+        """Look whether the stage has arrived and the focus holds; done when that is known."""
+        return complete_in_background(self, self._check)
+
+    def _check(self) -> None:
+        """Compare with where the stage is.
+
+        Raises
+        ------
+        StageError
+            When it is somewhere else, or the autofocus is off.
+        """
+        if not self._moved:
+            return
+        configuration = self._configurations[-1]
+        for setting in (self.stage_x_um, self.stage_y_um):
+            target_um = self._start_um[setting.axis] + setting.get()
+            found_um = self._instrument.value(configuration, f"stage_at_{setting.axis}_um")
+            if not abs(found_um - target_um) <= ARRIVED_UM:
+                raise StageError(
+                    f"the stage was sent to {setting.axis} = {target_um:.1f} µm and stands at "
+                    f"{found_um:.1f} µm"
+                )
+        if self.autofocus and not self._instrument.value(configuration, "autofocus"):
+            raise StageError("the autofocus is off: the focus was lost")
