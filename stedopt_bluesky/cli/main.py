@@ -245,6 +245,47 @@ def show(
 
 
 @app.command()
+def export(
+    uid: Uid,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the files; made when it is missing.")
+    ],
+    file_format: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="ome-tiff|obf", help="obf: for Imspector; Fiji opens both."
+        ),
+    ] = "ome-tiff",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there already.")
+    ] = False,
+    catalog: Catalog = DEFAULT_CATALOG,
+    as_json: Json = False,
+) -> None:
+    """Write the images of a run to files: one per region, and one for the overview.
+
+    The channels of a region are named confocal1, sted1, ... and confocal2.
+    Pixel size, position, powers, dwelltime and objectives are in the files.
+    Images that cannot be read, as after a crash, are left out; each is told in
+    one line on standard error, and the exit code is 2.
+
+    Examples: [bold]stedopt export 1f0c --out images[/],
+    [bold]stedopt export 1f0c --out images --format obf[/]
+    """
+    from stedopt_bluesky.cli.exporting import export_images
+
+    with clear_errors():
+        export_images(
+            uid,
+            out,
+            file_format=file_format,
+            overwrite=overwrite,
+            catalog=catalog,
+            as_json=as_json,
+        )
+
+
+@app.command()
 def replay(
     uid: Uid,
     catalog: Catalog = DEFAULT_CATALOG,
