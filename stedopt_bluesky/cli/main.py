@@ -68,7 +68,8 @@ def run(
         str | None,
         typer.Option(
             metavar="FILE|NAME",
-            help="The twin's sample: actin, tubulin, synapses, pores, or a 2-D image (TIFF, .npy).",
+            help="The twin's sample: actin, tubulin, synapses, pores, or a 2-D image "
+            "(TIFF, .npy, .npz, .msr, .obf; FILE#NAME of several).",
         ),
     ] = None,
     microscope: Annotated[

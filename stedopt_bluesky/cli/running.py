@@ -27,6 +27,7 @@ from stedopt_bluesky.config import (
     load_config,
     preset,
 )
+from stedopt_bluesky.image_files import split_address
 from stedopt_bluesky.session import (
     Observation,
     connect_application,
@@ -188,9 +189,9 @@ def _with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
     That of the prior knowledge is named so for whoever looks for it later.
     """
     changes = {}
-    sample, table = Path(config.sample.name), config.prior.csv
+    (sample, image), table = split_address(config.sample.name), config.prior.csv
     if config.microscope.kind == "twin" and sample.is_file() and not sample.is_absolute():
-        changes["sample.name"] = str(sample.resolve())
+        changes["sample.name"] = str(sample.resolve()) + (f"#{image}" if image else "")
     if table and not Path(table).is_absolute():
         changes["prior.csv"] = str(Path(table).resolve())
     for field, network in (

@@ -12,6 +12,7 @@ from stedopt_bluesky.session.decisions import objectives_of
 
 if TYPE_CHECKING:
     from stedopt_bluesky.devices.station import Station
+    from stedopt_bluesky.image_files import StoredImage
     from stedopt_bluesky.imspector.api import Application
     from stedopt_bluesky.imspector.instrument import Instrument
     from stedopt_bluesky.twin.samples import Sample
@@ -60,15 +61,10 @@ def _make_sample(config: ExperimentConfig) -> Sample:
     )
 
     name, field_um = config.sample.name, config.microscope.field_um
-    generated = name in SAMPLE_NAMES
-    path = Path(name)
-    if not generated and not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise ConfigError(
-            f"sample.name = {name!r}: {what}; allowed are the structures "
-            f"{', '.join(SAMPLE_NAMES)}, or the path of a 2-D image (TIFF or .npy)"
-        )
-    pixel_size_m = MAP_PIXEL_SIZE_M if generated else config.sample.pixel_size_nm * 1e-9
+    if name in SAMPLE_NAMES:
+        stored, pixel_size_m = None, MAP_PIXEL_SIZE_M
+    else:
+        stored, pixel_size_m = _sample_image(config)
     low_um, high_um = pixel_size_m * 1e6, MAX_MAP_PIXELS * pixel_size_m * 1e6
     if not low_um <= field_um <= high_um * (1 + 1e-9):
         raise ConfigError(
@@ -76,11 +72,34 @@ def _make_sample(config: ExperimentConfig) -> Sample:
             f"sample's pixels of {pixel_size_m * 1e9:g} nm"
         )
     try:
-        if generated:
+        if stored is None:
             return make_sample(name, config.seed, field_um * 1e-6)
-        return sample_from_image(path, config.seed, field_um * 1e-6, pixel_size_m)
+        return sample_from_image(stored, config.seed, field_um * 1e-6, pixel_size_m)
     except ValueError as error:
         raise ConfigError(f"sample.name = {name!r}: {error}") from None
+
+
+def _sample_image(config: ExperimentConfig) -> tuple[StoredImage, float]:
+    """Read the image that the sample is made of; with its pixel size in m."""
+    from stedopt_bluesky.image_files import IMAGE_SUFFIXES, read_stored_image, split_address
+    from stedopt_bluesky.twin.samples import SAMPLE_NAMES, image_pixel_size_m
+
+    name, told_nm = config.sample.name, config.sample.pixel_size_nm
+    path, _ = split_address(name)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise ConfigError(
+            f"sample.name = {name!r}: {what}; allowed are the structures "
+            f"{', '.join(SAMPLE_NAMES)}, or the path of a 2-D image ({', '.join(IMAGE_SUFFIXES)})"
+        )
+    try:
+        stored = read_stored_image(name)
+    except ValueError as error:
+        raise ConfigError(f"sample.name = {name!r}: {error}") from None
+    try:
+        return stored, image_pixel_size_m(stored, None if told_nm is None else told_nm * 1e-9)
+    except ValueError as error:
+        raise ConfigError(f"sample.pixel_size_nm = {told_nm:g}: {error}") from None
 
 
 def make_instrument(config: ExperimentConfig, application: Application) -> Instrument:
