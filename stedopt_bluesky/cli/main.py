@@ -336,7 +336,10 @@ def config(
 def rate(
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGE", help="TIFF, .npy, .npz, .msr or .obf: photon counts."),
+        typer.Argument(
+            metavar="IMAGE",
+            help="TIFF, .npy, .npz, .msr or .obf: photon counts; FILE#NAME: one of several.",
+        ),
     ],
     weights: Annotated[
         str, typer.Option(metavar="NAME|FILE", help="The quality network, see 'weights list'.")
@@ -349,7 +352,8 @@ def rate(
 ) -> None:
     """Score STED images by the quality network, from 0 to 1.
 
-    An image without a score (empty, constant, pixels that are not finite) is
+    Of a file that holds several images, a measurement or an OME-TIFF, each
+    is scored. An image without a score (empty, constant, pixels that are not finite) is
     told as invalid, with the reason. A file that cannot be read is told in
     one line on standard error; the others are rated all the same, and the
     exit code is 2. A network knows structures by their size in pixels: the
