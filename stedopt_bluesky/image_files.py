@@ -326,4 +326,5 @@ def _measurement(path: Path, wanted: str) -> list[_Found]:
             f"{path}: no stack of it is one 2-D image of {MAX_PIXELS} pixels or less"
         )
     counts = [one for one in found if one.array.dtype.kind in "ui"]
-    return found if not counts or wanted in {one.name for one in found} else counts
+    named = bool(wanted) and wanted in {one.name for one in found}
+    return found if named or not counts else counts
