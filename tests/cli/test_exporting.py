@@ -1,4 +1,5 @@
 import json
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import tifffile
 
 from stedopt_bluesky.records import RunRecord
 from stedopt_bluesky.records import export as exporting
+
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "export_images.md"
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +146,17 @@ def test_an_interruption_tells_where_the_files_are(stedopt, stored, tmp_path, mo
     result = stedopt("export", stored.finished["uid"], *where)
     assert result.exit_code == 130
     assert f"{tmp_path / 'out'} holds the files written so far" in result.stderr
+
+
+def test_the_how_to_in_python_runs_as_it_stands(stored, tmp_path, monkeypatch, capsys):
+    (block,) = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text("utf-8"), re.S | re.M)
+    code = block.replace("stedopt-data", str(stored.catalog)).replace(
+        "57dc", stored.finished["uid"]
+    )
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})  # noqa: S102
+    assert capsys.readouterr().out == "4 files, missing: ()\n"
+    assert len(list((tmp_path / "images").glob("*.obf"))) == 4
 
 
 def test_an_exported_image_becomes_a_sample(stedopt_json, exported, stored, tmp_path, toml):
