@@ -68,7 +68,8 @@ def run(
         str | None,
         typer.Option(
             metavar="FILE|NAME",
-            help="The twin's sample: actin, tubulin, synapses, pores, or a 2-D image (TIFF, .npy).",
+            help="The twin's sample: actin, tubulin, synapses, pores, or a 2-D image "
+            "(TIFF, .npy, .npz, .msr, .obf; FILE#NAME of several).",
         ),
     ] = None,
     microscope: Annotated[
@@ -245,6 +246,47 @@ def show(
 
 
 @app.command()
+def export(
+    uid: Uid,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the files; made when it is missing.")
+    ],
+    file_format: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="ome-tiff|obf", help="obf: for Imspector; Fiji opens both."
+        ),
+    ] = "ome-tiff",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there already.")
+    ] = False,
+    catalog: Catalog = DEFAULT_CATALOG,
+    as_json: Json = False,
+) -> None:
+    """Write the images of a run to files: one per region, and one for the overview.
+
+    The channels of a region are named confocal1, sted1, ... and confocal2.
+    Pixel size, position, powers, dwelltime and objectives are in the files.
+    Images that cannot be read, as after a crash, are left out; each is told in
+    one line on standard error, and the exit code is 2.
+
+    Examples: [bold]stedopt export 1f0c --out images[/],
+    [bold]stedopt export 1f0c --out images --format obf[/]
+    """
+    from stedopt_bluesky.cli.exporting import export_images
+
+    with clear_errors():
+        export_images(
+            uid,
+            out,
+            file_format=file_format,
+            overwrite=overwrite,
+            catalog=catalog,
+            as_json=as_json,
+        )
+
+
+@app.command()
 def replay(
     uid: Uid,
     catalog: Catalog = DEFAULT_CATALOG,
@@ -294,7 +336,10 @@ def config(
 def rate(
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGE", help="TIFF, .npy, .npz, .msr or .obf: photon counts."),
+        typer.Argument(
+            metavar="IMAGE",
+            help="TIFF, .npy, .npz, .msr or .obf: photon counts; FILE#NAME: one of several.",
+        ),
     ],
     weights: Annotated[
         str, typer.Option(metavar="NAME|FILE", help="The quality network, see 'weights list'.")
@@ -307,7 +352,8 @@ def rate(
 ) -> None:
     """Score STED images by the quality network, from 0 to 1.
 
-    An image without a score (empty, constant, pixels that are not finite) is
+    Of a file that holds several images, a measurement or an OME-TIFF, each
+    is scored. An image without a score (empty, constant, pixels that are not finite) is
     told as invalid, with the reason. A file that cannot be read is told in
     one line on standard error; the others are rated all the same, and the
     exit code is 2. A network knows structures by their size in pixels: the

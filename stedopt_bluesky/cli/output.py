@@ -67,9 +67,18 @@ def clear_errors() -> Iterator[None]:
     from stedopt_bluesky.networks.datasets import DatasetError
     from stedopt_bluesky.networks.history import TrainingError
     from stedopt_bluesky.networks.weights import WeightsError
+    from stedopt_bluesky.records.export import ExportError
     from stedopt_bluesky.records.folder import CatalogError
 
-    wrong = (ConfigError, CatalogError, DatasetError, NoImspectorError, TrainingError, WeightsError)
+    wrong = (
+        ConfigError,
+        CatalogError,
+        DatasetError,
+        ExportError,
+        NoImspectorError,
+        TrainingError,
+        WeightsError,
+    )
     try:
         yield
     except wrong as error:

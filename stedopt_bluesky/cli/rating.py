@@ -20,7 +20,9 @@ from stedopt_bluesky.config import ConfigError
 
 if TYPE_CHECKING:
     from stedopt_bluesky.acquisition import Image
+    from stedopt_bluesky.image_files import StoredImage
     from stedopt_bluesky.networks.rater import QualityRater, Rated
+    from stedopt_bluesky.networks.weights import WeightsInfo
 
 # Pixels that are read before they are rated, so that few files are held in memory at once: 32
 # images of 224².
@@ -68,7 +70,7 @@ def rate_files(paths: Sequence[Path], weights: str, maps: Path | None, *, as_jso
         use_threads()
         rater = QualityRater.named(weights)
     try:
-        with ExperimentProgress(console, "images", len(paths)) as progress:
+        with ExperimentProgress(console, "files", len(paths)) as progress:
             found = list(_rated(paths, rater, maps, progress))
     except KeyboardInterrupt:
         fail("interrupted by the user (Ctrl-C)", code=EXIT_CODES[INTERRUPTED])
@@ -93,15 +95,15 @@ def _rated(
 ) -> Iterator[Rating]:
     """Read and rate, as many images at once as fill one pass; in the order of the files."""
     names = _Names(maps)
-    for part in _parts(paths):
-        images = [image for _, image in part if not isinstance(image, str)]
+    for part in _parts(paths, rater.weights.info):
+        images = [image for _, image, _ in part if not isinstance(image, str)]
         rated = iter(rater.rate(images))
-        for path, image in part:
+        for path, image, last in part:
             if isinstance(image, str):
                 yield Rating(path, None, image, unreadable=True)
             else:
                 yield _one(path, image, next(rated), names)
-            progress(1)
+            progress(int(last))
 
 
 def _one(path: Path, image: Image, rated: Rated, names: _Names) -> Rating:
@@ -122,26 +124,46 @@ def _one(path: Path, image: Image, rated: Rated, names: _Names) -> Rating:
     return Rating(path, rated.score, map=target)
 
 
-def _parts(paths: Sequence[Path]) -> Iterator[list[tuple[Path, Image | str]]]:
-    """Images of files, or why they cannot be read, in parts that fit the memory."""
-    from stedopt_bluesky.image_files import ImageFileError, read_image
+def _parts(
+    paths: Sequence[Path], info: WeightsInfo
+) -> Iterator[list[tuple[Path, Image | str, bool]]]:
+    """Images of files, or why they cannot be read, in parts that fit the memory.
 
-    part: list[tuple[Path, Image | str]] = []
+    Each with whether it is the last one of its file.
+    """
+    from stedopt_bluesky.image_files import ImageFileError, read_images
+
+    part: list[tuple[Path, Image | str, bool]] = []
     pixels = 0
     for path in paths:
         try:
-            image = read_image(path)
+            found = read_images(path)
         except ImageFileError as error:
             warn(str(error))
-            part.append((path, str(error).removeprefix(f"{path}: ")))
+            part.append((path, str(error).removeprefix(f"{path}: "), True))
             continue
-        part.append((path, image))
-        pixels += image.size
+        _check_pixel_size(found[0], info)
+        for stored in found:
+            part.append((Path(stored.address), stored.image, stored is found[-1]))
+            pixels += stored.image.size
         if pixels >= _PIXELS_AT_ONCE:
             yield part
             part, pixels = [], 0
     if part:
         yield part
+
+
+def _check_pixel_size(stored: StoredImage, info: WeightsInfo) -> None:
+    """Warn where the network does not know pixels of this size."""
+    from stedopt_bluesky.session.networks import PIXEL_SIZE_FACTOR
+
+    size_nm, trained_nm = stored.pixel_size_nm, info.pixel_size_nm
+    low_nm, high_nm = trained_nm / PIXEL_SIZE_FACTOR, trained_nm * PIXEL_SIZE_FACTOR
+    if size_nm and trained_nm and not low_nm <= size_nm <= high_nm:
+        warn(
+            f"{stored.address}: has pixels of {size_nm:.4g} nm; {info.name!r} was trained on "
+            f"pixels of {trained_nm:g} nm: its scores mean little"
+        )
 
 
 class _Names:

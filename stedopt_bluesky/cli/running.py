@@ -27,6 +27,7 @@ from stedopt_bluesky.config import (
     load_config,
     preset,
 )
+from stedopt_bluesky.image_files import split_address
 from stedopt_bluesky.session import (
     Observation,
     connect_application,
@@ -187,10 +188,10 @@ def _with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
 
     That of the prior knowledge is named so for whoever looks for it later.
     """
-    changes = {}
-    sample, table = Path(config.sample.name), config.prior.csv
-    if config.microscope.kind == "twin" and sample.is_file() and not sample.is_absolute():
-        changes["sample.name"] = str(sample.resolve())
+    changes: dict[str, Any] = {"sample.name": _absolute(config.sample.name)}
+    labels = [label.model_dump() for label in config.microscope.labels]
+    changes["microscope.labels"] = [{**x, "sample": _absolute(x["sample"])} for x in labels]
+    table = config.prior.csv
     if table and not Path(table).is_absolute():
         changes["prior.csv"] = str(Path(table).resolve())
     for field, network in (
@@ -199,7 +200,13 @@ def _with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
     ):
         if Path(network).suffix and Path(network).is_file():
             changes[field] = str(Path(network).resolve())
-    return config.updated(changes) if changes else config
+    return config.updated(changes)
+
+
+def _absolute(sample: str) -> str:
+    """Path of a sample from the root; the name of a structure as it is."""
+    path, image = split_address(sample)
+    return str(path.resolve()) + (f"#{image}" if image else "") if path.is_file() else sample
 
 
 def _reduced(

@@ -59,7 +59,9 @@ def quality(
     ] = None,
     pixel_size_nm: Annotated[
         float | None,
-        typer.Option(help="Of the images, in nm. Left out: that of --from, or not known."),
+        typer.Option(
+            help="Of the images, in nm. Left out: as their files tell it, or that of --from."
+        ),
     ] = None,
     epochs: Annotated[int, typer.Option(help="At most.")] = 200,
     patience: Patience = 30,

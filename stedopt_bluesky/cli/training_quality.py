@@ -71,6 +71,7 @@ def train_quality_network(request: QualityRequest, *, as_json: bool) -> None:
     recipe = QualityRecipe(**request.recipe, whitening=request.whitening or "anscombe")  # type: ignore[arg-type]
     start = start_weights(request.start, "quality")
     dataset = _dataset(source)
+    pixel_size_nm = _pixel_size_nm(request, dataset, start)
     with console.status("loading the libraries ..."):
         from stedopt_bluesky.networks.quality_training import train_quality
         from stedopt_bluesky.networks.rater import use_threads
@@ -89,7 +90,7 @@ def train_quality_network(request: QualityRequest, *, as_json: bool) -> None:
     took_s = watch.seconds
     evaluation = _evaluate(_network(trained), trained.validation)
     before = _evaluate(start, trained.validation) if start else None
-    weights = _save(request, trained, evaluation, start)
+    weights = _save(request, trained, evaluation, start, pixel_size_nm)
     source.checkpoint.unlink(missing_ok=True)
     title = f"{weights.info.name}: {len(trained.training)} images, {len(trained.history)} epochs"
     figure = save_curve(source.figure(request.figure), trained.history, title, "RMSE", evaluation)
@@ -135,6 +136,18 @@ def _dataset(source: Source) -> RatedImages:
         return rated_images_of(records)
 
 
+def _pixel_size_nm(request: QualityRequest, dataset: RatedImages, start: Weights | None) -> float:
+    """Pixel size as it was asked for, as the files tell it, or of the network to begin with."""
+    from stedopt_bluesky.image_files import ImageFileError, agreed_pixel_size_nm
+
+    told_nm, stored_nm = request.pixel_size_nm, dataset.pixel_size_nm
+    try:
+        agreed_nm = agreed_pixel_size_nm(str(request.source.paths[0]), told_nm, stored_nm)
+    except ImageFileError as error:
+        raise ConfigError(f"pixel-size-nm = {told_nm:g}: {error}") from None
+    return agreed_nm or (start.info.pixel_size_nm if start else 0.0)
+
+
 def _network(trained: TrainedQuality) -> Weights:
     from stedopt_bluesky.networks.weights import Weights, WeightsInfo
 
@@ -156,11 +169,11 @@ def _save(
     trained: TrainedQuality,
     evaluation: QualityEvaluation,
     start: Weights | None,
+    pixel_size_nm: float,
 ) -> Weights:
     from stedopt_bluesky.networks.weights import WeightsInfo, save_weights
 
     source = request.source
-    pixel_size_nm = request.pixel_size_nm or (start.info.pixel_size_nm if start else 0.0)
     return save_weights(
         source.out,
         trained.tensors,

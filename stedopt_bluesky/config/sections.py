@@ -101,11 +101,14 @@ class SampleConfig(Section):
         "actin",
         min_length=1,
         description="Name of the sample. On the twin: a generated structure (actin, tubulin, "
-        "synapses, pores) or the path of a 2-D image (TIFF or .npy) whose counts become the "
-        "fluorophores.",
+        "synapses, pores) or the path of a 2-D image (TIFF, .npy, .npz, .msr or .obf) whose counts "
+        "become the fluorophores; FILE#NAME or FILE#2: one of several images in it.",
     )
     structure: str = Field("", description="Imaged structure, to search by; empty: the name.")
-    pixel_size_nm: Positive = Field(20.0, description="Pixel size of an image file, nm.")
+    pixel_size_nm: Positive | None = Field(
+        None,
+        description="Pixel size of an image file, nm; left out: as the file tells it, or else 20.",
+    )
 
 
 class LabelConfig(Section):

@@ -4,7 +4,8 @@ A folder is read in one of two forms:
 
 - a table ``ratings.csv`` or ``ratings.parquet`` with the columns ``file`` and ``quality`` and,
   where they are known, ``structure`` and ``specimen``, beside images (TIFF, ``.npy``, ``.npz``,
-  ``.msr``, ``.obf``) that it names;
+  ``.msr``, ``.obf``) that it names; of a file that holds several images, one (``a.msr#STED``), or
+  all where none is named: they have the same quality then;
 - the published form: files ``X-Y.npz``, X a number, Y the quality from 0 to 1, whose first array
   is the image; in the folder itself or in its subfolders ``train`` and ``test``.
 """
@@ -22,7 +23,14 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.acquisition import Image
-from stedopt_bluesky.image_files import IMAGE_SUFFIXES, ImageFileError, read_image
+from stedopt_bluesky.image_files import (
+    IMAGE_SUFFIXES,
+    ImageFileError,
+    StoredImage,
+    agreed_pixel_size_nm,
+    read_images,
+    split_address,
+)
 
 TABLES = ("ratings.csv", "ratings.parquet")
 PUBLISHED_NAME = re.compile(r"(?P<number>\d+)-(?P<quality>[01](?:\.\d+)?)\.npz")
@@ -49,6 +57,8 @@ class RatedImages:
         and validation. ``""`` where it is not known: then the image stands for itself.
     names : tuple of str, length N
         For messages.
+    pixel_size_nm : float or None
+        Side of a pixel, nm, where the images' files tell it.
 
     Raises
     ------
@@ -61,6 +71,7 @@ class RatedImages:
     structures: tuple[str, ...] = field(repr=False)
     specimens: tuple[str, ...] = field(repr=False)
     names: tuple[str, ...] = field(repr=False)
+    pixel_size_nm: float | None = None
 
     def __post_init__(self) -> None:
         lengths = [len(self.images), len(self.ratings), len(self.structures)]
@@ -85,6 +96,7 @@ class RatedImages:
             tuple(self.structures[i] for i in chosen),
             tuple(self.specimens[i] for i in chosen),
             tuple(self.names[i] for i in chosen),
+            self.pixel_size_nm,
         )
 
     def split(self, share: float, seed: int) -> tuple[RatedImages, RatedImages]:
@@ -133,13 +145,15 @@ class RatedImages:
 
 
 def joined(parts: Sequence[RatedImages]) -> RatedImages:
-    """Put datasets together."""
+    """Put datasets together; their pixel size is known where it is the same."""
+    sizes = {part.pixel_size_nm for part in parts}
     return RatedImages(
         [image for part in parts for image in part.images],
         np.concatenate([part.ratings for part in parts]),
         tuple(s for part in parts for s in part.structures),
         tuple(s for part in parts for s in part.specimens),
         tuple(n for part in parts for n in part.names),
+        sizes.pop() if len(sizes) == 1 else None,
     )
 
 
@@ -156,7 +170,8 @@ def read_folder(folder: str | Path, advance: Callable[[int], None] | None = None
     Raises
     ------
     DatasetError
-        When the folder is in neither form, a row lacks something, or an image cannot be read.
+        When the folder is in neither form, a row lacks something, an image cannot be read, or
+        two images have pixels of different sizes.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -168,26 +183,39 @@ def read_folder(folder: str | Path, advance: Callable[[int], None] | None = None
             f"{folder}: expected ratings.csv or ratings.parquet with the columns file and quality, "
             "or files X-Y.npz (X a number, Y the quality from 0 to 1)"
         )
-    images: list[Image] = []
+    found: list[tuple[_Row, StoredImage]] = []
+    pixel_size_nm: float | None = None
     for row in rows:
         try:
-            images.append(read_image(row.path))
+            for stored in read_images(row.address):
+                pixel_size_nm = agreed_pixel_size_nm(
+                    stored.address, pixel_size_nm, stored.pixel_size_nm
+                )
+                found.append((row, stored))
         except ImageFileError as error:
             raise DatasetError(str(error)) from None
         if advance:
             advance(1)
+    files = [split_address(stored.address) for _, stored in found]
     return RatedImages(
-        images,
-        np.array([row.quality for row in rows]),
-        tuple(row.structure for row in rows),
-        tuple(row.specimen for row in rows),
-        tuple(row.path.name for row in rows),
+        [stored.image for _, stored in found],
+        np.array([row.quality for row, _ in found]),
+        tuple(row.structure for row, _ in found),
+        # Images of one file show one place, whatever else is known of them.
+        tuple(
+            row.specimen or (str(path) if image else "")
+            for (row, _), (path, image) in zip(found, files, strict=True)
+        ),
+        tuple(path.name + (f"#{image}" if image else "") for path, image in files),
+        pixel_size_nm,
     )
 
 
 @dataclass(frozen=True)
 class _Row:
-    path: Path
+    """An image file, or one image of it, and what is said of it."""
+
+    address: str
     quality: float
     structure: str = ""
     specimen: str = ""
@@ -208,7 +236,7 @@ def _table_rows(table: Path) -> list[_Row]:
     frame = frame.fillna("")
     rows = []
     for number, record in enumerate(frame.to_dict("records"), start=2):  # 1 is the heading
-        path = _inside(table, number, str(record["file"]))
+        address = _inside(table, number, str(record["file"]))
         try:
             quality = float(record["quality"])
         except (TypeError, ValueError):
@@ -218,20 +246,21 @@ def _table_rows(table: Path) -> list[_Row]:
                 f"{table}, line {number}: quality = {record['quality']!r}: from 0 to 1"
             )
         extra = {key: str(record.get(key, "")) for key in ("structure", "specimen")}
-        rows.append(_Row(path, quality, **extra))
+        rows.append(_Row(address, quality, **extra))
     return rows
 
 
-def _inside(table: Path, number: int, file: str) -> Path:
-    """Path of an image that a table names; it lies in the table's folder or below."""
-    path = (table.parent / file).resolve()
+def _inside(table: Path, number: int, file: str) -> str:
+    """Address of an image that a table names; it lies in the table's folder or below."""
+    path, image = split_address(table.parent / file)
+    path = path.resolve()
     if not file or not path.is_relative_to(table.parent.resolve()):
         raise DatasetError(f"{table}, line {number}: file = {file!r}: a file in the table's folder")
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise DatasetError(
             f"{table}, line {number}: file = {file!r}: allowed are {', '.join(IMAGE_SUFFIXES)}"
         )
-    return path
+    return f"{path}#{image}" if image else str(path)
 
 
 def _published_rows(folder: Path) -> list[_Row]:
@@ -240,7 +269,7 @@ def _published_rows(folder: Path) -> list[_Row]:
         for path in sorted(place.glob("*.npz")) if place.is_dir() else ():
             match = PUBLISHED_NAME.fullmatch(path.name)
             if match and float(match["quality"]) <= 1:
-                found.append(_Row(path, float(match["quality"])))
+                found.append(_Row(str(path), float(match["quality"])))
     return found
 
 

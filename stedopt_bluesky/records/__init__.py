@@ -1,6 +1,7 @@
 """What is kept of a run: its journal, the catalogue made from it, and how both are read."""
 
 from stedopt_bluesky.records.catalog import Catalog
+from stedopt_bluesky.records.export import Export, ExportError, export_run
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.journal import Journal, find_run, journal_paths, read_journal
 from stedopt_bluesky.records.recovery import close_broken_run
@@ -14,11 +15,14 @@ __all__ = [
     "CatalogFolder",
     "DecisionComparison",
     "DocumentKeys",
+    "Export",
+    "ExportError",
     "Journal",
     "RunRecord",
     "RunSummary",
     "close_broken_run",
     "emit",
+    "export_run",
     "find_run",
     "journal_paths",
     "list_runs",

@@ -180,11 +180,8 @@ class RunRecord:
         CatalogError
             When there is no such key, an event without array, or a file cannot be read.
         """
-        if key not in self.array_keys:
-            raise CatalogError(
-                f"run {self.uid} has no images {key!r}; it has {', '.join(self.array_keys) or '-'}"
-            )
-        resources, frames = self._frames(key)
+        self._check_array_key(key)
+        resources, frames = self._frames[key]
         events = self.events(self.array_keys[key])
         missing = [e["seq_num"] for e in events if e["seq_num"] not in frames]
         if missing:
@@ -197,6 +194,34 @@ class RunRecord:
                 found = read_frames(resource, indices, self._arrays_folder)
                 read.update(zip([(uid, i) for i in indices], found, strict=True))
         return [read[frame] for frame in wanted]
+
+    def array(self, key: str, event: Document) -> npt.NDArray[Any]:
+        """Read the array of one event, exactly as written.
+
+        Parameters
+        ----------
+        key : str
+            Data key, for example ``"microscope_sted1"``.
+        event : dict
+            Event of the key's stream.
+
+        Raises
+        ------
+        CatalogError
+            When there is no such key, the event has no array, or its file cannot be read.
+        """
+        self._check_array_key(key)
+        resources, frames = self._frames[key]
+        if event["seq_num"] not in frames:
+            raise CatalogError(f"event {event['seq_num']} of run {self.uid} has no {key!r}")
+        resource, index = frames[event["seq_num"]]
+        return read_frames(resources[resource], [index], self._arrays_folder)[0]
+
+    def _check_array_key(self, key: str) -> None:
+        if key not in self.array_keys:
+            raise CatalogError(
+                f"run {self.uid} has no images {key!r}; it has {', '.join(self.array_keys) or '-'}"
+            )
 
     def images(self, key: str) -> npt.NDArray[Any]:
         """Read the images of all events as one array of shape (N, Y, X).
@@ -260,19 +285,24 @@ class RunRecord:
             return []
         return [self.observation(event) for event in self.events(self.keys.image_stream)]
 
-    def _frames(self, key: str) -> tuple[dict[str, Document], dict[int, tuple[str, int]]]:
-        """Resources of a key by uid, and of each event the resource and index of its frame."""
-        resources: dict[str, Document] = {}
-        frames: dict[int, tuple[str, int]] = {}
+    @cached_property
+    def _frames(self) -> dict[str, tuple[dict[str, Document], dict[int, tuple[str, int]]]]:
+        """By data key: its resources by uid, and of each event the resource and frame's index."""
+        found: dict[str, tuple[dict[str, Document], dict[int, tuple[str, int]]]] = {
+            key: ({}, {}) for key in self.array_keys
+        }
+        keys: dict[str, str] = {}
         for name, doc in self.documents:
-            if name == "stream_resource" and doc["data_key"] == key:
-                resources[doc["uid"]] = doc
-            elif name == "stream_datum" and doc["stream_resource"] in resources:
+            if name == "stream_resource" and doc["data_key"] in found:
+                keys[doc["uid"]] = doc["data_key"]
+                found[doc["data_key"]][0][doc["uid"]] = doc
+            elif name == "stream_datum" and doc["stream_resource"] in keys:
+                frames = found[keys[doc["stream_resource"]]][1]
                 indices = range(doc["indices"]["start"], doc["indices"]["stop"])
                 seq_nums = range(doc["seq_nums"]["start"], doc["seq_nums"]["stop"])
                 for seq_num, index in zip(seq_nums, indices, strict=True):
                     frames[seq_num] = (doc["stream_resource"], index)
-        return resources, frames
+        return found
 
     def _shape(self, key: str) -> tuple[int, ...]:
         return tuple(self.descriptors[self.array_keys[key]][0]["data_keys"][key]["shape"])

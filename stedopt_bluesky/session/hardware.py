@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
-from stedopt_bluesky.config.errors import allowed_text
+from stedopt_bluesky.config.errors import allowed_text, shown
 from stedopt_bluesky.session.decisions import objectives_of
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stedopt_bluesky.devices.laser import Laser
     from stedopt_bluesky.devices.microscope import Light
     from stedopt_bluesky.devices.station import Station
+    from stedopt_bluesky.image_files import StoredImage
     from stedopt_bluesky.imspector.api import Application
     from stedopt_bluesky.imspector.instrument import Instrument, LaserLine
     from stedopt_bluesky.twin.samples import Sample
@@ -76,15 +77,10 @@ def _make_sample(config: ExperimentConfig, field: str, name: str, seed: int) -> 
     )
 
     field_um = config.microscope.field_um
-    generated = name in SAMPLE_NAMES
-    path = Path(name)
-    if not generated and not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise ConfigError(
-            f"{field} = {name!r}: {what}; allowed are the structures "
-            f"{', '.join(SAMPLE_NAMES)}, or the path of a 2-D image (TIFF or .npy)"
-        )
-    pixel_size_m = MAP_PIXEL_SIZE_M if generated else config.sample.pixel_size_nm * 1e-9
+    if name in SAMPLE_NAMES:
+        stored, pixel_size_m = None, MAP_PIXEL_SIZE_M
+    else:
+        stored, pixel_size_m = _sample_image(config, field, name)
     low_um, high_um = pixel_size_m * 1e6, MAX_MAP_PIXELS * pixel_size_m * 1e6
     if not low_um <= field_um <= high_um * (1 + 1e-9):
         raise ConfigError(
@@ -92,11 +88,35 @@ def _make_sample(config: ExperimentConfig, field: str, name: str, seed: int) -> 
             f"sample's pixels of {pixel_size_m * 1e9:g} nm"
         )
     try:
-        if generated:
+        if stored is None:
             return make_sample(name, seed, field_um * 1e-6)
-        return sample_from_image(path, seed, field_um * 1e-6, pixel_size_m)
+        return sample_from_image(stored, seed, field_um * 1e-6, pixel_size_m)
     except ValueError as error:
         raise ConfigError(f"{field} = {name!r}: {error}") from None
+
+
+def _sample_image(config: ExperimentConfig, field: str, name: str) -> tuple[StoredImage, float]:
+    """Read the image that the sample is made of; with its pixel size in m."""
+    from stedopt_bluesky.image_files import IMAGE_SUFFIXES, read_stored_image, split_address
+    from stedopt_bluesky.twin.samples import SAMPLE_NAMES, image_pixel_size_m
+
+    # What the section tells is of its own image; a further label's file tells for itself.
+    told_nm = config.sample.pixel_size_nm if field == "sample.name" else None
+    path, _ = split_address(name)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise ConfigError(
+            f"{field} = {name!r}: {what}; allowed are the structures "
+            f"{', '.join(SAMPLE_NAMES)}, or the path of a 2-D image ({', '.join(IMAGE_SUFFIXES)})"
+        )
+    try:
+        stored = read_stored_image(name)
+    except ValueError as error:
+        raise ConfigError(f"{field} = {name!r}: {error}") from None
+    try:
+        return stored, image_pixel_size_m(stored, None if told_nm is None else told_nm * 1e-9)
+    except ValueError as error:
+        raise ConfigError(f"sample.pixel_size_nm = {shown(told_nm)}: {error}") from None
 
 
 def make_instrument(config: ExperimentConfig, application: Application) -> Instrument:

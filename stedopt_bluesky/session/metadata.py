@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stedopt_bluesky import __version__
 from stedopt_bluesky.acquisition import PriorObservation
 from stedopt_bluesky.config import ExperimentConfig
+from stedopt_bluesky.image_files import image_stem
 
 if TYPE_CHECKING:
     from stedopt_bluesky.imspector.api import Application
     from stedopt_bluesky.imspector.instrument import Instrument
-
-# A sample that is a file is known by the file's name without its ending.
-_IMAGE_SUFFIXES = (".tif", ".tiff", ".npy")
 
 
 def start_metadata(
@@ -45,8 +42,9 @@ def start_metadata(
     networks : mapping of kind to name, version and SHA-256, optional
         The networks that rate and choose.
     """
-    sample, path = config.sample, Path(config.sample.name)
-    name = path.stem if path.suffix.lower() in _IMAGE_SUFFIXES else sample.name
+    sample = config.sample
+    # A sample that is a file is known by the file's name without its ending.
+    name = image_stem(sample.name) or sample.name
     return {
         "sample": name,
         "structure": sample.structure or name,

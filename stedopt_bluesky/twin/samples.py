@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from os import PathLike
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
-from stedopt_bluesky.acquisition import Image
-from stedopt_bluesky.image_files import ImageFileError, read_image
+from stedopt_bluesky.image_files import (
+    ImageFileError,
+    StoredImage,
+    agreed_pixel_size_nm,
+    image_stem,
+    read_stored_image,
+    split_address,
+)
 from stedopt_bluesky.twin.scan_geometry import Axis, overlap_matrix, scan_image
 from stedopt_bluesky.twin.structures import actin, pores, synapses, tubulin
 
@@ -161,7 +167,10 @@ def make_sample(name: str, seed: int, field_m: float) -> Sample:
 
 
 def sample_from_image(
-    path: str | Path, seed: int, field_m: float, pixel_size_m: float = MAP_PIXEL_SIZE_M
+    image: StoredImage | str | PathLike[str],
+    seed: int,
+    field_m: float,
+    pixel_size_m: float | None = None,
 ) -> Sample:
     """Make a sample of a real image: its counts become the map of fluorophores.
 
@@ -173,34 +182,54 @@ def sample_from_image(
 
     Parameters
     ----------
-    path : str or Path
-        A 2-D TIFF or ``.npy`` file of counts.
+    image : StoredImage, str or Path
+        Counts, or a file of them (TIFF, ``.npy``, ``.npz``, ``.msr``, ``.obf``);
+        ``FILE#NAME`` or ``FILE#2`` where it holds several images.
     seed : int
         For the flips and turns.
     field_m : float
         Side of the square map, in m.
-    pixel_size_m : float
-        Pixel size of the image, in m; the map gets the same.
+    pixel_size_m : float, optional
+        Pixel size of the image, in m; the map gets the same. Left out: as the file tells it, or
+        else 20 nm.
 
     Raises
     ------
     ValueError
         When the file is missing, unreadable, not 2-D, empty, constant, negative, not finite
-        or larger than 8192 pixels a side; the message names the file.
+        or larger than 8192 pixels a side, or tells another pixel size; the message names it.
     """
-    path = Path(path)
-    image = _checked(path, _read_image(path))
+    stored = image if isinstance(image, StoredImage) else _read_image(image)
+    pixel_size_m = image_pixel_size_m(stored, pixel_size_m)
+    counts = _checked(stored)
     rng = np.random.default_rng(seed)
     pixels = _map_pixels(field_m, pixel_size_m)
-    height, width = image.shape
+    height, width = counts.shape
     density = np.empty((pixels, pixels), np.float32)
     for top in _tile_starts(pixels, height):
         for left in _tile_starts(pixels, width):
-            tile = _turned(image, rng)[max(-top, 0) : pixels - top, max(-left, 0) : pixels - left]
+            tile = _turned(counts, rng)[max(-top, 0) : pixels - top, max(-left, 0) : pixels - left]
             y, x = max(top, 0), max(left, 0)
             density[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
     density *= FLUOROPHORES_PER_COUNT
-    return Sample(path.stem, f"tiles of the image {path.name}", density, pixel_size_m)
+    name = image_stem(stored.address) or stored.address
+    file = split_address(stored.address)[0].name
+    return Sample(name, f"tiles of the image {file}", density, pixel_size_m)
+
+
+def image_pixel_size_m(stored: StoredImage, told_m: float | None = None) -> float:
+    """Pixel size of an image: as somebody or its file tells it, or else 20 nm; in m.
+
+    Raises
+    ------
+    ValueError
+        When both tell one and they differ.
+    """
+    told_nm = None if told_m is None else told_m * 1e9
+    agreed_nm = agreed_pixel_size_nm(stored.address, told_nm, stored.pixel_size_nm)
+    if told_m is not None:
+        return told_m
+    return MAP_PIXEL_SIZE_M if agreed_nm is None else agreed_nm * 1e-9
 
 
 def _map_pixels(field_m: float, pixel_size_m: float) -> int:
@@ -229,32 +258,25 @@ def _turned(image: FloatMap, rng: np.random.Generator) -> FloatMap:
     return turned.T if transpose and image.shape[0] == image.shape[1] else turned
 
 
-def _read_image(path: Path) -> Image:
-    """Array in a TIFF or ``.npy`` file; nothing is unpickled, nothing too large is read."""
-    if not path.is_file():
-        raise ValueError(f"sample image {path}: there is no such file")
-    suffix = path.suffix.lower()
-    if suffix not in {".tif", ".tiff", ".npy"}:
-        raise ValueError(f"sample image {path}: must be .tif, .tiff or .npy, not {suffix!r}")
+def _read_image(address: str | PathLike[str]) -> StoredImage:
+    """Image in a file; nothing is unpickled, nothing too large is read."""
     try:
-        image = read_image(path)
+        return read_stored_image(address)
     except ImageFileError as error:
         raise ValueError(f"sample image {error}") from None
-    if max(image.shape) > MAX_IMAGE_PIXELS:
-        raise ValueError(
-            f"sample image {path}: at most {MAX_IMAGE_PIXELS} pixels a side, got {image.shape}"
-        )
-    return image
 
 
-def _checked(path: Path, image: Image) -> FloatMap:
+def _checked(stored: StoredImage) -> FloatMap:
     """Image as float32 counts, if it holds finite counts that differ from one another."""
-    counts = image.astype(np.float32)
+    where, shape = f"sample image {stored.address}", stored.image.shape
+    if max(shape) > MAX_IMAGE_PIXELS:
+        raise ValueError(f"{where}: at most {MAX_IMAGE_PIXELS} pixels a side, got {shape}")
+    counts = stored.image.astype(np.float32)
     if not np.isfinite(counts).all():
-        raise ValueError(f"sample image {path}: counts must be finite float32 numbers")
+        raise ValueError(f"{where}: counts must be finite float32 numbers")
     low, high = float(counts.min()), float(counts.max())
     if low < 0:
-        raise ValueError(f"sample image {path}: counts must not be negative, got {low:g}")
+        raise ValueError(f"{where}: counts must not be negative, got {low:g}")
     if low == high:
-        raise ValueError(f"sample image {path}: all pixels have the same count {low:g}")
+        raise ValueError(f"{where}: all pixels have the same count {low:g}")
     return counts * NORMALISED_COUNTS if high <= 1 else counts

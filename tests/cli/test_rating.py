@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import matplotlib.image
 import numpy as np
 import pytest
@@ -53,6 +55,28 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(stedopt_json, image
     assert found[0]["reason"] == "no such file"
     lines = result.stderr.splitlines()
     assert [line.split(":")[1].strip() for line in lines] == ["none.tif", "broken.tif", "a.png"]
+
+
+def test_every_image_of_a_file_is_rated(stedopt_json, images, weights):
+    channels = np.stack([spots(0), spots(1)])
+    metadata = {"axes": "CYX", "Channel": {"Name": ["confocal1", "sted1"]}}
+    metadata |= {"PhysicalSizeX": 0.05, "PhysicalSizeY": 0.05}
+    tifffile.imwrite("c.ome.tif", channels, ome=True, photometric="minisblack", metadata=metadata)
+    files = ("c.ome.tif", "a.tif", "c.ome.tif#sted1", "c.ome.tif#3")
+    found, result = stedopt_json("rate", *files, "--weights", weights.path, "--maps", "maps")
+
+    assert result.exit_code == 2
+    paths = ["c.ome.tif#confocal1", "c.ome.tif#sted1", "a.tif", "c.ome.tif#sted1", "c.ome.tif#3"]
+    assert [entry["path"] for entry in found] == paths
+    assert found[0]["score"] == pytest.approx(found[2]["score"])
+    assert found[1]["score"] == pytest.approx(found[3]["score"])
+    assert found[4]["score"] is None
+    names = ["c.ome.tif#confocal1.png", "c.ome.tif#sted1.png", "a.tif.png"]
+    names += ["c.ome.tif#sted1-2.png"]
+    assert [Path(entry["map"]).name for entry in found[:4]] == names
+    warnings = [line for line in result.stderr.splitlines() if "has pixels of 50 nm" in line]
+    assert len(warnings) == 2
+    assert "trained on pixels of 20 nm" in warnings[0]
 
 
 def test_maps_are_pictures_that_do_not_overwrite_each_other(stedopt_json, images, weights):

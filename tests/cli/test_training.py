@@ -7,6 +7,7 @@ import signal
 
 import numpy as np
 import pytest
+import tifffile
 import typer
 
 from stedopt_bluesky.cli import app
@@ -108,6 +109,25 @@ def test_a_quality_network_in_words(stedopt, rated):
     assert "network  a/mine.safetensors" in result.stdout
     info = load_weights("a/mine.safetensors", "quality").info
     assert (info.name, info.structure, info.pixel_size_nm) == ("neurons", "actin", 25)
+
+
+def test_the_pixel_size_is_the_files(stedopt, tmp_path):
+    metadata = {"axes": "YX", "PhysicalSizeX": 0.03, "PhysicalSizeY": 0.03}
+    rows = ["file,quality"]
+    for i in range(8):
+        name = f"{i}.ome.tif"
+        tifffile.imwrite(tmp_path / name, spots(i, 32), ome=True, metadata=metadata)
+        rows.append(f"{name},{i / 8}")
+    (tmp_path / "ratings.csv").write_text("\n".join(rows))
+    train = ("train", "quality", tmp_path, tmp_path / "a.safetensors", *QUICK)
+
+    result = stedopt(*train, "--pixel-size-nm", 20)
+    assert result.exit_code == 2
+    assert "pixel-size-nm = 20: " in result.stderr
+    assert "has pixels of 30 nm, not of 20 nm" in result.stderr
+    assert stedopt(*train).exit_code == 0
+    info = load_weights(tmp_path / "a.safetensors", "quality").info
+    assert info.pixel_size_nm == pytest.approx(30.0)
 
 
 def test_the_options_reach_the_recipe(stedopt_json, rated, monkeypatch):

@@ -19,7 +19,13 @@ from stedopt_bluesky.config import (
 
 
 def test_the_presets():
-    assert preset_names() == (DEFAULT_PRESET, "classical", "fixed_far_red", "live_far_red")
+    assert preset_names() == (
+        DEFAULT_PRESET,
+        "classical",
+        "fixed_far_red",
+        "live_far_red",
+        "two_colour",
+    )
 
 
 @pytest.mark.parametrize(
@@ -27,6 +33,7 @@ def test_the_presets():
     # Durand et al. 2018: 768 configurations and 100 images; 343 and 80.
     [
         ("demo", 768, 60),
+        ("two_colour", 750, 100),
         ("classical", 768, 60),
         ("fixed_far_red", 768, 100),
         ("live_far_red", 343, 80),

@@ -1,7 +1,9 @@
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -159,6 +161,8 @@ def test_a_specimen_keeps_its_name(table):
         (("/etc/passwd", "0.5"), "a file in the table's folder"),
         (("a.png", "0.5"), "allowed are .tif"),
         (("c.npy", "0.5"), "c.npy: no such file"),
+        (("a.npy#2", "0.5"), "a.npy: there is no image '2'"),
+        (("../a.npy#1", "0.5"), "a file in the table's folder"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_told(table, row, message):
@@ -169,6 +173,66 @@ def test_a_row_that_cannot_be_used_is_told(table, row, message):
 def test_columns_that_are_missing_are_told(table):
     with pytest.raises(DatasetError, match="column 'quality' is missing; it has"):
         read_folder(table(("a.npy", 1), columns=("file", "Quality")))
+
+
+def ome(path, count, pixel_size_um=None):
+    """An OME-TIFF with channels c1, c2, ..., filled with their numbers."""
+    channels = [f"c{i}" for i in range(1, count + 1)]
+    images = np.stack([np.full((3, 4), i, np.int16) for i in range(1, count + 1)])
+    metadata = {"axes": "CYX", "Channel": {"Name": channels}}
+    if pixel_size_um:
+        metadata |= {"PhysicalSizeX": pixel_size_um, "PhysicalSizeY": pixel_size_um}
+    tifffile.imwrite(path, images, ome=True, photometric="minisblack", metadata=metadata)
+
+
+def test_all_images_of_a_file_or_the_one_that_is_named(table, tmp_path):
+    ome(tmp_path / "two.ome.tif", 2, 0.02)
+    ome(tmp_path / "three.ome.tif", 3, 0.02)
+    read = []
+    found = read_folder(
+        table(
+            ("two.ome.tif", 0.2), ("three.ome.tif#c2", 0.8), ("three.ome.tif#3", 0.9), ("a.npy", 1)
+        ),
+        read.append,
+    )
+    assert read == [1] * 4
+    assert found.names == (
+        "two.ome.tif#c1", "two.ome.tif#c2", "three.ome.tif#c2", "three.ome.tif#c3", "a.npy"
+    )  # fmt: skip
+    assert found.ratings.tolist() == [0.2, 0.2, 0.8, 0.9, 1.0]
+    assert [int(image[0, 0]) for image in found.images] == [1, 2, 2, 3, 1]
+    assert found.pixel_size_nm == found.part([0]).pixel_size_nm == pytest.approx(20.0)
+    # Images of one file are never divided between training and validation.
+    two, two_again, three, three_again, alone = found.specimens
+    assert two == two_again != three == three_again
+    assert alone == ""
+
+
+def test_a_stack_of_a_measurement(table, tmp_path):
+    specpy = pytest.importorskip("specpy")
+    file = specpy.File(str(tmp_path / "m.obf"), specpy.File.Write)
+    for i in range(2):
+        file.write(specpy.Stack(np.full((1, 1, 3, 4), i, np.int16)))
+    file.write(specpy.Stack(np.zeros((1, 1, 3, 4), np.float32)))
+    del file
+    found = read_folder(table(("m.obf", 0.5)))
+    assert [int(image[0, 0]) for image in found.images] == [0, 1]
+    assert found.pixel_size_nm is None
+    with pytest.raises(DatasetError, match=r"m\.obf: there is no image '7'"):
+        read_folder(table(("m.obf#7", 0.5)))
+
+
+def test_pixels_of_two_sizes_are_told(table, tmp_path):
+    ome(tmp_path / "fine.ome.tif", 1, 0.02)
+    ome(tmp_path / "coarse.ome.tif", 1, 0.05)
+    with pytest.raises(DatasetError, match=r"coarse.*pixels of 50 nm, not of 20 nm"):
+        read_folder(table(("fine.ome.tif", 0.5), ("coarse.ome.tif", 0.5)))
+
+
+def test_the_pixel_size_of_datasets_that_are_put_together():
+    fine, coarse = (replace(images("ab"), pixel_size_nm=size) for size in (20.0, 50.0))
+    assert joined([fine, fine]).pixel_size_nm == 20.0
+    assert joined([fine, coarse]).pixel_size_nm is None
 
 
 @pytest.mark.parametrize("content", [b"", b'"', bytes(100)])

@@ -95,6 +95,39 @@ def test_an_image_becomes_the_sample(tmp_path, name):
         assert session.metadata["sample"] == "pixels"
 
 
+def two_channels(tmp_path, size_um=0.025):
+    """An OME-TIFF with a confocal and a STED image, which tells its pixel size."""
+    counts = np.random.default_rng(0).poisson(5.0, (2, 40, 40)).astype(np.uint16)
+    metadata = {"axes": "CYX", "Channel": {"Name": ["confocal", "STED"]}}
+    metadata |= {"PhysicalSizeX": size_um, "PhysicalSizeY": size_um}
+    path = tmp_path / "axons.ome.tif"
+    tifffile.imwrite(path, counts, ome=True, photometric="minisblack", metadata=metadata)
+    return str(path)
+
+
+def test_one_image_of_a_file_becomes_the_sample_with_the_files_pixel_size(tmp_path):
+    path = two_channels(tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"sample\.name = .*holds 2 images \('confocal', 'STED'\)"
+    ):
+        connect_application(small(**{"sample.name": path}))
+    config = small(**{"sample.name": f"{path}#STED"})
+    assert connect_application(config)._bench.labels[0].sample.pixel_size_m == pytest.approx(25e-9)
+    with open_session(config, connect_application(config), tmp_path / "cat") as session:
+        assert session.metadata["sample"] == "axons"
+
+
+def test_a_pixel_size_that_the_file_contradicts_is_refused(tmp_path):
+    name = f"{two_channels(tmp_path)}#STED"
+    with pytest.raises(ConfigError) as caught:
+        connect_application(small(**{"sample.name": name, "sample.pixel_size_nm": 20.0}))
+    message = str(caught.value)
+    assert message.startswith(f"sample.pixel_size_nm = 20: {name}: has pixels of 25 nm")
+    assert "\n" not in message
+    agreed = small(**{"sample.name": name, "sample.pixel_size_nm": 25.0})
+    assert connect_application(agreed)._bench.labels[0].sample.pixel_size_m == pytest.approx(25e-9)
+
+
 def test_an_unknown_dye_and_an_unknown_objective():
     with pytest.raises(ConfigError, match=r"microscope.fluorophore = 'STAR635': .*did you mean"):
         connect_application(small(**{"microscope.fluorophore": "STAR635"}))
@@ -257,7 +290,11 @@ def test_the_start_document_holds_imspectors_version_and_tree(start):
 
 @pytest.mark.parametrize(
     ("name", "structure", "expected"),
-    [("mouse 3.1", "", "mouse 3.1"), ("a/b/axon 2.tiff", "actin", "axon 2")],
+    [
+        ("mouse 3.1", "", "mouse 3.1"),
+        ("a/b/axon 2.tiff", "actin", "axon 2"),
+        ("a/b/axon 2.msr#STED {0}", "actin", "axon 2"),
+    ],
 )
 def test_a_sample_is_named_by_its_file_or_as_it_is(tmp_path, name, structure, expected):
     from stedopt_bluesky.session.metadata import start_metadata

@@ -133,6 +133,20 @@ def test_a_normalised_image_or_a_mask_gets_counts_again(
     assert (counts > 0).sum() == image.sum()
 
 
+def test_the_pixel_size_is_the_files_where_it_tells_one(tmp_path: pathlib.Path) -> None:
+    image = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    metadata = {"axes": "YX", "PhysicalSizeX": 0.05, "PhysicalSizeY": 0.05}
+    tifffile.imwrite(tmp_path / "a.ome.tif", image, ome=True, metadata=metadata)
+    np.save(tmp_path / "b.npy", image)
+    told, untold = tmp_path / "a.ome.tif", tmp_path / "b.npy"
+    assert sample_from_image(told, 0, 1e-6).pixel_size_m == pytest.approx(50e-9)
+    assert sample_from_image(told, 0, 1e-6).name == "a"
+    assert sample_from_image(untold, 0, 1e-6).pixel_size_m == 20e-9
+    assert sample_from_image(untold, 0, 1e-6, 30e-9).pixel_size_m == 30e-9
+    with pytest.raises(ValueError, match="has pixels of 50 nm, not of 20 nm"):
+        sample_from_image(told, 0, 1e-6, 20e-9)
+
+
 def test_tiles_are_the_image_turned(counts: pathlib.Path) -> None:
     image = np.load(counts)
     sample = sample_from_image(counts, 3, 250 * 25e-9, 25e-9)
@@ -204,10 +218,10 @@ def test_damaged_files_are_refused(tmp_path: pathlib.Path, name: str, content: b
 
 
 def test_missing_and_foreign_files_are_refused(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ValueError, match=r"none\.tif: there is no such file"):
+    with pytest.raises(ValueError, match=r"none\.tif: no such file"):
         sample_from_image(tmp_path / "none.tif", 0, 1e-6, 20e-9)
     (tmp_path / "image.png").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"image\.png: must be \.tif, \.tiff or \.npy"):
+    with pytest.raises(ValueError, match=r"image\.png: allowed are \.tif, \.tiff, \.npy"):
         sample_from_image(tmp_path / "image.png", 0, 1e-6, 20e-9)
 
 

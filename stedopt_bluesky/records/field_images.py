@@ -1,0 +1,283 @@
+"""Images of one field of a stored run with what is known of them, ready to be exported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stedopt_bluesky.records.folder import CatalogError
+from stedopt_bluesky.records.journal import Document
+from stedopt_bluesky.records.run_record import RunRecord
+
+OVERVIEW = "overview"
+# Numbers that both formats know; images of this program are int16.
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+# What an Event says of the STED image, each with its unit in the name.
+_STED_SETTINGS = ("excitation_power_uW", "depletion_power_mW", "dwelltime_us", "line_steps")
+
+
+@dataclass(frozen=True, eq=False)
+class Channel:
+    """One image of a field and the settings that it was taken with.
+
+    Parameters
+    ----------
+    name : str
+        ``"confocal1"``, ``"sted1"``, ..., ``"overview"``.
+    image : ndarray, shape (Y, X)
+        Photon counts.
+    settings : mapping of str to number
+        What is known of ``excitation_power_uW``, ``excitation_wavelength_nm``,
+        ``depletion_power_mW``, ``depletion_wavelength_nm``, ``dwelltime_us`` and ``line_steps``.
+
+    Raises
+    ------
+    ValueError
+        When the image is not 2-D or its numbers are of no type that can be exported.
+    """
+
+    name: str
+    image: npt.NDArray[Any] = field(repr=False)
+    settings: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 2 or self.image.size == 0:
+            raise ValueError(f"{self.name}: expected a 2-D image, got {self.image.shape}")
+        if self.image.dtype.name not in DTYPES:
+            raise ValueError(
+                f"{self.name}: holds {self.image.dtype}; allowed are {', '.join(DTYPES)}"
+            )
+
+    @property
+    def exposure_s(self) -> float | None:
+        """Time that the beam spent on the pixels of this image, s; None where it is not known."""
+        if "dwelltime_us" not in self.settings:
+            return None
+        per_pixel_s = self.settings["dwelltime_us"] * 1e-6 * self.settings.get("line_steps", 1)
+        return per_pixel_s * self.image.size
+
+
+@dataclass(frozen=True, eq=False)
+class FieldImages:
+    """The images of one field: those of a region, or the overview.
+
+    Parameters
+    ----------
+    name : str
+        For a file, without ending.
+    channels : sequence of Channel
+        In the order in which they were taken; all of one shape.
+    pixel_size_nm : float
+        Side of a pixel, nm.
+    x_um, y_um : float
+        Centre, relative to the centre of the scanner's field, µm.
+    time : float
+        When it was recorded, in s since 1970 (UTC).
+    run : mapping of str to plain data
+        What is known of the run.
+    region : mapping of str to plain data
+        What is known of the region: its number, its objectives.
+
+    Raises
+    ------
+    ValueError
+        When there is no image, or the shapes differ.
+    """
+
+    name: str
+    channels: Sequence[Channel]
+    pixel_size_nm: float
+    x_um: float
+    y_um: float
+    time: float
+    run: Mapping[str, Any]
+    region: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        shapes = {channel.image.shape for channel in self.channels}
+        if len(shapes) != 1:
+            raise ValueError(f"{self.name}: expected images of one shape, got {sorted(shapes)}")
+
+    @property
+    def corner_um(self) -> tuple[float, float]:
+        """Corner (x, y) of the first pixel, relative to the centre of the scanner's field, µm."""
+        height, width = self.channels[0].image.shape
+        half_um = self.pixel_size_nm / 2000
+        return self.x_um - width * half_um, self.y_um - height * half_um
+
+    @property
+    def taken(self) -> str:
+        """When it was recorded, in ISO 8601 (UTC)."""
+        return _iso(self.time)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All that is known of the images, as plain data for JSON; each number's unit is named."""
+        return {
+            "run": dict(self.run),
+            "region": dict(self.region),
+            "taken": self.taken,
+            "pixel_size_nm": self.pixel_size_nm,
+            "centre_um": [self.x_um, self.y_um],
+            "channels": [
+                {"name": c.name, **c.settings, "exposure_s": c.exposure_s} for c in self.channels
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class FieldReader:
+    """Reads the fields of a run one by one; what cannot be read is told, not raised.
+
+    Parameters
+    ----------
+    record : RunRecord
+        The run.
+    """
+
+    record: RunRecord
+
+    @property
+    def events(self) -> list[tuple[str, Document]]:
+        """Stream and Event of each field: the overview, and one region after another."""
+        streams = [s for s in (OVERVIEW, self._primary) if s in self.record.descriptors]
+        return [(s, event) for s in streams for event in self.record.events(s)]
+
+    def name(self, stream: str, event: Document) -> str:
+        """Name for a file: the run's, a number, and what it is, so that they sort as taken."""
+        run = self.record.uid[:8]
+        number = event["seq_num"] - 1 if stream == OVERVIEW else event["seq_num"]
+        # An overview comes first, whatever its number; there is one.
+        return f"{run}-{number:04d}-{'overview' if stream == OVERVIEW else 'region'}"
+
+    def read(self, stream: str, event: Document) -> tuple[FieldImages | None, list[str]]:
+        """Read what there is of a field.
+
+        Returns
+        -------
+        FieldImages or None
+            None where there is no image of it at all.
+        list of str
+            What is missing, one line each.
+
+        Raises
+        ------
+        CatalogError
+            When the run does not tell the size of a pixel.
+        """
+        channels, missing = [], []
+        name = self.name(stream, event)
+        for key in self._image_keys(stream):
+            channel = OVERVIEW if stream == OVERVIEW else key.removeprefix("microscope_")
+            try:
+                image = self.record.array(key, event)
+                channels.append(Channel(channel, image, self._settings(channel, event)))
+            except ValueError as error:
+                missing.append(f"{name}, {channel}: {error}")
+        if not channels:
+            return None, missing or [f"{name}: no images"]
+        return self._field(stream, event, name, channels), missing
+
+    def _field(
+        self, stream: str, event: Document, name: str, channels: Sequence[Channel]
+    ) -> FieldImages:
+        data = event["data"]
+        return FieldImages(
+            name=name,
+            channels=channels,
+            pixel_size_nm=self._pixel_size_nm(stream, event),
+            x_um=float(data.get("region_x_um", 0.0)),
+            y_um=float(data.get("region_y_um", 0.0)),
+            time=event["time"],
+            run=self._run,
+            region={} if stream == OVERVIEW else self._region(event),
+        )
+
+    @property
+    def _primary(self) -> str:
+        return self.record.keys.image_stream
+
+    def _image_keys(self, stream: str) -> Iterator[str]:
+        """Data keys of a stream's images, in the order in which they are taken."""
+        for key, found in self.record.array_keys.items():
+            told = self.record.descriptors[stream][0]["data_keys"].get(key, {})
+            if found == stream and len(told.get("shape", ())) == 2:
+                yield key
+
+    def _configured(self, section: str, name: str) -> Any:
+        """Value in the run's configuration; None where there is none."""
+        config = (self.record.start.get("stedopt") or {}).get("config") or {}
+        return (config.get(section) or {}).get(name)
+
+    def _settings(self, channel: str, event: Document) -> dict[str, float]:
+        if channel.startswith("sted"):
+            found = {key: event["data"].get(key) for key in _STED_SETTINGS}
+            found["depletion_wavelength_nm"] = self._configured("depletion", "wavelength_nm")
+        else:
+            section, prefix = (OVERVIEW, "") if channel == OVERVIEW else ("imaging", "confocal_")
+            found = {
+                key: self._configured(section, prefix + key)
+                for key in ("excitation_power_uW", "dwelltime_us")
+            }
+        found["excitation_wavelength_nm"] = self._configured("excitation", "wavelength_nm")
+        return {key: value for key, value in found.items() if value is not None}
+
+    def _pixel_size_nm(self, stream: str, event: Document) -> float:
+        found: Any = None
+        if stream == OVERVIEW:
+            found = self._configured(OVERVIEW, "pixel_size_nm")
+        else:
+            for descriptor in self.record.descriptors[stream]:
+                if descriptor["uid"] == event["descriptor"]:
+                    scanner = descriptor.get("configuration", {}).get("scanner", {})
+                    found = scanner.get("data", {}).get("scanner_pixel_size_nm")
+            found = found or self._configured("imaging", "pixel_size_nm")
+        if not (isinstance(found, int | float) and math.isfinite(found) and found > 0):
+            raise CatalogError(
+                f"run {self.record.uid} does not tell the pixel size of {stream}: {found!r}"
+            )
+        return float(found)
+
+    @property
+    def _run(self) -> dict[str, Any]:
+        start = self.record.start
+        names = ("sample", "structure", "preset", "operator", "seed", "microscope")
+        found = {
+            "uid": self.record.uid,
+            "begun": _iso(start["time"]),
+            **{name: start.get(name) for name in names},
+            "stedopt_version": (start.get("stedopt") or {}).get("version"),
+            "imspector_version": (start.get("imspector") or {}).get("version"),
+        }
+        return {key: value for key, value in found.items() if value not in (None, "")}
+
+    def _region(self, event: Document) -> dict[str, Any]:
+        data, prefix = event["data"], self.record.keys.objective_prefix
+        objectives = {
+            # JSON has no word for a NaN.
+            key.removeprefix(prefix): float(value) if math.isfinite(value) else None
+            for key, value in data.items()
+            if key.startswith(prefix)
+        }
+        found = {
+            "number": event["seq_num"],
+            "configuration_index": data.get(self.record.keys.image_configuration_index),
+            "objectives": objectives,
+            "invalid_because": data.get("invalid_because"),
+        }
+        return {key: value for key, value in found.items() if value not in (None, "", {})}
+
+
+def _iso(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def stacked(channels: Sequence[Channel]) -> npt.NDArray[Any]:
+    """Images as one array of shape (C, Y, X), of a type that holds them all exactly."""
+    return np.stack([channel.image for channel in channels])
