@@ -69,13 +69,22 @@ class Region:
         Centre relative to the field's centre, in µm.
     size_um : float
         Side, in µm.
+    stage_x_um, stage_y_um : float
+        Where the stage is for that field, from where it stood at the start, in µm.
     """
 
     x_um: float
     y_um: float
     size_um: float
+    stage_x_um: float = 0.0
+    stage_y_um: float = 0.0
 
     def __post_init__(self) -> None:
+        if not (math.isfinite(self.stage_x_um) and math.isfinite(self.stage_y_um)):
+            raise ValueError(
+                "a region's stage position must be finite, got "
+                f"({self.stage_x_um}, {self.stage_y_um}) µm"
+            )
         if not (math.isfinite(self.x_um) and math.isfinite(self.y_um)):
             raise ValueError(f"a region's centre must be finite, got ({self.x_um}, {self.y_um}) µm")
         if not (math.isfinite(self.size_um) and self.size_um > 0):

@@ -101,6 +101,14 @@ def run(
             help="Chooses the trade-off. Left out: the shipped one for the objectives.",
         ),
     ] = None,
+    regions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Image these regions (x_um, y_um) or fill these rectangles (and width_um, "
+            "height_um); all of them unless --images is given.",
+        ),
+    ] = None,
     operator: Annotated[str | None, typer.Option(help="Who runs it, to search by.")] = None,
     prior: Annotated[
         list[str] | None,
@@ -167,6 +175,7 @@ def run(
             catalog=catalog,
             figure=figure,
             as_json=as_json,
+            regions=regions,
             reduce_to=reduce_to,
             reduce_share=reduce_share,
         )

@@ -37,9 +37,10 @@ from stedopt_bluesky.session import (
 )
 
 if TYPE_CHECKING:
-    from stedopt_bluesky.acquisition import PriorObservation, Region
+    from stedopt_bluesky.acquisition import PriorObservation
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.session import Networks, Session
+    from stedopt_bluesky.session.places import Places
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class Task:
         Whether standard output gets one JSON document in place of tables.
     history : iterable of (index, objectives by name)
         What the strategy learns before it begins.
-    regions : sequence of Region or None
-        Where; None: laid over an overview.
+    places : Places or None
+        Where; None: as the configuration says.
     md : mapping
         Added to the start document.
     prior : sequence of PriorObservation
@@ -68,6 +69,8 @@ class Task:
         Uid of the run from whose choices the grid was reduced, if it was.
     networks : Networks or None
         Those of the run that is gone on with; None: as the configuration names them.
+    stage_origin_um : tuple of float or None
+        Position of the stage that counts as zero, µm; None: where it stands.
     """
 
     config: ExperimentConfig
@@ -75,11 +78,12 @@ class Task:
     figure: Path | None
     as_json: bool
     history: Iterable[Observation] = ()
-    regions: Sequence[Region] | None = None
+    places: Places | None = None
     md: Mapping[str, Any] | None = None
     prior: Sequence[PriorObservation] = ()
     reduced_from: str = ""
     networks: Networks | None = None
+    stage_origin_um: tuple[float, float] | None = None
 
 
 def begin(
@@ -90,6 +94,7 @@ def begin(
     catalog: Path,
     figure: Path | None,
     as_json: bool,
+    regions: Path | None = None,
     reduce_to: str = "",
     reduce_share: float | None = None,
 ) -> None:
@@ -103,6 +108,8 @@ def begin(
         Changed in it.
     catalog, figure, as_json
         As :class:`Task` has them.
+    regions : Path, optional
+        CSV of the regions or rectangles to image; all of them unless ``changes`` tell how many.
     reduce_to : str
         Run, by uid, to whose most chosen region the grid is reduced; empty: it is not.
     reduce_share : float, optional
@@ -117,6 +124,8 @@ def begin(
         raise ConfigError(f"preset = {preset_name!r}: not together with a file; say it in the file")
     base = load_config(config_file) if config_file else preset(preset_name or DEFAULT_PRESET)
     config = _with_absolute_paths(base.updated(changes))
+    if regions is not None:
+        config = _with_regions(config, regions, all_of_them="images" not in changes)
     if "prior.weight" in changes and not (config.prior.runs or config.prior.csv):
         raise ConfigError("prior.weight: only together with earlier runs or a CSV file")
     config, reduced_from = _reduced(config, catalog, reduce_to, reduce_share)
@@ -140,9 +149,10 @@ def go_on(
         check_complete,
         config_of,
         networks_of,
+        places_left,
         prior_of,
         reduced_from,
-        regions_left,
+        stage_origin_of,
     )
 
     folder = CatalogFolder.open(catalog)
@@ -161,11 +171,8 @@ def go_on(
             f"run {chain.last.uid[:8]} has all its images: say how many more, --images N"
         )
     config = config.updated({"images": count})
-    regions = regions_left(chain, config)
-    if regions is not None and len(regions) < count:
-        raise ConfigError(
-            f"images = {count}: only {len(regions)} regions of run {chain.last.uid[:8]} are left"
-        )
+    places = places_left(chain, config)
+    places.check(count, chain.last.uid[:8])
     md = {RESUMES: chain.last.uid}
     _perform(
         Task(
@@ -174,11 +181,12 @@ def go_on(
             figure,
             as_json,
             chain.history,
-            regions,
+            places,
             md,
             prior,
             reduced_to,
             networks,
+            stage_origin_of(chain.last),
         )
     )
 
@@ -201,6 +209,21 @@ def _with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
         if Path(network).suffix and Path(network).is_file():
             changes[field] = str(Path(network).resolve())
     return config.updated(changes)
+
+
+def _with_regions(config: ExperimentConfig, path: Path, *, all_of_them: bool) -> ExperimentConfig:
+    """Image the regions of a CSV file."""
+    from stedopt_bluesky.config.regions_file import read_regions
+    from stedopt_bluesky.session.places import places_of
+
+    try:
+        by_hand = {"regions": (), "rectangles": (), **read_regions(path)}
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    if not all_of_them:
+        return config.updated(by_hand)
+    places = places_of(config.updated({**by_hand, "images": 1})).regions
+    return config.updated({**by_hand, "images": len(places or ())})
 
 
 def _absolute(sample: str) -> str:
@@ -306,6 +329,7 @@ def _image(task: Task, application: Any) -> tuple[str, str]:
                 prior=task.prior,
                 reduced_from=task.reduced_from,
                 networks=networks,
+                stage_origin_um=task.stage_origin_um,
                 run_engine=engine,
             ) as session:
                 uid, problem = _run(session, task)
@@ -331,7 +355,12 @@ def _run(session: Session, task: Task) -> tuple[str, str]:
         progress(name, doc)
 
     problem = ""
-    plan = session.optimize(regions=task.regions, md=task.md)
+    places = task.places
+    plan = session.optimize(
+        regions=None if places is None else places.regions,
+        fields_um=None if places is None else places.fields_um,
+        md=task.md,
+    )
     # Bluesky's remarks ("Pausing...") are for a person at its prompt.
     with (
         contextlib.redirect_stdout(io.StringIO()),

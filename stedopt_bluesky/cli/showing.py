@@ -249,15 +249,15 @@ def _continue_options(report: RunReport, folder: CatalogFolder) -> str | None:
     if report.rows and planned > 0:
         return ""  # it began, so there were regions enough for all
     from stedopt_bluesky.records.resume import read_chain
-    from stedopt_bluesky.session import config_of, regions_left
+    from stedopt_bluesky.session import config_of, places_left
 
     try:
         chain = read_chain(folder, report.uid)
-        regions = regions_left(chain, config_of(chain.last))
+        places = places_left(chain, config_of(chain.last))
     except ValueError:  # regions given by hand, or an earlier run that is gone
         return None
     wanted = planned if planned > 0 else _MORE_IMAGES
-    if regions is None or len(regions) >= planned > 0:
+    if places.fields_um or places.regions is None or len(places.regions) >= planned > 0:
         return ""
-    count = min(wanted, len(regions))
+    count = min(wanted, len(places.regions))
     return f" --images {count}" if count else None

@@ -21,7 +21,7 @@ class StageError(RuntimeError):
 
 
 class Stage(TableDevice):
-    """Stage and focus, from where they stand when the session begins.
+    """Stage and focus; positions of the stage count from where it stands when a session begins.
 
     Triggering looks whether the stage is where it was sent, and whether the autofocus holds.
 
@@ -30,7 +30,10 @@ class Stage(TableDevice):
     autofocus : bool
         Whether the microscope's autofocus follows the sample; switched on at the first move.
     reach_um : float
-        Farthest move of the stage from where it stands, µm.
+        Farthest move of the stage from its origin, µm.
+    origin_um : tuple of float, optional
+        Stage's position (x, y) that counts as zero, µm, in the stage's own coordinates; left out:
+        where it stands.
     """
 
     stage_x_um = Cpt(TableSetting, row="stage_um", axis="x", unit="µm", kind=Kind.normal)
@@ -39,25 +42,38 @@ class Stage(TableDevice):
         TableSetting, row="focus_um", unit="µm", low=-100.0, high=100.0, kind=Kind.config
     )
 
-    def __init__(self, *, autofocus: bool, reach_um: float, name: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        autofocus: bool,
+        reach_um: float,
+        origin_um: tuple[float, float] | None = None,
+        name: str,
+        **kwargs: Any,
+    ) -> None:
         self.autofocus = autofocus
-        self._start_um: dict[str, float] = {}
         super().__init__(name=name, **kwargs)
-        for setting in (self.stage_x_um, self.stage_y_um):
-            start_um = setting.get()
-            self._start_um[setting.axis] = 0.0 if math.isnan(start_um) else start_um
+        axes = (self.stage_x_um, self.stage_y_um)
+        # A microscope without a stage that is known of does not move.
+        stands_um = [0.0 if math.isnan(setting.get()) else setting.get() for setting in axes]
+        x_um, y_um = stands_um if origin_um is None else origin_um
+        self.origin_um = (x_um, y_um)
+        for setting, at_um, zero_um in zip(axes, stands_um, self.origin_um, strict=True):
             setting.low, setting.high = -reach_um, reach_um
-            Signal.put(setting, 0.0, force=True)
+            Signal.put(setting, round(at_um - zero_um, 6), force=True)
         self._moved = False
 
+    def _origin_um(self, axis: str) -> float:
+        return self.origin_um["xy".index(axis)]
+
     def write_row(self, setting: TableSetting, value: float) -> None:
-        """Send the stage to a place, counted from where it stood, or move the focus."""
+        """Send the stage to a place, counted from the origin, or move the focus."""
         if setting.row != "stage_um":
             super().write_row(setting, value)
             return
         if value == setting.get():
             return  # a stage that stands there is left alone
-        super().write_row(setting, self._start_um[setting.axis] + value)
+        super().write_row(setting, self._origin_um(setting.axis) + value)
         self._moved = True
         if self.autofocus:
             for configuration in self._configurations:
@@ -79,7 +95,7 @@ class Stage(TableDevice):
             return
         configuration = self._configurations[-1]
         for setting in (self.stage_x_um, self.stage_y_um):
-            target_um = self._start_um[setting.axis] + setting.get()
+            target_um = self._origin_um(setting.axis) + setting.get()
             found_um = self._instrument.value(configuration, f"stage_at_{setting.axis}_um")
             if not abs(found_um - target_um) <= ARRIVED_UM:
                 raise StageError(

@@ -49,12 +49,27 @@ def acquire(
     return (yield from not_rewound(_acquire(station, region, configuration, rate)))
 
 
+def arrive(station: Station) -> MsgGenerator[None]:
+    """Wait until the stage is where it was sent and the focus holds.
+
+    Raises
+    ------
+    FailedStatus
+        Of a :class:`~stedopt_bluesky.devices.stage.StageError`, when it is not.
+    """
+    status = yield from bps.trigger(station.stage, wait=True)
+    yield from until_done(status)
+
+
 def _acquire(
     station: Station, region: Region, configuration: Mapping[str, float], rate: Rate
 ) -> MsgGenerator[dict[str, float] | None]:
     moves = [(station.settings[name], value) for name, value in configuration.items()]
     moves += [(station.scanner.x_um, region.x_um), (station.scanner.y_um, region.y_um)]
+    stage = station.stage
+    moves += [(stage.stage_x_um, region.stage_x_um), (stage.stage_y_um, region.stage_y_um)]
     yield from bps.mv(*(item for move in moves for item in move))
+    yield from arrive(station)
     yield from expose_once(station.microscope)
     rating = yield from bps.abs_set(station.rating, station.microscope.images, rate=rate, wait=True)
     yield from until_done(rating)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import operator
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bluesky import plan_stubs as bps
@@ -19,9 +21,9 @@ from stedopt_bluesky.devices.rating import Rate
 from stedopt_bluesky.devices.station import Station
 from stedopt_bluesky.imspector.scan import BadImageError
 from stedopt_bluesky.parameters import ParameterSpace
-from stedopt_bluesky.plans.acquire import acquire
+from stedopt_bluesky.plans.acquire import acquire, arrive
 from stedopt_bluesky.plans.exposure import ExposureInterruptedError, not_rewound, until_done
-from stedopt_bluesky.plans.regions import lay_regions
+from stedopt_bluesky.plans.regions import RegionLayout
 from stedopt_bluesky.plans.run import obeying, recorded_run
 
 # So many regions in a row without a usable image are no accident.
@@ -41,8 +43,9 @@ def optimize_sted(
     choose: Choose,
     images: int = 60,
     regions: Sequence[Region] | None = None,
-    region_size_um: float | None = None,
-    minimum_foreground: float = 0.1,
+    fields: Sequence[tuple[float, float]] | None = None,
+    layout: RegionLayout | None = None,
+    interval_s: float = 0.0,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[str]:
     """Image region after region, each with the configuration that was chosen for it.
@@ -71,12 +74,16 @@ def optimize_sted(
     images : int
         Regions to image, at least 1.
     regions : sequence of Region, optional
-        Where, in order; without them an overview is taken and regions are laid
-        over its foreground.
-    region_size_um : float, optional
-        Side of a region laid over the overview, µm; the scanner's field when left out.
-    minimum_foreground : float
-        Least share of foreground in such a region, 0 to 1.
+        Where, in order; one that is there twice is imaged twice.
+    fields : sequence of tuple of float, optional
+        Stage positions (x, y), µm, from where the stage stood: after the regions, an overview is
+        taken at each of them in turn, and regions are laid over its foreground, until all images
+        are taken. Left out: where the stage stood, unless regions are given.
+    layout : RegionLayout, optional
+        How regions are laid over an overview.
+    interval_s : float
+        Time from the beginning of an image to that of the next one of the same region, s, at
+        least.
     md : mapping, optional
         Goes into the start document.
 
@@ -95,12 +102,20 @@ def optimize_sted(
         not one of the station's, or a region has another size than the scanner's field.
     NotEnoughRegionsError
         When there are fewer regions than images: before the run opens when they are
-        given, else once the overview is taken.
+        given and no fields, else as soon as it is known.
+    StageError
+        When the stage has not arrived, or the focus was lost.
     """
     images = _checked_count(images)
     _check_grid(station, space)
-    size_um = float(station.scanner.size_um.get() if region_size_um is None else region_size_um)
-    _check_regions(station, regions, size_um, images)
+    layout = layout or RegionLayout(float(station.scanner.size_um.get()))
+    fields = tuple(fields if fields is not None else () if regions is not None else ((0.0, 0.0),))
+    _check_regions(station, regions, layout.size_um)
+    for x_um, y_um in fields:
+        station.stage.stage_x_um.check_value(x_um)
+        station.stage.stage_y_um.check_value(y_um)
+    if regions is not None and not fields and len(regions) < images:
+        raise NotEnoughRegionsError(f"images = {images}: only {len(regions)} regions are given")
 
     metadata = {
         "plan_name": "optimize_sted",
@@ -116,71 +131,125 @@ def optimize_sted(
         return (yield from recorded_run(image_regions(), metadata))
 
     def image_regions() -> MsgGenerator[None]:
-        places = regions
-        if places is None:
-            places = yield from survey(station, size_um, minimum_foreground)
-        if places is None:
-            return
-        if len(places) < images:
+        tally = Tally(images)
+        if regions is not None:
+            yield from image_places(regions, tally)
+        for number, field_um in enumerate(fields, start=1):
+            if tally.done:
+                return
+            places = yield from survey(station, field_um, layout)
+            if places is None:
+                return
+            if not tally.begun and number == len(fields) and len(places) < images:
+                raise NotEnoughRegionsError(
+                    f"images = {images}: only {len(places)} regions of {layout.size_um:g} µm hold "
+                    f"at least {layout.minimum_foreground:.0%} foreground; plan fewer images, or "
+                    "lower overview.minimum_foreground"
+                )
+            yield from image_places(places, tally)
+        if not tally.done:
             raise NotEnoughRegionsError(
-                f"images = {images}: only {len(places)} regions of {size_um:g} µm hold at least "
-                f"{minimum_foreground:.0%} foreground; plan fewer images, or lower "
-                "overview.minimum_foreground"
+                f"images = {images}: {tally.taken} were taken, the other regions were lost "
+                "(pauses, bad images) or may get no more light"
+                if len(fields) < 2
+                else f"images = {images}: {tally.taken} were taken; {len(fields)} fields have no "
+                "more regions"
             )
-        taken = bad = 0
+
+    def image_places(places: Sequence[Region], tally: Tally) -> MsgGenerator[None]:
+        before: Region | None = None
+        begun_s = 0.0
         for place in places:
+            if tally.done:
+                return
             yield from bps.checkpoint()
+            if place == before:
+                yield from bps.sleep(max(0.0, begun_s + interval_s - time.monotonic()))
+            before, begun_s = place, time.monotonic()
+            tally.begun = True
             try:
                 yield from optimise_one(station, strategy, space, place, rate=rate, choose=choose)
             except ExposureInterruptedError:
                 continue  # the next region has its turn
             except FailedStatus as failure:
-                cause = failure.__cause__
-                bad += isinstance(cause, BadImageError)
-                if isinstance(cause, BadImageError) and bad < MOST_BAD_IMAGES:
-                    continue  # bleached for nothing: the next region has its turn
-                if isinstance(cause, RegionSpentError):
-                    continue  # this region must not get more light
-                raise
-            taken += 1
-            bad = 0
-            if taken == images:
-                return
-        raise NotEnoughRegionsError(
-            f"images = {images}: {taken} were taken, the other regions were lost (pauses, bad "
-            "images) or may get no more light"
-        )
+                tally.excuse(failure)
+                continue
+            tally.count()
 
     return (yield from obeying(run()))
 
 
+@dataclass
+class Tally:
+    """Images of a run so far.
+
+    Parameters
+    ----------
+    images : int
+        How many are wanted.
+    """
+
+    images: int
+    taken: int = 0
+    begun: bool = False
+    bad: int = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether all images are taken."""
+        return self.taken >= self.images
+
+    def count(self) -> None:
+        """Count an image."""
+        self.taken += 1
+        self.bad = 0
+
+    def excuse(self, failure: FailedStatus) -> None:
+        """Let the next region have its turn, where only this one is lost; else raise.
+
+        Raises
+        ------
+        FailedStatus
+            When the third region in a row has given no usable image, or for another reason.
+        """
+        cause = failure.__cause__
+        if isinstance(cause, RegionSpentError):
+            return  # this region must not get more light
+        if isinstance(cause, BadImageError):
+            self.bad += 1
+            if self.bad < MOST_BAD_IMAGES:
+                return  # bleached for nothing
+        raise failure
+
+
 def survey(
-    station: Station, region_size_um: float, minimum_foreground: float
+    station: Station, field_um: tuple[float, float], layout: RegionLayout
 ) -> MsgGenerator[list[Region] | None]:
-    """Take the overview, record it in stream ``overview`` and lay regions over it.
+    """Take the overview of a field, record it in stream ``overview`` and lay regions over it.
 
     Returns
     -------
     list of Region or None
         None when the plan is only looked at (``check_limits``), not run.
     """
-    overview = station.overview
+    overview, stage = station.overview, station.stage
 
     def take() -> MsgGenerator[Any]:
+        yield from bps.mv(stage.stage_x_um, field_um[0], stage.stage_y_um, field_um[1])
+        yield from arrive(station)
         # Not abandoned after a pause: no laser is switched off that the overview needs.
         status = yield from bps.trigger(overview, wait=True)
         yield from until_done(status)
         yield from bps.create("overview")
         reading = yield from bps.read(overview)
+        yield from bps.read(stage)
         yield from bps.save()
         return reading
 
     reading = yield from not_rewound(take())
     if reading is None or overview.image is None:
         return None
-    return lay_regions(
-        overview.image, overview.settings.pixel_size_nm, region_size_um, minimum_foreground
-    )
+    return layout.places(overview.image, overview.settings.pixel_size_nm, field_um)
 
 
 def optimise_one(
@@ -239,9 +308,7 @@ def _check_grid(station: Station, space: ParameterSpace) -> None:
             settings[parameter.name].check_value(value)
 
 
-def _check_regions(
-    station: Station, regions: Sequence[Region] | None, size_um: float, images: int
-) -> None:
+def _check_regions(station: Station, regions: Sequence[Region] | None, size_um: float) -> None:
     """Refuse regions that the scanner cannot image as they are, before anything moves."""
     field_um = float(station.scanner.size_um.get())
     for size in {size_um, *(region.size_um for region in regions or ())}:
@@ -250,10 +317,8 @@ def _check_regions(
                 f"a region of {size:g} µm: the scanner's field is set to {field_um:g} µm "
                 "(scanner.size_um), regions must be of that size"
             )
-    if regions is None:
-        return
-    for region in regions:
+    for region in regions or ():
         station.scanner.x_um.check_value(region.x_um)
         station.scanner.y_um.check_value(region.y_um)
-    if len(regions) < images:
-        raise NotEnoughRegionsError(f"images = {images}: only {len(regions)} regions are given")
+        station.stage.stage_x_um.check_value(region.stage_x_um)
+        station.stage.stage_y_um.check_value(region.stage_y_um)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +25,53 @@ _NOISE_FACTOR = 1.5
 _LAWN_COUNTS = 2.0
 
 
+@dataclass(frozen=True)
+class RegionLayout:
+    """How regions are laid over an overview.
+
+    Parameters
+    ----------
+    size_um : float
+        Side of a region, µm.
+    minimum_foreground : float
+        Least share of a region that must be foreground, 0 to 1.
+    most : int, optional
+        Most regions of a field.
+    images_per_region : int
+        How often each region is imaged before the next one has its turn.
+    """
+
+    size_um: float
+    minimum_foreground: float = 0.1
+    most: int | None = None
+    images_per_region: int = 1
+
+    def places(
+        self,
+        overview: npt.NDArray[np.int16],
+        pixel_size_nm: float,
+        stage_um: tuple[float, float],
+    ) -> list[Region]:
+        """Regions of an overview (Y, X), in the order of imaging, each as often as it is imaged."""
+        regions = lay_regions(
+            overview,
+            pixel_size_nm,
+            self.size_um,
+            self.minimum_foreground,
+            stage_um=stage_um,
+            most=self.most,
+        )
+        return [region for region in regions for _ in range(self.images_per_region)]
+
+
 def lay_regions(
     overview: npt.NDArray[np.int16],
     pixel_size_nm: float,
     size_um: float,
     minimum_foreground: float,
+    *,
+    stage_um: tuple[float, float] = (0.0, 0.0),
+    most: int | None = None,
 ) -> list[Region]:
     """Cut an overview into square tiles and keep those with enough foreground.
 
@@ -43,6 +86,10 @@ def lay_regions(
     minimum_foreground : float
         Least share of a tile that must be foreground (Otsu's threshold after a
         blur of one pixel), 0 to 1.
+    stage_um : tuple of float
+        Where the stage was, (x, y), µm.
+    most : int, optional
+        Most regions; of more, so many are taken, spread evenly over the field.
 
     Returns
     -------
@@ -63,8 +110,58 @@ def lay_regions(
         for x_um in line if row % 2 == 0 else reversed(line):
             tile = _tile(foreground, x_um, y_um, size_um, pixel_size_nm)
             if tile.size and tile.mean() >= minimum_foreground:
-                regions.append(Region(x_um, y_um, size_um))
+                regions.append(Region(x_um, y_um, size_um, *stage_um))
+    if most is None or len(regions) <= most:
+        return regions
+    return [regions[round(i)] for i in np.linspace(0, len(regions) - 1, most)]
+
+
+def fill_rectangle(
+    centre_um: tuple[float, float],
+    sides_um: tuple[float, float],
+    size_um: float,
+    stage_um: tuple[float, float] = (0.0, 0.0),
+) -> list[Region]:
+    """Lay as many regions as there is place for into a rectangle, around its centre.
+
+    Parameters
+    ----------
+    centre_um, sides_um : tuple of float
+        Centre in the field and sides, (x, y), µm.
+    size_um : float
+        Side of a region, µm.
+    stage_um : tuple of float
+        Where the stage is, (x, y), µm.
+
+    Returns
+    -------
+    list of Region
+        Line by line, every other line backwards; empty where the rectangle is too small.
+    """
+    columns, rows = (_tiles(side, size_um) for side in sides_um)
+    regions = []
+    for row in range(rows):
+        y_um = centre_um[1] + (row - (rows - 1) / 2) * size_um
+        line = [centre_um[0] + (column - (columns - 1) / 2) * size_um for column in range(columns)]
+        for x_um in line if row % 2 == 0 else reversed(line):
+            regions.append(Region(x_um, y_um, size_um, *stage_um))
     return regions
+
+
+def stage_fields(columns: int, rows: int, step_um: float) -> list[tuple[float, float]]:
+    """Lay fields from where the stage stands; every other row backwards.
+
+    Returns
+    -------
+    list of tuple of float
+        Stage positions (x, y), µm; the first one is (0, 0).
+    """
+    fields = []
+    for row in range(rows):
+        line = [column * step_um for column in range(columns)]
+        for x_um in line if row % 2 == 0 else reversed(line):
+            fields.append((x_um, row * step_um))
+    return fields
 
 
 def _foreground(overview: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_] | None:

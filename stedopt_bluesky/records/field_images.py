@@ -29,7 +29,8 @@ class Channel:
     Parameters
     ----------
     name : str
-        ``"confocal1"``, ``"sted1"``, ..., ``"overview"``.
+        ``"confocal1"``, ``"sted1"``, ..., ``"overview"``; of a further channel its name before
+        it: ``"orange_sted1"``.
     image : ndarray, shape (Y, X)
         Photon counts.
     settings : mapping of str to number
@@ -55,6 +56,11 @@ class Channel:
             )
 
     @property
+    def is_sted(self) -> bool:
+        """Whether it is a STED image."""
+        return _split(self.name)[1].startswith("sted")
+
+    @property
     def exposure_s(self) -> float | None:
         """Time that the beam spent on the pixels of this image, s; None where it is not known."""
         if "dwelltime_us" not in self.settings:
@@ -76,7 +82,7 @@ class FieldImages:
     pixel_size_nm : float
         Side of a pixel, nm.
     x_um, y_um : float
-        Centre, relative to the centre of the scanner's field, µm.
+        Centre, relative to the centre of the field where the stage stood at the start, µm.
     time : float
         When it was recorded, in s since 1970 (UTC).
     run : mapping of str to plain data
@@ -106,7 +112,7 @@ class FieldImages:
 
     @property
     def corner_um(self) -> tuple[float, float]:
-        """Corner (x, y) of the first pixel, relative to the centre of the scanner's field, µm."""
+        """Corner (x, y) of the first pixel, as `x_um` and `y_um` count, µm."""
         height, width = self.channels[0].image.shape
         half_um = self.pixel_size_nm / 2000
         return self.x_um - width * half_um, self.y_um - height * half_um
@@ -152,8 +158,15 @@ class FieldReader:
     def name(self, stream: str, event: Document) -> str:
         """Name for a file: the run's, a number, and what it is, so that they sort as taken."""
         run = self.record.uid[:8]
-        number = event["seq_num"] - 1 if stream == OVERVIEW else event["seq_num"]
-        # An overview comes first, whatever its number; there is one.
+        number = event["seq_num"]
+        if stream == OVERVIEW:
+            # That of the last region before it.
+            regions = (
+                self.record.events(self._primary)
+                if self._primary in self.record.descriptors
+                else []
+            )
+            number = sum(region["time"] < event["time"] for region in regions)
         return f"{run}-{number:04d}-{'overview' if stream == OVERVIEW else 'region'}"
 
     def read(self, stream: str, event: Document) -> tuple[FieldImages | None, list[str]]:
@@ -192,8 +205,8 @@ class FieldReader:
             name=name,
             channels=channels,
             pixel_size_nm=self._pixel_size_nm(stream, event),
-            x_um=float(data.get("region_x_um", 0.0)),
-            y_um=float(data.get("region_y_um", 0.0)),
+            x_um=float(data.get("region_x_um", 0.0) + data.get("stage_x_um", 0.0)),
+            y_um=float(data.get("region_y_um", 0.0) + data.get("stage_y_um", 0.0)),
             time=event["time"],
             run=self._run,
             region={} if stream == OVERVIEW else self._region(event),
@@ -216,17 +229,34 @@ class FieldReader:
         return (config.get(section) or {}).get(name)
 
     def _settings(self, channel: str, event: Document) -> dict[str, float]:
-        if channel.startswith("sted"):
-            found = {key: event["data"].get(key) for key in _STED_SETTINGS}
-            found["depletion_wavelength_nm"] = self._configured("depletion", "wavelength_nm")
+        """Settings of an image: as the Event has them, else as the configuration does."""
+        colour, shot = _split(channel)
+        own = self._colour(colour)
+        prefix = f"{colour}_" if colour else ""
+        data = event["data"]
+        if shot.startswith("sted"):
+            found = {key: data.get(prefix + key, data.get(key)) for key in _STED_SETTINGS}
+            found["depletion_wavelength_nm"] = self._wavelength_nm("depletion", own)
         else:
-            section, prefix = (OVERVIEW, "") if channel == OVERVIEW else ("imaging", "confocal_")
+            section, name = (OVERVIEW, "") if shot == OVERVIEW else ("imaging", "confocal_")
             found = {
-                key: self._configured(section, prefix + key)
+                key: own.get(name + key, self._configured(section, name + key))
                 for key in ("excitation_power_uW", "dwelltime_us")
             }
-        found["excitation_wavelength_nm"] = self._configured("excitation", "wavelength_nm")
+        found["excitation_wavelength_nm"] = self._wavelength_nm("excitation", own)
         return {key: value for key, value in found.items() if value is not None}
+
+    def _colour(self, name: str) -> Mapping[str, Any]:
+        """Section of a further channel in the run's configuration."""
+        config = (self.record.start.get("stedopt") or {}).get("config") or {}
+        named = [c for c in config.get("channels", ()) if name and c.get("name") == name]
+        return named[0] if named else {}
+
+    def _wavelength_nm(self, laser: str, colour: Mapping[str, Any]) -> Any:
+        """Wavelength of a channel's laser; the first channel's where it has none of its own."""
+        return (colour.get(laser) or {}).get("wavelength_nm") or self._configured(
+            laser, "wavelength_nm"
+        )
 
     def _pixel_size_nm(self, stream: str, event: Document) -> float:
         found: Any = None
@@ -276,6 +306,12 @@ class FieldReader:
 
 def _iso(time: float) -> str:
     return datetime.fromtimestamp(time, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _split(channel: str) -> tuple[str, str]:
+    """Split the name of an image into its channel's, ``""`` for the first one, and the shot's."""
+    colour, _, shot = channel.rpartition("_")
+    return colour, shot
 
 
 def stacked(channels: Sequence[Channel]) -> npt.NDArray[Any]:

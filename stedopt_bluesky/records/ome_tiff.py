@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from stedopt_bluesky.records.field_images import Channel, FieldImages, stacked
+from stedopt_bluesky.records.field_images import FieldImages, stacked
 
 NAMESPACE = "stedopt_bluesky"
 
@@ -89,8 +89,7 @@ def _channels(channels: Any) -> dict[str, Any]:
     told: dict[str, Any] = {
         "Name": [channel.name for channel in channels],
         "AcquisitionMode": [
-            "STED" if _is_sted(channel) else "LaserScanningConfocalMicroscopy"
-            for channel in channels
+            "STED" if channel.is_sted else "LaserScanningConfocalMicroscopy" for channel in channels
         ],
     }
     wavelengths = [channel.settings.get("excitation_wavelength_nm") for channel in channels]
@@ -98,10 +97,6 @@ def _channels(channels: Any) -> dict[str, Any]:
         told["ExcitationWavelength"] = wavelengths
         told["ExcitationWavelengthUnit"] = ["nm"] * len(channels)
     return told
-
-
-def _is_sted(channel: Channel) -> bool:
-    return channel.name.startswith("sted")
 
 
 def _annotations(images: FieldImages) -> list[dict[str, Any]]:

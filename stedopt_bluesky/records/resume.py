@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.journal import find_run, is_live
 from stedopt_bluesky.records.recovery import close_broken_run
@@ -45,20 +48,28 @@ class RunChain:
         return RunChain(self.records[:-1]).history
 
     @property
-    def surveyed(self) -> RunRecord | None:
-        """The newest run with an overview; later ones image regions that were laid over it."""
-        with_overview = [r for r in self.records if _events(r, OVERVIEW_STREAM)]
-        return with_overview[-1] if with_overview else None
+    def last_overview(self) -> tuple[npt.NDArray[np.int16], tuple[float, float]] | None:
+        """The newest overview (Y, X) and where the stage was, (x, y) in µm; None without any."""
+        surveyed = [r for r in self.records if _events(r, OVERVIEW_STREAM)]
+        if not surveyed:
+            return None
+        data = surveyed[-1].events(OVERVIEW_STREAM)[-1]["data"]
+        stage_um = (float(data.get("stage_x_um", 0.0)), float(data.get("stage_y_um", 0.0)))
+        return surveyed[-1].images("overview_image")[-1], stage_um
 
     @property
     def regions_used(self) -> int:
-        """Regions laid over the newest overview that were imaged, or may have been.
+        """Places of the newest overview that were imaged, or may have been.
 
         A decision precedes each exposure. Without any overview all decisions count.
         """
-        surveyed = self.surveyed
-        since = self.records[self.records.index(surveyed) :] if surveyed else self.records
-        return sum(_events(record, record.keys.decision_stream) for record in since)
+        used = 0
+        for record in self.records:
+            for stream, _ in record.all_events:
+                if stream == OVERVIEW_STREAM:
+                    used = 0
+                used += stream == record.keys.decision_stream
+        return used
 
     @property
     def images_left(self) -> int:

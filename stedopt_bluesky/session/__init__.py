@@ -18,7 +18,13 @@ from stedopt_bluesky.session.networks import (
 )
 from stedopt_bluesky.session.opening import Session, open_session
 from stedopt_bluesky.session.prior import prior_observations
-from stedopt_bluesky.session.stored import config_of, prior_of, reduced_from, regions_left
+from stedopt_bluesky.session.stored import (
+    config_of,
+    places_left,
+    prior_of,
+    reduced_from,
+    stage_origin_of,
+)
 from stedopt_bluesky.session.strategies import Observation, make_strategy
 
 __all__ = [
@@ -36,9 +42,10 @@ __all__ = [
     "objectives_of",
     "open_networks",
     "open_session",
+    "places_left",
     "prior_observations",
     "prior_of",
     "reduced_from",
-    "regions_left",
+    "stage_origin_of",
     "weights_of",
 ]

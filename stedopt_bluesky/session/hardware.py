@@ -167,7 +167,12 @@ def _lines(config: ExperimentConfig) -> list[LaserLine]:
     return lines
 
 
-def make_station(config: ExperimentConfig, instrument: Instrument, arrays: Path) -> Station:
+def make_station(
+    config: ExperimentConfig,
+    instrument: Instrument,
+    arrays: Path,
+    stage_origin_um: tuple[float, float] | None = None,
+) -> Station:
     """Make the devices of a configuration and set what is not optimised.
 
     Parameters
@@ -178,6 +183,8 @@ def make_station(config: ExperimentConfig, instrument: Instrument, arrays: Path)
         What the devices drive.
     arrays : Path
         Folder of image files.
+    stage_origin_um : tuple of float, optional
+        Position (x, y) of the stage that counts as zero, µm; left out: where it stands.
     """
     from stedopt_bluesky.devices.decision import Decision
     from stedopt_bluesky.devices.label import ImageLabel
@@ -203,6 +210,7 @@ def make_station(config: ExperimentConfig, instrument: Instrument, arrays: Path)
         configurations=everywhere,
         autofocus=config.stage.autofocus,
         reach_um=config.stage.reach_um,
+        origin_um=stage_origin_um,
         name="stage",
     )
     if config.limits.dwelltime_us is not None:

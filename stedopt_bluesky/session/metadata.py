@@ -24,6 +24,7 @@ def start_metadata(
     prior: Sequence[PriorObservation] = (),
     reduced_from: str = "",
     networks: Mapping[str, Mapping[str, str]] | None = None,
+    stage_origin_um: tuple[float, float] = (0.0, 0.0),
 ) -> dict[str, Any]:
     """Compose what the start document says of a run: everything needed to understand it alone.
 
@@ -41,6 +42,8 @@ def start_metadata(
         Uid of the run to whose chosen region the grid was reduced, if it was.
     networks : mapping of kind to name, version and SHA-256, optional
         The networks that rate and choose.
+    stage_origin_um : tuple of float
+        Position (x, y) of the stage that counts as zero, µm, in the stage's own coordinates.
     """
     sample = config.sample
     # A sample that is a file is known by the file's name without its ending.
@@ -58,6 +61,7 @@ def start_metadata(
             "config": config.model_dump(mode="json", exclude_none=True),
             **({"prior_observations": [_plain(o) for o in prior]} if prior else {}),
             **({"reduced_from": reduced_from} if reduced_from else {}),
+            "stage_origin_um": list(stage_origin_um),
         },
         "imspector": {
             "version": application.version(),

@@ -14,6 +14,7 @@ from stedopt_bluesky.session.decisions import make_choose
 from stedopt_bluesky.session.hardware import make_instrument, make_station
 from stedopt_bluesky.session.metadata import start_metadata
 from stedopt_bluesky.session.networks import Networks, open_networks
+from stedopt_bluesky.session.places import layout_of, places_of
 from stedopt_bluesky.session.prior import prior_observations
 from stedopt_bluesky.session.strategies import Observation, make_strategy
 
@@ -70,20 +71,24 @@ class Session:
         images: int | None = None,
         *,
         regions: Sequence[Region] | None = None,
+        fields_um: Sequence[tuple[float, float]] | None = None,
         md: Mapping[str, Any] | None = None,
     ) -> MsgGenerator[str]:
         """Make the plan of this session: ``RE(session.optimize(images=20))``.
 
         A session has one strategy: a second run begins with what the first one has learnt,
         and its start document says so (``resumes``), so that its decisions can be replayed.
-        Without ``regions`` it takes an overview of its own.
+        Without ``regions`` and ``fields_um`` it images where the configuration says.
 
         Parameters
         ----------
         images : int, optional
             Regions to image; the configuration's number when left out.
         regions : sequence of Region, optional
-            Where; laid over an overview when left out.
+            Where; one that is there twice is imaged twice.
+        fields_um : sequence of tuple of float, optional
+            Stage positions (x, y), µm; after the regions, regions are laid over an overview at
+            each of them.
         md : mapping, optional
             Added to the start document.
         """
@@ -92,6 +97,9 @@ class Session:
 
         config = self.config
         earlier = {RESUMES: self._last.uid} if self._last.uid else {}
+        if regions is None and fields_um is None:
+            places = places_of(config)
+            regions, fields_um = places.regions, places.fields_um
         return optimize_sted(
             self.station,
             self.strategy,
@@ -100,8 +108,9 @@ class Session:
             choose=self.choose,
             images=config.images if images is None else images,
             regions=regions,
-            region_size_um=config.imaging.region_size_um,
-            minimum_foreground=config.overview.minimum_foreground,
+            fields=fields_um,
+            layout=layout_of(config),
+            interval_s=config.time_lapse.interval_s,
             md={**self.metadata, **earlier, **(md or {})},
         )
 
@@ -128,6 +137,7 @@ def open_session(
     prior: Sequence[PriorObservation] | None = None,
     reduced_from: str = "",
     networks: Networks | None = None,
+    stage_origin_um: tuple[float, float] | None = None,
     rate: Callable[[ImageSet], Mapping[str, float]] | None = None,
     choose: Callable[[Options], Choice] | None = None,
     run_engine: RunEngine | None = None,
@@ -153,6 +163,9 @@ def open_session(
         document.
     networks : Networks, optional
         Of a run that is gone on with; loaded as the configuration names them when left out.
+    stage_origin_um : tuple of float, optional
+        Position (x, y) of the stage that counts as zero, µm, of a run that is gone on with; left
+        out: where the stage stands.
     rate, choose : callable, optional
         Who rates and who chooses in place of what the configuration says: a person, say. A
         network that is replaced so is not loaded, and the start document does not name it.
@@ -182,6 +195,7 @@ def open_session(
         prior = prior_observations(config, folder)
     if networks is None:
         networks = open_networks(config, rates=rate is None, chooses=choose is None)
+    places_of(config)  # regions that cannot be imaged are told before the microscope is set up
     strategy = make_strategy(config, history, prior)
     choose = choose or make_choose(config, networks.preference)
     rate = rate or make_rater(
@@ -196,7 +210,7 @@ def open_session(
             folder = CatalogFolder.create_or_open(folder)
         for weights in networks.weights.values():
             keep_network(folder, weights)
-        station = make_station(config, instrument, folder.arrays)
+        station = make_station(config, instrument, folder.arrays, stage_origin_um)
         engine = run_engine or RunEngine({})
         journal, last = Journal(folder), LastRun()
         closing.callback(journal.close)
@@ -218,6 +232,7 @@ def open_session(
                 prior=prior,
                 reduced_from=reduced_from,
                 networks=networks.identities,
+                stage_origin_um=station.stage.origin_um,
             ),
             _last=last,
         )

@@ -1,11 +1,12 @@
-"""A stored run understood again: its configuration, its prior knowledge, the regions it left."""
+"""A stored run understood again: its configuration, its prior knowledge, the places it left."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stedopt_bluesky.acquisition import PriorObservation, Region
+from stedopt_bluesky.acquisition import PriorObservation
 from stedopt_bluesky.config import ConfigError, ExperimentConfig, parse_config
+from stedopt_bluesky.session.places import Places, layout_of, places_of
 
 if TYPE_CHECKING:
     from stedopt_bluesky.records.resume import RunChain
@@ -64,37 +65,41 @@ def reduced_from(record: RunRecord) -> str:
     return str((record.start.get("stedopt") or {}).get("reduced_from", ""))
 
 
-def regions_left(chain: RunChain, config: ExperimentConfig) -> list[Region] | None:
-    """Regions of a stored run that have not been imaged, laid over its own overview.
+def places_left(chain: RunChain, config: ExperimentConfig) -> Places:
+    """Where a stored run has still to image: what its regions have left, and its other fields.
 
-    Returns
-    -------
-    list of Region or None
-        None when the run had not come to its overview, or had one without a difference between
-        its pixels, of a detector that counted nothing: another one is to be taken.
+    Regions are laid anew over the run's own overview. Where it had not come to an overview, or
+    had one without a difference between its pixels, of a detector that counted nothing, another
+    one is taken.
 
     Raises
     ------
     ConfigError
-        When the run imaged regions without an overview: they had been given by hand.
+        When the run imaged regions without an overview that its configuration does not name:
+        they had been given in Python.
     """
-    from stedopt_bluesky.plans.regions import lay_regions
-
-    surveyed = chain.surveyed
-    if surveyed is None:
+    places = places_of(config)
+    overview = chain.last_overview
+    if overview is None:
+        if places.regions is not None:
+            return Places(places.regions[chain.regions_used :])
         if chain.regions_used:
             raise ConfigError(
                 f"run {chain.last.uid[:8]} was given its regions by hand: go on with it in Python, "
                 "session.optimize(regions=...)"
             )
-        return None
-    overview = surveyed.images("overview_image")[-1]
-    if overview.min() == overview.max() and not chain.regions_used:
-        return None
-    regions = lay_regions(
-        overview,
-        config.overview.pixel_size_nm,
-        config.imaging.region_size_um,
-        config.overview.minimum_foreground,
-    )
-    return regions[chain.regions_used :]
+        return places
+    image, field_um = overview
+    fields = places.fields_um
+    # A run of an earlier version has no stage; it has one field.
+    number = fields.index(field_um) if field_um in fields else 0
+    if image.min() == image.max() and not chain.regions_used:
+        return Places(None, fields[number:])
+    regions = layout_of(config).places(image, config.overview.pixel_size_nm, field_um)
+    return Places(tuple(regions[chain.regions_used :]), fields[number + 1 :])
+
+
+def stage_origin_of(record: RunRecord) -> tuple[float, float] | None:
+    """Position (x, y) of the stage that a run counts as zero, µm; None where it does not tell."""
+    origin = (record.start.get("stedopt") or {}).get("stage_origin_um")
+    return None if origin is None else (float(origin[0]), float(origin[1]))

@@ -32,6 +32,8 @@ FAULTS = MappingProxyType(
         "start refused": "the scan is refused",
         "setting refused": "the first setting after the scan is refused",
         "power misreported": "every power above 0 reads 1 % more from the scan on",
+        "autofocus lost": "the autofocus reports that it is off, from the scan on",
+        "stage not there": "the stage reports a place 20 µm away, from the scan on",
         "stack missing": "the scan leaves no stack",
         "stack of another shape": "the stack lacks its last line",
         "stack with NaN": "the stack holds floats, one of them NaN",
@@ -107,7 +109,12 @@ class Script:
         if name == "data" and self.now:
             return self._image(result)
         at = str(arguments[0]) if arguments else ""
-        misreported = self.fault == "power misreported" and self.scans > self.scan
+        since = self.scans > self.scan
+        if name == "parameters" and since and self.fault == "autofocus lost":
+            return False if at.endswith("z-stabilizer/enabled") else result
+        if name == "parameters" and since and self.fault == "stage not there":
+            return result + 20e-6 if at.endswith("stage/pos_x") else result
+        misreported = since and self.fault == "power misreported"
         if name == "parameters" and misreported and at.endswith("power/calibrated") and result:
             return result + 1.0
         return result

@@ -21,7 +21,7 @@ from stedopt_bluesky.records import CatalogFolder
 from stedopt_bluesky.records.journal import journal_paths
 from stedopt_bluesky.records.resume import RESUMES, close_for_resume, read_chain
 from stedopt_bluesky.records.run_record import RunRecord
-from stedopt_bluesky.session import connect_application, open_session, regions_left
+from stedopt_bluesky.session import connect_application, open_session, places_left
 from stedopt_bluesky.twin.faults import FAULTS, FaultyApplication
 
 IMAGES = 8
@@ -151,12 +151,16 @@ def _gone_on(config: ExperimentConfig, uid: str, catalog: Path) -> int:
     close_for_resume(folder, chain.last.uid)
     if chain.images_left:
         config = config.updated({"images": chain.images_left})
-        regions = regions_left(chain, config)
+        places = places_left(chain, config)
         application = connect_application(config)
         with open_session(
             config, application, folder, history=chain.history, run_engine=_engine()
         ) as session:
-            session.run_engine(session.optimize(regions=regions, md={RESUMES: uid}))
+            session.run_engine(
+                session.optimize(
+                    regions=places.regions, fields_um=places.fields_um, md={RESUMES: uid}
+                )
+            )
         chain = read_chain(folder, _newest(catalog).uid)
     return len(chain.history)
 

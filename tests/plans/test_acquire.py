@@ -81,5 +81,6 @@ def test_a_plan_that_is_only_looked_at_returns_none(bench):
     messages = [message.command for message in plan()]
 
     assert returned == [None]
-    assert messages.count("trigger") == 1
+    # The stage, whether it has arrived, and the microscope.
+    assert messages.count("trigger") == 2
     assert bench.application.emission_log == []

@@ -16,6 +16,7 @@ from stedopt_bluesky.objectives import rate as rate_anew
 from stedopt_bluesky.parameters import Parameter, ParameterSpace
 from stedopt_bluesky.plans import optimize_sted
 from stedopt_bluesky.plans.optimize import NotEnoughRegionsError
+from stedopt_bluesky.plans.regions import RegionLayout
 from stedopt_bluesky.records import RunRecord, find_run
 from stedopt_bluesky.session import make_strategy
 from stedopt_bluesky.twin.photophysics import expose_labels
@@ -323,7 +324,7 @@ def test_a_region_out_of_reach(bench):
 
 def test_a_region_of_another_size_than_the_scan(bench):
     refused(bench, ValueError, r"a region of 2 µm: .* 1.28 µm", regions=[Region(0, 0, 2.0)] * 3)
-    refused(bench, ValueError, r"a region of 4 µm", region_size_um=4.0)
+    refused(bench, ValueError, r"a region of 4 µm", layout=RegionLayout(4.0))
 
 
 def test_fewer_regions_than_images_given(bench):

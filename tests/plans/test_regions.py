@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -5,7 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stedopt_bluesky.plans.regions import lay_regions
+from stedopt_bluesky.plans.regions import (
+    RegionLayout,
+    fill_rectangle,
+    lay_regions,
+    stage_fields,
+)
 
 
 def overview_with(tiles, rows=4, columns=4, pixels=20, background=2, signal=60):
@@ -121,3 +127,51 @@ def test_regions_never_overlap_and_never_leave_the_field(
     stricter = lay_regions(overview, pixel_nm, size_um, min(1.0, minimum + 0.3))
     remaining = iter(regions)
     assert all(r in remaining for r in stricter)
+
+
+# --- by hand, and several fields --------------------------------------------------------
+
+
+def test_a_rectangle_is_filled_around_its_centre():
+    regions = fill_rectangle((10.0, -5.0), (4.5, 2.0), 2.0, (80.0, 0.0))
+    assert places(regions) == [(9, -5), (11, -5)]
+    assert {(r.stage_x_um, r.stage_y_um) for r in regions} == {(80.0, 0.0)}
+    assert fill_rectangle((0.0, 0.0), (1.9, 20.0), 2.0) == []
+
+
+@given(
+    st.tuples(st.floats(0.5, 30), st.floats(0.5, 30)),
+    st.tuples(st.floats(-50, 50), st.floats(-50, 50)),
+    st.floats(3, 5),
+)
+def test_regions_of_a_rectangle_lie_in_it_and_not_over_one_another(sides, centre, size):
+    regions = fill_rectangle(centre, sides, size)
+    assert len(regions) == int(sides[0] / size + 1e-9) * int(sides[1] / size + 1e-9)
+    for region in regions:
+        for at, middle, side in zip((region.x_um, region.y_um), centre, sides, strict=True):
+            assert abs(at - middle) + size / 2 <= side / 2 + 1e-6
+    for one, other in itertools.combinations(regions, 2):
+        apart = max(abs(one.x_um - other.x_um), abs(one.y_um - other.y_um))
+        assert apart >= size - 1e-6
+
+
+def test_the_most_regions_are_spread_over_the_field():
+    everywhere = list(itertools.product(range(4), range(4)))
+    overview = overview_with(everywhere)
+    every = lay_regions(overview, 100.0, 2.0, 0.3)
+    some = lay_regions(overview, 100.0, 2.0, 0.3, most=4, stage_um=(1.0, 2.0))
+    assert [every.index(dataclasses.replace(r, stage_x_um=0, stage_y_um=0)) for r in some] == [
+        0, 5, 10, 15,
+    ]  # fmt: skip
+    assert lay_regions(overview, 100.0, 2.0, 0.3, most=99) == every
+
+
+def test_a_layout_repeats_each_region():
+    overview = overview_with([(0, 0), (2, 3)])
+    repeated = RegionLayout(2.0, 0.3, images_per_region=3).places(overview, 100.0, (0.0, 0.0))
+    assert places(repeated) == [(-3, -3)] * 3 + [(3, 1)] * 3
+
+
+def test_fields_begin_where_the_stage_stands_and_go_to_and_fro():
+    assert stage_fields(1, 1, 80.0) == [(0, 0)]
+    assert stage_fields(3, 2, 80.0) == [(0, 0), (80, 0), (160, 0), (160, 80), (80, 80), (0, 80)]

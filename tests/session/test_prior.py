@@ -19,9 +19,9 @@ from stedopt_bluesky.session import (
     make_choose,
     make_strategy,
     open_session,
+    places_left,
     prior_observations,
     prior_of,
-    regions_left,
 )
 from stedopt_bluesky.session import prior as prior_module
 from stedopt_bluesky.session.metadata import start_metadata
@@ -407,7 +407,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(taught, tmp_path):
         images=2,
         history=chain.history,
         prior=prior_of(record),
-        regions=regions_left(chain, config),
+        regions=places_left(chain, config).regions,
         md={RESUMES: record.uid},
     )
 
@@ -476,4 +476,4 @@ def test_without_prior_knowledge_the_start_document_says_nothing_of_it(small, tm
     application = connect_application(small())
     with open_session(small(), application, tmp_path / "cat") as session:
         said = start_metadata(small(), application, session.instrument)["stedopt"]
-    assert set(said) == {"version", "config"}
+    assert set(said) == {"version", "config", "stage_origin_um"}

@@ -20,7 +20,7 @@ from stedopt_bluesky.session import (
     make_strategy,
     objectives_of,
     open_session,
-    regions_left,
+    places_left,
     weights_of,
 )
 
@@ -405,7 +405,7 @@ def test_the_regions_left_are_those_that_a_longer_run_would_have_imaged(opened, 
         (longer,) = other.run_engine(other.optimize(images=4))
     record = RunRecord.read(find_run(other.folder, longer))
 
-    left = regions_left(read_chain(session.folder, uid), session.config)
+    left = places_left(read_chain(session.folder, uid), session.config).regions
 
     assert [(r.x_um, r.y_um) for r in left[:2]] == places(record)[2:]
 
@@ -416,9 +416,8 @@ def test_a_second_overview_starts_its_own_regions(opened):
     (second,) = session.run_engine(session.optimize(images=1))
     chain = read_chain(session.folder, second)
 
-    left = regions_left(chain, session.config)
+    left = places_left(chain, session.config).regions
 
-    assert chain.surveyed is chain.last
     assert chain.regions_used == 1
     assert (left[0].x_um, left[0].y_um) != places(chain.last)[0]
 
@@ -428,7 +427,7 @@ def test_regions_by_hand_cannot_be_gone_on_with(opened):
     regions = [Region(0, 0, 1.28), Region(3, 0, 1.28)]
     (uid,) = session.run_engine(session.optimize(regions=regions))
     with pytest.raises(ConfigError, match="was given its regions by hand"):
-        regions_left(read_chain(session.folder, uid), session.config)
+        places_left(read_chain(session.folder, uid), session.config)
 
 
 def test_a_run_without_overview_has_all_regions_before_it(opened):
@@ -437,4 +436,5 @@ def test_a_run_without_overview_has_all_regions_before_it(opened):
     record = read_chain(session.folder, uid).last
     only_start = RunRecord(record.path, record.documents[:1])
     chain = read_chain(session.folder, uid)
-    assert regions_left(type(chain)((only_start,)), session.config) is None
+    left = places_left(type(chain)((only_start,)), session.config)
+    assert (left.regions, left.fields_um) == (None, ((0.0, 0.0),))

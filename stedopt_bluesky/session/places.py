@@ -1,0 +1,109 @@
+"""Where a configuration images: regions by hand, or fields of the stage with an overview each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stedopt_bluesky.acquisition import Region
+from stedopt_bluesky.config import ConfigError, ExperimentConfig
+
+if TYPE_CHECKING:
+    from stedopt_bluesky.plans.regions import RegionLayout
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where is imaged: the regions first, then regions laid over overviews of the fields.
+
+    Parameters
+    ----------
+    regions : tuple of Region or None
+        In the order of imaging, each as often as it is imaged.
+    fields_um : tuple of tuple of float
+        Positions (x, y) of the stage, µm.
+    """
+
+    regions: tuple[Region, ...] | None
+    fields_um: tuple[tuple[float, float], ...] = ()
+
+    def check(self, images: int, run: str) -> None:
+        """Refuse to go on with a run where there are too few regions for sure.
+
+        Raises
+        ------
+        ConfigError
+            With how many there are.
+        """
+        there = None if self.fields_um else self.regions
+        if there is not None and len(there) < images:
+            raise ConfigError(f"images = {images}: only {len(there)} regions of run {run} are left")
+
+
+def layout_of(config: ExperimentConfig) -> RegionLayout:
+    """How a configuration lays regions over an overview."""
+    from stedopt_bluesky.plans.regions import RegionLayout
+
+    return RegionLayout(
+        config.imaging.region_size_um,
+        config.overview.minimum_foreground,
+        config.overview.most_regions,
+        config.time_lapse.images_per_region,
+    )
+
+
+def places_of(config: ExperimentConfig) -> Places:
+    """Where a configuration images.
+
+    Raises
+    ------
+    ConfigError
+        When a rectangle is smaller than a region, or a region is not inside of the scanner's
+        field.
+    """
+    from stedopt_bluesky.plans.regions import fill_rectangle, stage_fields
+
+    if not (config.regions or config.rectangles):
+        stage = config.stage
+        step_um = config.overview.size_um if stage.step_um is None else stage.step_um
+        return Places(None, tuple(stage_fields(stage.columns, stage.rows, step_um)))
+    size_um = config.imaging.region_size_um
+    regions = [Region(r.x_um, r.y_um, size_um, r.stage_x_um, r.stage_y_um) for r in config.regions]
+    for i, rectangle in enumerate(config.rectangles):
+        filled = fill_rectangle(
+            (rectangle.x_um, rectangle.y_um),
+            (rectangle.width_um, rectangle.height_um),
+            size_um,
+            (rectangle.stage_x_um, rectangle.stage_y_um),
+        )
+        if not filled:
+            raise ConfigError(
+                f"rectangles.{i}: {rectangle.width_um:g} × {rectangle.height_um:g} µm hold no "
+                f"region of {size_um:g} µm"
+            )
+        regions += filled
+    _check_reach(config, regions)
+    repeats = config.time_lapse.images_per_region
+    places = tuple(region for region in regions for _ in range(repeats))
+    if len(places) < config.images:
+        raise ConfigError(
+            f"images = {config.images}: the regions by hand are {len(regions)}, imaged "
+            f"{repeats} times each: at most {len(places)}"
+        )
+    return Places(places)
+
+
+def _check_reach(config: ExperimentConfig, regions: list[Region]) -> None:
+    half_um, reach_um = config.overview.size_um / 2, config.stage.reach_um
+    for number, region in enumerate(regions):
+        for name, low_high, value in (
+            ("x_um", half_um, region.x_um),
+            ("y_um", half_um, region.y_um),
+            ("stage_x_um", reach_um, region.stage_x_um),
+            ("stage_y_um", reach_um, region.stage_y_um),
+        ):
+            if not (math.isfinite(value) and abs(value) <= low_high):
+                raise ConfigError(
+                    f"region {number}, {name} = {value:g}: -{low_high:g} to {low_high:g} µm"
+                )
