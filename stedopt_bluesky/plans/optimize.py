@@ -34,6 +34,10 @@ class NotEnoughRegionsError(RuntimeError):
     """The overview shows fewer regions than images are planned."""
 
 
+class BlankOverviewError(RuntimeError):
+    """An overview without a difference between its pixels: no sample looks like that."""
+
+
 def optimize_sted(
     station: Station,
     strategy: Strategy,
@@ -103,6 +107,8 @@ def optimize_sted(
     NotEnoughRegionsError
         When there are fewer regions than images: before the run opens when they are
         given and no fields, else as soon as it is known.
+    BlankOverviewError
+        When the detector has counted nothing at all, or as much as it can everywhere.
     StageError
         When the stage has not arrived, or the focus was lost.
     """
@@ -249,6 +255,11 @@ def survey(
     reading = yield from not_rewound(take())
     if reading is None or overview.image is None:
         return None
+    low, high = int(overview.image.min()), int(overview.image.max())
+    if low == high:
+        raise BlankOverviewError(
+            f"every pixel of the overview has {low} counts: is the detector on, the shutter open?"
+        )
     return layout.places(overview.image, overview.settings.pixel_size_nm, field_um)
 
 

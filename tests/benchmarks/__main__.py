@@ -80,6 +80,7 @@ def rest() -> None:
     """Run what takes a minute or less each, and the twin against pySTED."""
     from tests.benchmarks import (
         calibration,
+        faults,
         journal_cost,
         networks_service,
         objective_speed,
@@ -98,6 +99,7 @@ def rest() -> None:
         "The networks over HTTP": ("networks_service", networks_service.main),
         "The objectives of one region": ("objective_speed", objective_speed.main),
         "The journal": ("journal_cost", journal_cost.main),
+        "Faults of the microscope": ("faults", faults.main),
     }
     for title, (command, main) in tables.items():
         heading(title, command)

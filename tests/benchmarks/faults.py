@@ -1,8 +1,9 @@
 """What is left of a run after each fault of the microscope, at random moments.
 
 Run with ``python -m tests.benchmarks.faults`` (`--moments N`, default 20). Every trial is a run
-of eight images on the twin, in which one scripted fault comes at a random scan; then the run is
-gone on with, as `stedopt resume` does, on a microscope that works.
+of eight images in two fields on the twin, in which one scripted fault comes at a random scan (of
+stage and autofocus: in the second field); then the run is gone on with, as `stedopt resume` does,
+on a microscope that works.
 """
 
 from __future__ import annotations
@@ -26,8 +27,12 @@ from stedopt_bluesky.twin.faults import FAULTS, FaultyApplication
 
 IMAGES = 8
 SCANS_PER_IMAGE = 3
-# The first scan is the overview.
-SCANS = 1 + SCANS_PER_IMAGE * IMAGES
+# So many images in the first field; each field begins with its overview.
+FIRST_FIELD = 6
+SECOND_OVERVIEW = 1 + SCANS_PER_IMAGE * FIRST_FIELD
+SCANS = 2 + SCANS_PER_IMAGE * IMAGES
+# Faults that a stage which has not moved does not have.
+OF_THE_STAGE = ("autofocus lost", "stage not there")
 # Two seconds after the pixels a lost signal is given up here; ten on a microscope.
 MARGIN_S = 0.5
 
@@ -70,8 +75,11 @@ def small(seed: int) -> ExperimentConfig:
         {
             "seed": seed,
             "images": IMAGES,
-            "microscope.field_um": 30.0,
-            "overview.size_um": 30.0,
+            "microscope.field_um": 45.0,
+            "overview.size_um": 15.0,
+            "overview.minimum_foreground": 0.05,
+            "overview.most_regions": FIRST_FIELD,
+            "stage.columns": 2,
             "imaging.region_size_um": 1.28,
         }
     )
@@ -105,7 +113,7 @@ def trial(fault: str, scan: int, catalog: Path, seed: int = 0) -> Outcome:
     (stop,) = stops
     record = _newest(catalog)
     return Outcome(
-        whole=max(0, scan - 1) // SCANS_PER_IMAGE,
+        whole=max(0, scan - 1 - (scan > SECOND_OVERVIEW)) // SCANS_PER_IMAGE,
         kept=_readable(record),
         taken=len(record.observations),
         dark=not any(twin.emitting.values()),
@@ -165,11 +173,8 @@ def _gone_on(config: ExperimentConfig, uid: str, catalog: Path) -> int:
     return len(chain.history)
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--moments", type=int, default=20, help="random scans per fault")
-    moments = parser.parse_args().moments
+def main(moments: int = 20) -> None:
+    """Print the table of so many random moments per fault."""
     microscope_module._DEADLINE_MARGIN_S = MARGIN_S
     print("| fault | runs | images kept / taken | dark | zeroed or told | gone on | reason, once |")
     print("|---|---|---|---|---|---|---|")
@@ -178,7 +183,8 @@ def main() -> None:
         outcomes = []
         for moment in range(moments):
             with tempfile.TemporaryDirectory() as folder:
-                scan = int(rng.integers(SCANS))
+                first = SECOND_OVERVIEW if fault in OF_THE_STAGE else 0
+                scan = int(rng.integers(first, SCANS))
                 outcomes.append(trial(fault, scan, Path(folder) / "catalog", seed=moment))
         sums = [
             f"{sum(o.kept for o in outcomes)} / {sum(o.taken for o in outcomes)}",
@@ -193,4 +199,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--moments", type=int, default=20, help="random scans per fault")
+    main(parser.parse_args().moments)

@@ -7,7 +7,7 @@ import pytest
 import stedopt_bluesky.devices.microscope as microscope_module
 from stedopt_bluesky.twin import TwinApplication
 from stedopt_bluesky.twin.faults import FAULTS, FaultyApplication
-from tests.benchmarks.faults import IMAGES, trial
+from tests.benchmarks.faults import FIRST_FIELD, IMAGES, OF_THE_STAGE, SECOND_OVERVIEW, trial
 
 # What the run survives, when the fault comes in an image.
 GOES_ON = {
@@ -27,6 +27,8 @@ ENDS = {
     "end signal lost": "scan: Imspector did not report its end within",
     "start refused": "scan: cannot be started: Hardware is not ready",
     "setting refused": "Invalid argument for parameter 'ExpControl'",
+    "autofocus lost": "the autofocus is off: the focus was lost",
+    "stage not there": "the stage was sent to x = 1515.0 µm and stands at 1535.0 µm",
     "power misreported": "and reports .* %: switched off again, no scan may begin",
 }
 
@@ -43,7 +45,7 @@ def _impatient(monkeypatch):
 
 # The last scan of the second image, the first and the middle one of the third.
 @pytest.mark.parametrize("scan", [6, 7, 8])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", sorted(set(FAULTS) - set(OF_THE_STAGE)))
 def test_a_fault_in_an_image(fault, scan, tmp_path):
     outcome = trial(fault, scan, tmp_path / "catalog")
     assert outcome.dark
@@ -60,7 +62,23 @@ def test_a_fault_in_an_image(fault, scan, tmp_path):
         assert re.search(ENDS[fault], outcome.reason)
 
 
-@pytest.mark.parametrize("fault", sorted(set(FAULTS) - {"image of zeros", "image saturated"}))
+# The second overview, and the last scan of the first image after it.
+@pytest.mark.parametrize("scan", [SECOND_OVERVIEW, SECOND_OVERVIEW + 3])
+@pytest.mark.parametrize("fault", OF_THE_STAGE)
+def test_a_fault_of_the_stage(fault, scan, tmp_path):
+    outcome = trial(fault, scan, tmp_path / "catalog")
+    assert outcome.dark
+    assert outcome.zeroed
+    assert outcome.kept == outcome.taken == FIRST_FIELD + (scan > SECOND_OVERVIEW)
+    assert outcome.status == "fail"
+    assert outcome.reason == ENDS[fault]
+    assert outcome.resumed == IMAGES
+
+
+UNSEEN = {"image of zeros", "image saturated", *OF_THE_STAGE}
+
+
+@pytest.mark.parametrize("fault", sorted(set(FAULTS) - UNSEEN))
 def test_a_fault_in_the_overview(fault, tmp_path):
     outcome = trial(fault, 0, tmp_path / "catalog")
     assert outcome.dark
@@ -73,7 +91,7 @@ def test_a_fault_in_the_overview(fault, tmp_path):
 def test_an_overview_that_shows_nothing_is_taken_again(tmp_path):
     outcome = trial("image of zeros", 0, tmp_path / "catalog")
     assert (outcome.status, outcome.taken) == ("fail", 0)
-    assert "only 0 regions" in outcome.reason
+    assert "every pixel of the overview has 0 counts" in outcome.reason
     assert outcome.resumed == IMAGES
 
 
