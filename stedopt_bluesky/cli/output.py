@@ -68,8 +68,17 @@ def clear_errors() -> Iterator[None]:
     from stedopt_bluesky.networks.history import TrainingError
     from stedopt_bluesky.networks.weights import WeightsError
     from stedopt_bluesky.records.folder import CatalogError
+    from stedopt_bluesky.session.occupancy import MicroscopeInUseError
 
-    wrong = (ConfigError, CatalogError, DatasetError, NoImspectorError, TrainingError, WeightsError)
+    wrong = (
+        ConfigError,
+        CatalogError,
+        DatasetError,
+        MicroscopeInUseError,
+        NoImspectorError,
+        TrainingError,
+        WeightsError,
+    )
     try:
         yield
     except wrong as error:

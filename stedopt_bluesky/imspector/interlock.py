@@ -33,18 +33,28 @@ class Interlock:
     def why_open(self, application: Application) -> str:
         """Say why nothing may be scanned; "" when the interlock is closed, or there is none.
 
-        One that cannot be read, or is neither true nor false, counts as open.
+        One that cannot be read counts as open.
         """
-        if not self.path:
-            return ""
         try:
-            state = application.value_at(self.path, ValueTreeRoot.Status).get()
+            if not self.path or self.is_closed(application):
+                return ""
         except RuntimeError as error:
-            return f"the interlock cannot be read ({self.path}: {error})"
+            return f"the interlock cannot be read ({self.path}): {' '.join(str(error).split())}"
+        return f"the interlock is open ({self.path})"
+
+    def is_closed(self, application: Application) -> bool:
+        """Whether Imspector says that it is closed.
+
+        Raises
+        ------
+        RuntimeError
+            When there is no such status, or it is neither true nor false.
+        """
+        state = application.value_at(self.path, ValueTreeRoot.Status).get()
         # Inputs of the hardware are numbers, 0 and 1.
         if not isinstance(state, bool | int | float) or state not in (0, 1):
-            return f"the interlock cannot be read ({self.path} = {state!r})"
-        return "" if bool(state) is self.closed else f"the interlock is open ({self.path})"
+            raise RuntimeError(f"{state!r} is neither true nor false")
+        return bool(state) is self.closed
 
 
 NO_INTERLOCK = Interlock("")
