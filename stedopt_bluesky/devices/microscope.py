@@ -23,6 +23,7 @@ from stedopt_bluesky.devices.laser import Laser
 from stedopt_bluesky.devices.light_budget import LightBudget, LightLimits
 from stedopt_bluesky.devices.scanner import Scanner
 from stedopt_bluesky.imspector.instrument import Instrument
+from stedopt_bluesky.imspector.interlock import InterlockOpenError
 from stedopt_bluesky.imspector.scan import Scans, ScanStoppedError
 
 CONFOCAL = "confocal"
@@ -117,7 +118,11 @@ class Microscope(StoresArrays, Device):
             (f"{name}_confocal2", CONFOCAL),
         ]
         self._acquisition: Status | None = None
+        # An open interlock has switched off what `stage` had set.
+        self._dark = False
         self.images: ImageSet | None = None
+        # Why the plan is suspended, and waits for a person; empty: it is not.
+        self.suspended = ""
 
     def stage(self) -> list[object]:
         """Set the confocal images, connect to Imspector's signals, make the image file."""
@@ -131,9 +136,7 @@ class Microscope(StoresArrays, Device):
 
     def _prepare(self) -> None:
         self.images = None
-        self._instrument.set_power(
-            CONFOCAL, self._excitation.line, self._confocal.excitation_power_uW
-        )
+        self._set_confocal_power()
         self._instrument.set_dwelltime(CONFOCAL, self._confocal.dwelltime_us)
         self._instrument.set_line_steps(CONFOCAL, 1)
         self._store.open(
@@ -141,6 +144,16 @@ class Microscope(StoresArrays, Device):
         )
         self._budget.begin_run()
         self._scans.connect()
+
+    def _set_confocal_power(self) -> None:
+        self._instrument.set_power(
+            CONFOCAL, self._excitation.line, self._confocal.excitation_power_uW
+        )
+        self._dark = False
+
+    def interlock_open(self) -> str:
+        """Say why the interlock lets nothing be imaged; "" when it does."""
+        return self._instrument.interlock_open()
 
     def trigger(self) -> Status:
         """Image the region; done when Imspector has reported the end of the last scan.
@@ -162,6 +175,8 @@ class Microscope(StoresArrays, Device):
     def _acquire(self) -> None:
         start = time.monotonic()
         self._reckon()
+        if self._dark:
+            self._set_confocal_power()
         self._excitation.apply()
         self._depletion.apply()
         try:
@@ -171,6 +186,9 @@ class Microscope(StoresArrays, Device):
             }
         except ScanStoppedError:
             return
+        except InterlockOpenError:
+            self._dark = True
+            raise
         self.acquisition_s.put(time.monotonic() - start)
         self._store.write(images)
         self.frame_index.put(self._store.index)

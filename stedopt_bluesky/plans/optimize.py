@@ -23,6 +23,7 @@ from stedopt_bluesky.plans.acquire import acquire
 from stedopt_bluesky.plans.exposure import ExposureInterruptedError, not_rewound, until_done
 from stedopt_bluesky.plans.regions import lay_regions
 from stedopt_bluesky.plans.run import obeying, recorded_run
+from stedopt_bluesky.plans.suspend import suspend_while_open, suspended_by
 
 # So many regions in a row without a usable image are no accident.
 MOST_BAD_IMAGES = 3
@@ -53,7 +54,7 @@ def optimize_sted(
     before each image, and an exposure, which bleaches the sample, is never repeated:
     a deferred pause (Ctrl-C once) waits for the end of the image; a pause at once
     (Ctrl-C twice) during an exposure spoils the image, and resuming goes on with the
-    next region.
+    next region. An open interlock pauses the plan in the same way.
 
     Parameters
     ----------
@@ -130,11 +131,15 @@ def optimize_sted(
         taken = bad = 0
         for place in places:
             yield from bps.checkpoint()
+            yield from suspend_while_open(station.microscope)
             try:
                 yield from optimise_one(station, strategy, space, place, rate=rate, choose=choose)
             except ExposureInterruptedError:
                 continue  # the next region has its turn
             except FailedStatus as failure:
+                if why := suspended_by(failure):
+                    yield from suspend_while_open(station.microscope, why)
+                    continue  # as after a pause
                 cause = failure.__cause__
                 bad += isinstance(cause, BadImageError)
                 if isinstance(cause, BadImageError) and bad < MOST_BAD_IMAGES:
@@ -175,7 +180,16 @@ def survey(
         yield from bps.save()
         return reading
 
-    reading = yield from not_rewound(take())
+    while True:
+        yield from suspend_while_open(station.microscope)
+        try:
+            reading = yield from not_rewound(take())
+            break
+        except FailedStatus as failure:
+            # A confocal image of the whole field is little light: it is taken again.
+            if not (why := suspended_by(failure)):
+                raise
+            yield from suspend_while_open(station.microscope, why)
     if reading is None or overview.image is None:
         return None
     return lay_regions(
