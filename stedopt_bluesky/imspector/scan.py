@@ -28,6 +28,7 @@ _ACTIVATION_RETRY_S = 0.05
 _RECHECK_S = 0.2
 # A scan that was told to stop has ended within a line; longer than this nobody waits.
 _STOP_GRACE_S = 2.0
+_LOOK_EVERY_S = 0.02
 
 
 class ScanError(RuntimeError):
@@ -124,6 +125,7 @@ class Scans:
             with contextlib.suppress(RuntimeError):
                 self._instrument.application.pause(self._instrument.measurement)
             self._instrument.lasers_off()
+            self._wait_until_idle()
             raise
 
     def _acquired(self, configuration: str, deadline_s: float) -> npt.NDArray[np.int16]:
@@ -213,6 +215,13 @@ class Scans:
             else:
                 self._check_interlock()
         return False
+
+    def _wait_until_idle(self) -> None:
+        """Wait until a scan that was told to stop has stopped, but not for ever."""
+        until = time.monotonic() + _STOP_GRACE_S
+        while self._instrument.scanning() and time.monotonic() < until:
+            self._woken.wait(_LOOK_EVERY_S)
+            self._woken.clear()
 
     def _activate(self, configuration: str) -> None:
         target = self._instrument.configuration(configuration)
