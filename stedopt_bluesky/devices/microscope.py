@@ -23,7 +23,6 @@ from stedopt_bluesky.devices.laser import Laser
 from stedopt_bluesky.devices.light_budget import LightBudget, LightLimits
 from stedopt_bluesky.devices.scanner import Scanner
 from stedopt_bluesky.imspector.instrument import Instrument
-from stedopt_bluesky.imspector.interlock import InterlockOpenError
 from stedopt_bluesky.imspector.scan import Scans, ScanStoppedError
 
 CONFOCAL = "confocal"
@@ -118,8 +117,8 @@ class Microscope(StoresArrays, Device):
             (f"{name}_confocal2", CONFOCAL),
         ]
         self._acquisition: Status | None = None
-        # An open interlock has switched off what `stage` had set.
-        self._dark = False
+        # When the confocal images' power was set: an open interlock switches all lasers off.
+        self._lit_at = -1
         self.images: ImageSet | None = None
         # Why the plan is suspended, and waits for a person; empty: it is not.
         self.suspended = ""
@@ -149,11 +148,14 @@ class Microscope(StoresArrays, Device):
         self._instrument.set_power(
             CONFOCAL, self._excitation.line, self._confocal.excitation_power_uW
         )
-        self._dark = False
+        self._lit_at = self._instrument.times_off
 
     def interlock_open(self) -> str:
-        """Say why the interlock lets nothing be imaged; "" when it does."""
-        return self._instrument.interlock_open()
+        """Say why the interlock lets nothing be imaged, with all lasers off; "" when it does."""
+        why = self._instrument.interlock_open()
+        if why:
+            self._instrument.lasers_off()
+        return why
 
     def trigger(self) -> Status:
         """Image the region; done when Imspector has reported the end of the last scan.
@@ -175,7 +177,7 @@ class Microscope(StoresArrays, Device):
     def _acquire(self) -> None:
         start = time.monotonic()
         self._reckon()
-        if self._dark:
+        if self._lit_at != self._instrument.times_off:
             self._set_confocal_power()
         self._excitation.apply()
         self._depletion.apply()
@@ -186,9 +188,6 @@ class Microscope(StoresArrays, Device):
             }
         except ScanStoppedError:
             return
-        except InterlockOpenError:
-            self._dark = True
-            raise
         self.acquisition_s.put(time.monotonic() - start)
         self._store.write(images)
         self.frame_index.put(self._store.index)

@@ -16,7 +16,6 @@ from stedopt_bluesky.devices.background import complete_in_background, settled
 from stedopt_bluesky.devices.image_store import ImageStore, StoresArrays
 from stedopt_bluesky.devices.microscope import deadline_s
 from stedopt_bluesky.imspector.instrument import Instrument
-from stedopt_bluesky.imspector.interlock import InterlockOpenError
 from stedopt_bluesky.imspector.scan import Scans, ScanStoppedError
 
 OVERVIEW = "overview"
@@ -78,8 +77,8 @@ class Overview(StoresArrays, Device):
         self.key = f"{name}_image"
         self.image: npt.NDArray[np.int16] | None = None
         self._acquisition: Status | None = None
-        # An open interlock has switched off what `stage` had set.
-        self._dark = False
+        # When its power was set: an open interlock switches all lasers off.
+        self._lit_at = -1
 
     def stage(self) -> list[object]:
         """Set field, power and speed, connect to Imspector's signals, make the image file."""
@@ -104,7 +103,7 @@ class Overview(StoresArrays, Device):
     def _set_power(self) -> None:
         power_uW = self.settings.excitation_power_uW
         self._instrument.set_power(OVERVIEW, self._laser, power_uW)
-        self._dark = False
+        self._lit_at = self._instrument.times_off
 
     def trigger(self) -> Status:
         """Take the overview; done when Imspector has reported the end of the scan.
@@ -126,15 +125,12 @@ class Overview(StoresArrays, Device):
     def _acquire(self) -> None:
         shape = self._instrument.image_shape(OVERVIEW)
         deadline = deadline_s(shape, self.settings.dwelltime_us)
-        if self._dark:
+        if self._lit_at != self._instrument.times_off:
             self._set_power()
         try:
             image = self._scans.acquire(OVERVIEW, deadline)
         except ScanStoppedError:
             return
-        except InterlockOpenError:
-            self._dark = True
-            raise
         self._store.write({self.key: image})
         self.image = image
 

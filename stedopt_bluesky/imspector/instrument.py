@@ -129,6 +129,8 @@ class Instrument:
         self._layout = layout = paths.layout_for(application.version())
         limits = {line.number: line.calibration.to_percent(line.power_limit) for line in lasers}
         self.interlock = interlock
+        # How often all lasers were switched off: whose powers were set before sets them anew.
+        self.times_off = 0
         self.application = GuardedApplication(application, Gate(layout, limits, interlock))
         self.measurement = self.application.create_measurement()
         first = self.measurement.active_configuration()
@@ -223,6 +225,7 @@ class Instrument:
         """
         failures = []
         with self._lock:
+            self.times_off += 1
             # Whatever the exception: the other lasers must still be switched off.
             try:
                 count = self.measurement.number_of_configurations()

@@ -114,9 +114,9 @@ def all_zero(twin: Any) -> bool:
 
 
 @contextlib.contextmanager
-def watched_twin() -> Iterator[tuple[Watched, TwinServer]]:
-    """Serve a twin in real time from this process, and watch its lasers."""
-    twin = TwinApplication(make_sample("actin", 1, _FIELD_M), seed=1, real_time=True)
+def watched_twin(*, real_time: bool = True) -> Iterator[tuple[Watched, TwinServer]]:
+    """Serve a twin from this process, and watch its lasers."""
+    twin = TwinApplication(make_sample("actin", 1, _FIELD_M), seed=1, real_time=real_time)
     about = {"sample.name": "actin", "microscope.fluorophore": "STAR635P"}
     with TwinServer(twin, KEY, about={**about, "microscope.field_um": 30.0}) as server:
         watched = Watched(twin)

@@ -25,7 +25,7 @@ def config(host="", kind="twin", **changes):
         # A microscope's own configuration, tried on the twin.
         ("twin", "imspector-pc", Address("twin"), True, "the twin"),
         ("twin", "127.0.0.1:5000", Address("twin", "127.0.0.1", 5000), False, None),
-        ("twin", "localhost:80", Address("twin", "127.0.0.1", 80), False, "the twin at 127.0.0.1:80"),
+        ("twin", "localhost:8", Address("twin", "127.0.0.1", 8), False, "the twin at 127.0.0.1:8"),
         ("specpy", "", Address("specpy"), False, "the Imspector on this computer"),
         ("specpy", "pc", Address("specpy", "pc"), False, "the Imspector on pc"),
     ],
@@ -93,7 +93,7 @@ def test_one_that_does_not_say_what_it_images_is_refused(monkeypatch):
     monkeypatch.setenv("STEDOPT_API_KEY", KEY)
     with (
         TwinServer(TwinApplication(make_sample("actin", 0, 6e-6)), KEY) as silent,
-        pytest.raises(ConfigError, match="sample.name = 'actin': the twin at .* has None"),
+        pytest.raises(ConfigError, match=r"sample.name = 'actin': the twin at .* has None"),
     ):
         connect_application(config(silent.address))
 

@@ -1,5 +1,6 @@
 """The watchdog's process, on a twin that this process serves."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -104,7 +105,7 @@ def test_one_that_cannot_connect_is_an_error(address, served, tmp_path):
     served.close()
     with (
         Watchdog(address, tmp_path / "watchdog.log") as watchdog,
-        pytest.raises(WatchdogError, match="cannot be started: no twin answers at 127.0.0.1"),
+        pytest.raises(WatchdogError, match=r"cannot be started: no twin answers at 127.0.0.1"),
     ):
         watchdog.wait_until_ready()
 
@@ -171,11 +172,8 @@ def program(address, tmp_path):
 
     yield start
     for process in started:
-        with_forks = process.pid
-        try:
-            os.killpg(with_forks, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # with its copies
         process.communicate()
 
 
