@@ -284,11 +284,7 @@ class RemoteTwin(_Remote):
     @property
     def emission_log(self) -> list[EmissionRecord]:
         """What every laser emitted so far."""
-        return self.emission_log_from(0)
-
-    def emission_log_from(self, first: int) -> list[EmissionRecord]:
-        """Return the records of the log from a number on."""
-        return [EmissionRecord(*record) for record in self._call("emission_log", first)]
+        return [EmissionRecord(*record) for record in self._call("emission_log")]
 
     @property
     def scan_time_s(self) -> float:

@@ -257,8 +257,7 @@ class TwinServer:
             path, root, value = arguments
             return self._application.value_at(path, root).set(value)
         if name == "emission_log":
-            (first,) = arguments
-            return [astuple(record) for record in self._application.emission_log[first:]]
+            return [astuple(record) for record in self._application.emission_log]
         attribute = getattr(thing, name)
         return attribute(*arguments) if callable(attribute) else attribute
 

@@ -87,7 +87,6 @@ def check_images(runs):
     ("small", "size"),
     [
         ("", "420k"),  # everything
-        ("arrays", "330k"),  # the images
         ("journal", "20k"),
     ],
 )

@@ -18,7 +18,7 @@ from stedopt_bluesky.twin.remote import (
     RemoteStack,
     RemoteTwin,
 )
-from stedopt_bluesky.twin.server import CALLS, TwinServer
+from stedopt_bluesky.twin.server import CALLS, MAX_CONNECTIONS, TwinServer
 
 KEY = "a-key-of-the-tests"
 WAIT_S = 20.0  # a bound against hanging
@@ -281,6 +281,15 @@ def test_strangers_get_no_answer_and_do_no_harm(served, client, line):
         stranger.shutdown(socket.SHUT_WR)
         assert b"result" not in stranger.makefile("rb").read()
     assert client.measurement_names() == []
+
+
+def test_only_so_many_are_let_in(served):
+    where = ("127.0.0.1", served.port)
+    with contextlib.ExitStack() as crowd:
+        for _ in range(MAX_CONNECTIONS):
+            crowd.enter_context(socket.create_connection(where, WAIT_S))
+        with pytest.raises(NoTwinError):
+            RemoteTwin(*where, KEY)
 
 
 @pytest.mark.parametrize(
