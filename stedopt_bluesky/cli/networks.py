@@ -24,7 +24,7 @@ weights_app.add_typer(import_app, name="import")
 serve_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Offer what this program can do to other programs, over HTTP.",
+    help="Offer networks, or the digital twin, to other programs.",
 )
 
 Out = Annotated[
@@ -154,3 +154,43 @@ def networks(
 
     with clear_errors():
         serve_networks(quality, preference, host, port, max_body_mib)
+
+
+@serve_app.command()
+def twin(
+    config: Annotated[
+        Path | None,
+        typer.Argument(metavar="CONFIG.toml", help="Left out: the preset 'demo'."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Start from this preset instead of a file.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the sample and of the noise.")] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|NAME", help="What lies under the objective; as for 'run'."),
+    ] = None,
+    real_time: Annotated[
+        bool, typer.Option("--real-time", help="Scans take as long as on the microscope.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Port; 0: any that is free, it is printed.")] = 8766,
+) -> None:
+    r"""Let several programs use one digital twin, as one Imspector, until Ctrl-C.
+
+    It listens on this computer only. Clients need a key: STEDOPT_API_KEY of
+    their environment, the same as this one's, or one that is made and shown
+    at the start. Their configuration has the address, which is the one line
+    on standard output: \[microscope] host = "127.0.0.1:8766"
+
+    Examples: [bold]stedopt serve twin[/],
+    [bold]stedopt serve twin mine.toml --real-time[/]
+    """
+    from stedopt_bluesky.cli.serving_twin import serve_twin
+
+    changes = {
+        "seed": seed,
+        "sample.name": sample,
+        "microscope.real_time": real_time or None,
+    }
+    with clear_errors():
+        serve_twin(config, preset, {key: v for key, v in changes.items() if v is not None}, port)

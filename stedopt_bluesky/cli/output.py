@@ -69,12 +69,14 @@ def clear_errors() -> Iterator[None]:
     from stedopt_bluesky.networks.weights import WeightsError
     from stedopt_bluesky.records.export import ExportError
     from stedopt_bluesky.records.folder import CatalogError
+    from stedopt_bluesky.session.occupancy import MicroscopeInUseError
 
     wrong = (
         ConfigError,
         CatalogError,
         DatasetError,
         ExportError,
+        MicroscopeInUseError,
         NoImspectorError,
         TrainingError,
         WeightsError,

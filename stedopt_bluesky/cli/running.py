@@ -369,6 +369,8 @@ def _run(session: Session, task: Task) -> tuple[str, str]:
         try:
             session.run_engine(plan, observe)
         except RunEngineInterrupted:
+            # Nobody is there to resume it: the command to go on is printed instead.
+            interrupts.reason = interrupts.reason or session.station.microscope.suspended
             interrupts.abort()
             problem = interrupts.reason
         except Exception as error:

@@ -41,7 +41,7 @@ def serve_networks(quality: str, preference: str, host: str, port: int, max_body
         raise ConfigError(f"port = {port}: 0 to 65535")
     if not 1 <= max_body_mib <= _MOST_MIB:
         raise ConfigError(f"max-body-mib = {max_body_mib}: 1 to {_MOST_MIB}")
-    from stedopt_bluesky.web.keys import ApiKeyError, key_from
+    from stedopt_bluesky.config.keys import ApiKeyError, key_from
 
     try:
         key, made = key_from(os.environ)

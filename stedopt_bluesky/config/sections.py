@@ -127,7 +127,17 @@ class MicroscopeConfig(Section):
         "twin", description="'twin': the digital twin; 'specpy': a running Imspector."
     )
     host: str = Field(
-        "", description="Computer that Imspector runs on; empty: this one (specpy only)."
+        "",
+        description="specpy: computer that Imspector runs on; empty: this one. twin: "
+        "127.0.0.1:PORT of 'stedopt serve twin'; empty: a twin of this program's own.",
+    )
+    interlock_path: str = Field(
+        "",
+        description="Path in Imspector's status tree that tells of the interlock, on the twin "
+        "Interlock/closed; empty: nothing is asked.",
+    )
+    interlock_closed: bool = Field(
+        True, description="What that path holds while the interlock is closed."
     )
     fluorophore: str = Field("STAR635P", description="Dye of the twin's sample (twin only).")
     field_um: Annotated[float, Field(gt=0, le=200)] = Field(

@@ -8,6 +8,9 @@ can be read while it grows and after the program was killed.
 from __future__ import annotations
 
 import datetime
+import errno
+import os
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 MIMETYPE = "application/x-hdf5"
+
+# What HDF5 writes besides the pixels, for one Event and for closing the file, is less: an index
+# block of 1024 chunks, 8 kB, per dataset.
+_ROOM_BYTES = 64 * 1024
 
 
 class ImageStore:
@@ -76,7 +83,14 @@ class ImageStore:
         self.close()
         day = self._folder / f"{datetime.datetime.now():%Y/%m/%d}"
         day.mkdir(parents=True, exist_ok=True)
-        self._file = h5py.File(day / f"{uuid.uuid4()}.h5", "w", libver="latest")
+        path = day / f"{uuid.uuid4()}.h5"
+        with path.open("xb"):
+            try:
+                set_room_aside(path, 0, _ROOM_BYTES)
+            except OSError:
+                path.unlink()
+                raise
+        self._file = h5py.File(path, "w", libver="latest")
         self._shapes = {key: (tuple(s), np.dtype(d)) for key, (s, d) in arrays.items()}
         self._resources = {key: str(uuid.uuid4()) for key in arrays}
         for key, (shape, dtype) in self._shapes.items():
@@ -112,6 +126,8 @@ class ImageStore:
                     f"{key}: expected {dtype} {shape}, got {array.dtype} {array.shape}"
                 )
         index = self.index
+        room = sum(array.nbytes for array in arrays.values()) + _ROOM_BYTES
+        set_room_aside(Path(self._file.filename), self._file.id.get_filesize(), room)
         for key in self._shapes:
             dataset = self._file[key]
             dataset.resize(index + 1, axis=0)
@@ -178,6 +194,38 @@ class ImageStore:
         self._file = None
         if self.index == 0 and not self._written:
             path.unlink()
+
+
+def set_room_aside(path: Path, end: int, size: int) -> None:
+    """Have the disk set room aside for a file, or say that it has none.
+
+    HDF5 does not survive a disk that refuses a write: what it holds can no longer be closed,
+    and the program dies when Python clears it away. So the disk is asked first.
+
+    Parameters
+    ----------
+    path : Path
+        The file; what was set aside last and is not used stays behind its end.
+    end : int
+        Where the room begins, in bytes from the file's begin.
+    size : int
+        How much, in bytes.
+
+    Raises
+    ------
+    OSError
+        When the disk is full, a quota is used up, or the file may not be so large.
+    """
+    if hasattr(os, "posix_fallocate"):
+        descriptor = os.open(path, os.O_WRONLY)
+        try:
+            os.posix_fallocate(descriptor, end, size)
+        except OSError as error:
+            raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from None
+        finally:
+            os.close(descriptor)
+    elif shutil.disk_usage(path.parent).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 class StoresArrays:

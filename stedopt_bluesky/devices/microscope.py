@@ -121,7 +121,11 @@ class Microscope(StoresArrays, Device):
         sted = [(f"sted{i}", STED) for i in range(1, sted_images + 1)]
         self._shots = [("confocal1", CONFOCAL), *sted, ("confocal2", CONFOCAL)]
         self._acquisition: Status | None = None
+        # When the confocal images' power was set: an open interlock switches all lasers off.
+        self._lit_at = -1
         self.images: ImageSet | None = None
+        # Why the plan is suspended, and waits for a person; empty: it is not.
+        self.suspended = ""
 
     def stage(self) -> list[object]:
         """Set the confocal images, connect to Imspector's signals, make the image file."""
@@ -135,9 +139,7 @@ class Microscope(StoresArrays, Device):
 
     def _prepare(self) -> None:
         self.images = None
-        for number, light in enumerate(self._lights):
-            power_uW = light.confocal_excitation_power_uW
-            self._instrument.set_power(CONFOCAL, light.excitation.line, power_uW, number)
+        self._set_confocal_powers()
         self._instrument.set_value(CONFOCAL, "dwelltime_us", self._confocal_dwelltime_us)
         self._instrument.set_value(CONFOCAL, "line_steps", 1)
         self._store.open(
@@ -153,6 +155,19 @@ class Microscope(StoresArrays, Device):
     def _key(self, light: Light, shot: str) -> str:
         """Name of an image in documents, as ``microscope_orange_sted1``."""
         return "_".join(filter(None, (self.name, light.channel, shot)))
+
+    def _set_confocal_powers(self) -> None:
+        for number, light in enumerate(self._lights):
+            power_uW = light.confocal_excitation_power_uW
+            self._instrument.set_power(CONFOCAL, light.excitation.line, power_uW, number)
+        self._lit_at = self._instrument.times_off
+
+    def interlock_open(self) -> str:
+        """Say why the interlock lets nothing be imaged, with all lasers off; "" when it does."""
+        why = self._instrument.interlock_open()
+        if why:
+            self._instrument.lasers_off()
+        return why
 
     def trigger(self) -> Status:
         """Image the region; done when Imspector has reported the end of the last scan.
@@ -174,6 +189,8 @@ class Microscope(StoresArrays, Device):
     def _acquire(self) -> None:
         start = time.monotonic()
         self._reckon()
+        if self._lit_at != self._instrument.times_off:
+            self._set_confocal_powers()
         for light in self._lights:
             light.excitation.apply()
             light.depletion.apply()

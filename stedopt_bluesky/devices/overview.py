@@ -77,6 +77,8 @@ class Overview(StoresArrays, Device):
         self.key = f"{name}_image"
         self.image: npt.NDArray[np.int16] | None = None
         self._acquisition: Status | None = None
+        # When its power was set: an open interlock switches all lasers off.
+        self._lit_at = -1
 
     def stage(self) -> list[object]:
         """Set field, power and speed, connect to Imspector's signals, make the image file."""
@@ -91,12 +93,17 @@ class Overview(StoresArrays, Device):
     def _prepare(self) -> None:
         self.image = None
         settings = self.settings
-        self._instrument.set_power(OVERVIEW, self._laser, settings.excitation_power_uW)
+        self._set_power()
         self._instrument.set_value(OVERVIEW, "dwelltime_us", settings.dwelltime_us)
         self._instrument.set_value(OVERVIEW, "line_steps", 1)
         self._instrument.set_field(OVERVIEW, settings.size_um, settings.pixel_size_nm)
         self._store.open({self.key: (self._instrument.image_shape(OVERVIEW), np.int16)})
         self._scans.connect()
+
+    def _set_power(self) -> None:
+        power_uW = self.settings.excitation_power_uW
+        self._instrument.set_power(OVERVIEW, self._laser, power_uW)
+        self._lit_at = self._instrument.times_off
 
     def trigger(self) -> Status:
         """Take the overview; done when Imspector has reported the end of the scan.
@@ -118,6 +125,8 @@ class Overview(StoresArrays, Device):
     def _acquire(self) -> None:
         shape = self._instrument.image_shape(OVERVIEW)
         deadline = deadline_s(shape, self.settings.dwelltime_us)
+        if self._lit_at != self._instrument.times_off:
+            self._set_power()
         try:
             # Regions are laid over the first channel.
             image = self._scans.acquire(OVERVIEW, deadline)[0]

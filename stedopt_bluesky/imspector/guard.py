@@ -12,7 +12,7 @@ Software limits complement the hardware interlock, they do not replace it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from stedopt_bluesky.imspector.api import (
     Value,
     ValueTreeRoot,
 )
+from stedopt_bluesky.imspector.interlock import NO_INTERLOCK, Interlock, InterlockOpenError
 from stedopt_bluesky.imspector.paths import Layout
 from stedopt_bluesky.parameters import as_number
 
@@ -56,6 +57,8 @@ class Gate:
         Of Imspector's parameter tree.
     limits_percent : mapping of laser's number to highest percent
         Lasers that are not in it stay at 0.
+    interlock : Interlock
+        Looked at before every scan.
 
     Raises
     ------
@@ -63,14 +66,21 @@ class Gate:
         When a limit is not from 0 to 100 %.
     """
 
-    def __init__(self, layout: Layout, limits_percent: Mapping[int, float]) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        limits_percent: Mapping[int, float],
+        interlock: Interlock = NO_INTERLOCK,
+    ) -> None:
         for laser, limit in limits_percent.items():
             if not 0 <= limit <= 100:
                 raise ValueError(f"laser {laser}: limit = {limit:g} %: 0 to 100 % is allowed")
         self.layout = layout
         self._limits = dict(limits_percent)
+        self._interlock = interlock
         # Why no scan may begin; empty: it may.
         self._blocked = ""
+        self._conditions: list[Callable[[], str]] = []
 
     def limit_percent(self, laser: int) -> float:
         """Highest power of a laser, % of its calibrated power."""
@@ -79,6 +89,25 @@ class Gate:
     def block(self, reason: str) -> None:
         """Refuse every scan from now on, with this reason; `""` allows them again."""
         self._blocked = reason
+
+    def require(self, condition: Callable[[], str]) -> None:
+        """Ask a condition before every scan, and after it: it says why not, or ""."""
+        self._conditions.append(condition)
+
+    def why_not(self) -> str:
+        """Say which condition is not fulfilled; "" when all are."""
+        return next(filter(None, (condition() for condition in self._conditions)), "")
+
+    def check_interlock(self, application: Application) -> None:
+        """Refuse a scan while the interlock is open.
+
+        Raises
+        ------
+        InterlockOpenError
+            Also when the interlock cannot be read.
+        """
+        if why := self._interlock.why_open(application):
+            raise InterlockOpenError(why)
 
     def checked(self, at: str, value: ParameterValue, current: ParameterValue) -> ParameterValue:
         """Return what may be written at a path, as plain Python values.
@@ -139,10 +168,11 @@ class Gate:
         Raises
         ------
         ScanBlockedError
-            With the laser and the power; also after `block`.
+            With the laser and the power; also after `block`, and when a condition of
+            `require` is not fulfilled.
         """
-        if self._blocked:
-            raise ScanBlockedError(f"no scan may begin: {self._blocked}")
+        if why := self._blocked or self.why_not():
+            raise ScanBlockedError(f"no scan may begin: {why}")
         if configuration.parameters(paths.IGNORE_POWERS):
             raise ScanBlockedError(
                 f"no scan may begin: Imspector ignores the powers that are set "
@@ -394,15 +424,16 @@ class GuardedApplication:
         self._backend.activate(_backend_of(that))
 
     def start(self, that: Measurement) -> None:
-        """Begin to acquire the active configuration, unless a laser is above its limit."""
+        """Begin to acquire the active configuration, if the gate allows it."""
         self._backend.start(self._checked(that))
 
     def run(self, that: Measurement) -> int:
-        """Acquire the active configuration, unless a laser is above its limit."""
+        """Acquire the active configuration, if the gate allows it."""
         return self._backend.run(self._checked(that))
 
     def _checked(self, that: Measurement) -> Measurement:
         backend: Measurement = _backend_of(that)
+        self.gate.check_interlock(self._backend)
         self.gate.check_scan(backend.active_configuration())
         return backend
 

@@ -10,22 +10,22 @@ Imspector's own (percent, s, m) appear only below this line.
 from __future__ import annotations
 
 import contextlib
-import copy
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stedopt_bluesky.imspector import paths
-from stedopt_bluesky.imspector.api import Application, Configuration, ValueTreeRoot
+from stedopt_bluesky.imspector.api import Application
 from stedopt_bluesky.imspector.calibration import PowerCalibration
 from stedopt_bluesky.imspector.guard import (
     Gate,
     GuardedApplication,
     GuardedConfiguration,
     PowerLimitError,
-    laser_lists,
 )
+from stedopt_bluesky.imspector.interlock import NO_INTERLOCK, Interlock
+from stedopt_bluesky.imspector.lasers_off import is_scanning, switch_off
 from stedopt_bluesky.parameters import as_number
 
 # The channel that is meant where none is named: the first one of the measurement.
@@ -110,6 +110,8 @@ class Instrument:
         Names of the configurations to make, for example ``("confocal", "sted")``.
     channels : int
         Channels that are imaged at once: the first ones of the measurement.
+    interlock : Interlock
+        Without which nothing is scanned.
 
     Raises
     ------
@@ -126,7 +128,9 @@ class Instrument:
         application: Application,
         lasers: Sequence[LaserLine],
         configurations: Sequence[str],
+        *,
         channels: int = 1,
+        interlock: Interlock = NO_INTERLOCK,
     ) -> None:
         self.channels = channels
         self.lasers: Mapping[str, LaserLine] = {laser.name: laser for laser in lasers}
@@ -135,7 +139,10 @@ class Instrument:
         _check_different(lasers)
         self._layout = layout = paths.layout_for(application.version())
         limits = {line.number: line.calibration.to_percent(line.power_limit) for line in lasers}
-        self.application = GuardedApplication(application, Gate(layout, limits))
+        self.interlock = interlock
+        # How often all lasers were switched off: whose powers were set before sets them anew.
+        self.times_off = 0
+        self.application = GuardedApplication(application, Gate(layout, limits, interlock))
         self.measurement = self.application.create_measurement()
         first = self.measurement.active_configuration()
         self._check_channels(first)
@@ -245,6 +252,7 @@ class Instrument:
         """
         failures = []
         with self._lock:
+            self.times_off += 1
             # Whatever the exception: the other lasers must still be switched off.
             try:
                 count = self.measurement.number_of_configurations()
@@ -255,7 +263,7 @@ class Instrument:
                 configurations = list(self._configurations.items())
             for name, configuration in configurations:
                 try:
-                    _switch_off(configuration)
+                    switch_off(configuration)
                 except Exception as error:
                     failures.append(f"{name}: {error}")
         reason = ""
@@ -267,11 +275,11 @@ class Instrument:
 
     def scanning(self) -> bool:
         """Whether Imspector says that it scans; False when it does not say."""
-        try:
-            progress = self.application.value_at(paths.PROGRESS, ValueTreeRoot.Status).get()
-            return bool(progress["active"])
-        except (RuntimeError, KeyError, TypeError):
-            return False
+        return is_scanning(self.application)
+
+    def interlock_open(self) -> str:
+        """Say why the interlock lets nothing be scanned; "" when it does, or there is none."""
+        return self.interlock.why_open(self.application)
 
     def set_value(self, configuration: str, setting: str, value: Any, **where: object) -> None:
         """Write a setting of the table, in this package's unit.
@@ -359,36 +367,3 @@ def _check_different(lasers: Sequence[LaserLine]) -> None:
                     f"{laser.name} laser = {laser.number}: {other.name} is number {other.number}; "
                     "each laser has its own name and number"
                 )
-
-
-def _switch_off(configuration: Configuration) -> None:
-    """Zero and switch off every laser of a configuration, of each channel and in general.
-
-    Raises
-    ------
-    RuntimeError
-        When Imspector refuses, or a laser reports afterwards that it is not at zero.
-    """
-    # A list is set back whole: setting one element is ignored by some versions. What a list
-    # holds besides may keep it from being taken; then its lasers are written one by one.
-    for at, of_list in ((paths.CHANNELS, _lasers_of_channels), (paths.LASERS, list)):
-        with contextlib.suppress(Exception):
-            everything = copy.deepcopy(configuration.parameters(at))
-            for laser in of_list(everything):
-                laser["power"]["calibrated"] = 0.0
-                laser["active"] = False
-            configuration.set_parameters(at, everything)
-    for at, lasers in laser_lists(configuration):
-        for number, laser in enumerate(lasers):
-            if laser["power"]["calibrated"] != 0 or laser["active"]:
-                configuration.set_parameters(f"{at}/{number}/power/calibrated", 0.0)
-                configuration.set_parameters(f"{at}/{number}/active", False)
-    for at, lasers in laser_lists(configuration):
-        for number, laser in enumerate(lasers):
-            power = laser["power"]["calibrated"]
-            if power != 0 or laser["active"]:
-                raise RuntimeError(f"{at}/{number} still reports {power:g} %")
-
-
-def _lasers_of_channels(channels: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [laser for channel in channels for laser in channel["lasers"]]

@@ -3,7 +3,8 @@
 Completion is the vendor's end-of-measurement signal, not a poll; a deadline
 stands behind it for the day that the signal does not come. The signal does not
 say which scan has ended: one that comes while Imspector still scans is an
-earlier scan's, and not believed.
+earlier scan's, and not believed. The interlock is looked at before a scan, whenever
+Imspector reports progress, and after it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from stedopt_bluesky.imspector.api import MeasurementSignal
 from stedopt_bluesky.imspector.instrument import Instrument
+from stedopt_bluesky.imspector.interlock import InterlockOpenError
 
 # Activation sometimes fails right after another change and works 50 ms later
 # (seen in programs used with Imspector 16.3).
@@ -26,6 +28,7 @@ _ACTIVATION_RETRY_S = 0.05
 _RECHECK_S = 0.2
 # A scan that was told to stop has ended within a line; longer than this nobody waits.
 _STOP_GRACE_S = 2.0
+_LOOK_EVERY_S = 0.02
 
 
 class ScanError(RuntimeError):
@@ -53,30 +56,40 @@ class Scans:
 
     def __init__(self, instrument: Instrument) -> None:
         self._instrument = instrument
-        self._ended = threading.Event()
+        # Wakes up who waits for the end; whether Imspector has told of one.
+        self._woken = threading.Event()
+        self._told = False
         self._stopped = threading.Event()
         # Start and stop exclude one another: after a stop nothing starts.
         self._lock = threading.Lock()
         self._running = False
         # One object for both ways: each ``self._on_end`` is another one, and what
         # SpecPy compares when it disconnects is not documented.
-        self._callback = self._on_end
+        self._callbacks = {MeasurementSignal.end_measurement: self._on_end}
+        if instrument.interlock.path:
+            self._callbacks[MeasurementSignal.upd_step] = self._on_progress
 
     def connect(self) -> None:
-        """Ask Imspector to tell when a measurement ends."""
+        """Ask Imspector to tell when a measurement ends; and how it goes on, for the interlock."""
         self._stopped.clear()
-        self._instrument.application.connect_measurement_cb(
-            self._callback, MeasurementSignal.end_measurement
-        )
+        for signal, callback in self._callbacks.items():
+            self._instrument.application.connect_measurement_cb(callback, signal)
 
     def disconnect(self) -> None:
         """Stop being told."""
-        self._instrument.application.disconnect_measurement_cb(
-            self._callback, MeasurementSignal.end_measurement
-        )
+        with contextlib.ExitStack() as always:
+            for signal, callback in self._callbacks.items():
+                always.callback(
+                    self._instrument.application.disconnect_measurement_cb, callback, signal
+                )
 
     def _on_end(self, *_: object) -> None:
-        self._ended.set()
+        self._told = True
+        self._woken.set()
+
+    def _on_progress(self, *_: object) -> None:
+        # Imspector waits for its callbacks: it is not asked anything from here.
+        self._woken.set()
 
     def acquire(self, configuration: str, deadline_s: float) -> list[npt.NDArray[np.int16]]:
         """Scan once and return the images. Blocks; call it outside of the RunEngine's thread.
@@ -100,9 +113,22 @@ class Scans:
         BadImageError
             When the scan ended and left no stack, or one that is not of the shape that was
             asked for, or not of whole numbers.
+        InterlockOpenError
+            When the interlock is open, or was opened in the scan: the scan is over and all
+            lasers are off.
         ScanError
             When the scan did not begin or exceeded the deadline.
         """
+        try:
+            return self._acquired(configuration, deadline_s)
+        except InterlockOpenError:
+            with contextlib.suppress(RuntimeError):
+                self._instrument.application.pause(self._instrument.measurement)
+            self._instrument.lasers_off()
+            self._wait_until_idle()
+            raise
+
+    def _acquired(self, configuration: str, deadline_s: float) -> list[npt.NDArray[np.int16]]:
         self._activate(configuration)
         self._start(configuration)
         try:
@@ -119,7 +145,14 @@ class Scans:
             raise ScanError(
                 f"{configuration} scan: Imspector did not report its end within {deadline_s:.3g} s"
             )
+        self._check_interlock()
+        if why := self._instrument.application.gate.why_not():
+            raise ScanError(f"{configuration} scan: not to be trusted: {why}")
         return [self._image(configuration, channel) for channel in range(self._instrument.channels)]
+
+    def _check_interlock(self) -> None:
+        if why := self._instrument.interlock_open():
+            raise InterlockOpenError(why)
 
     def _image(self, configuration: str, channel: int) -> npt.NDArray[np.int16]:
         """Return the image that the scan has left in a channel, after a look at it."""
@@ -149,27 +182,45 @@ class Scans:
         with self._lock:
             if self._stopped.is_set():
                 raise ScanStoppedError(f"{configuration} scan: stopped before it began")
-            self._ended.clear()
+            self._told = False
+            self._woken.clear()
             try:
                 self._instrument.application.start(self._instrument.measurement)
+            except InterlockOpenError:
+                raise
             except RuntimeError as error:
                 raise ScanError(f"{configuration} scan: cannot be started: {error}") from error
             self._running = True
 
     def _wait_for_end(self, deadline_s: float) -> bool:
-        """Wait until the scan in progress has ended; False when it has not in time."""
+        """Wait until the scan in progress has ended; False when it has not in time.
+
+        Raises
+        ------
+        InterlockOpenError
+            When the interlock has been opened meanwhile.
+        """
         until = time.monotonic() + deadline_s
         patience_s = deadline_s
-        told = False
         while (left_s := until - time.monotonic()) > 0:
-            told |= self._ended.wait(min(left_s, patience_s))
-            self._ended.clear()
-            if told and not self._instrument.scanning():
+            self._woken.wait(min(left_s, patience_s))
+            self._woken.clear()
+            if self._told and not self._instrument.scanning():
                 return True
-            patience_s = _RECHECK_S
+            if self._told:
+                patience_s = _RECHECK_S
             if self._stopped.is_set():
                 until = min(until, time.monotonic() + _STOP_GRACE_S)
+            else:
+                self._check_interlock()
         return False
+
+    def _wait_until_idle(self) -> None:
+        """Wait until a scan that was told to stop has stopped, but not for ever."""
+        until = time.monotonic() + _STOP_GRACE_S
+        while self._instrument.scanning() and time.monotonic() < until:
+            self._woken.wait(_LOOK_EVERY_S)
+            self._woken.clear()
 
     def _activate(self, configuration: str) -> None:
         target = self._instrument.configuration(configuration)
@@ -195,4 +246,5 @@ class Scans:
             if self._running:
                 self._instrument.application.pause(self._instrument.measurement)
                 # Imspector need not report the end of a scan that was paused.
-                self._ended.set()
+                self._told = True
+                self._woken.set()

@@ -25,6 +25,7 @@ from stedopt_bluesky.plans.acquire import acquire, arrive
 from stedopt_bluesky.plans.exposure import ExposureInterruptedError, not_rewound, until_done
 from stedopt_bluesky.plans.regions import RegionLayout
 from stedopt_bluesky.plans.run import obeying, recorded_run
+from stedopt_bluesky.plans.suspend import suspend_while_open, suspended_by
 
 # So many regions in a row without a usable image are no accident.
 MOST_BAD_IMAGES = 3
@@ -60,7 +61,7 @@ def optimize_sted(
     before each image, and an exposure, which bleaches the sample, is never repeated:
     a deferred pause (Ctrl-C once) waits for the end of the image; a pause at once
     (Ctrl-C twice) during an exposure spoils the image, and resuming goes on with the
-    next region.
+    next region. An open interlock pauses the plan in the same way.
 
     Parameters
     ----------
@@ -171,6 +172,7 @@ def optimize_sted(
             yield from bps.checkpoint()
             if place == before:
                 yield from bps.sleep(max(0.0, begun_s + interval_s - time.monotonic()))
+            yield from suspend_while_open(station.microscope)
             before, begun_s = place, time.monotonic()
             tally.begun = True
             try:
@@ -178,6 +180,9 @@ def optimize_sted(
             except ExposureInterruptedError:
                 continue  # the next region has its turn
             except FailedStatus as failure:
+                if why := suspended_by(failure):
+                    yield from suspend_while_open(station.microscope, why)
+                    continue  # as after a pause
                 tally.excuse(failure)
                 continue
             tally.count()
@@ -252,7 +257,16 @@ def survey(
         yield from bps.save()
         return reading
 
-    reading = yield from not_rewound(take())
+    while True:
+        yield from suspend_while_open(station.microscope)
+        try:
+            reading = yield from not_rewound(take())
+            break
+        except FailedStatus as failure:
+            # A confocal image of the whole field is little light: it is taken again.
+            if not (why := suspended_by(failure)):
+                raise
+            yield from suspend_while_open(station.microscope, why)
     if reading is None or overview.image is None:
         return None
     low, high = int(overview.image.min()), int(overview.image.max())

@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 
-def hold(path: Path, wait_s: float = 0.0) -> BaseFileLock | None:
+def hold(path: Path, wait_s: float = 0.0, *, mode: int | None = None) -> BaseFileLock | None:
     """Take the lock ``path``; ``None`` when somebody else has it.
 
     Parameters
@@ -24,6 +24,8 @@ def hold(path: Path, wait_s: float = 0.0) -> BaseFileLock | None:
         The lock file; its folder is made when missing.
     wait_s : float
         How long to wait for it, in seconds.
+    mode : int, optional
+        Of the lock file, for who else may take the lock; as the umask has it when left out.
 
     Raises
     ------
@@ -32,7 +34,10 @@ def hold(path: Path, wait_s: float = 0.0) -> BaseFileLock | None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # thread_local=False: a run may be closed by another thread than the one that opened it.
-    lock = FileLock(path, thread_local=False)
+    if mode is None:
+        lock = FileLock(path, thread_local=False)
+    else:
+        lock = FileLock(path, mode=mode, thread_local=False)
     try:
         lock.acquire(timeout=wait_s)
     except Timeout:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
 from stedopt_bluesky.config.errors import allowed_text, shown
+from stedopt_bluesky.session.address import Address, address_of
 from stedopt_bluesky.session.decisions import objectives_of
 
 if TYPE_CHECKING:
@@ -19,27 +20,59 @@ if TYPE_CHECKING:
     from stedopt_bluesky.image_files import StoredImage
     from stedopt_bluesky.imspector.api import Application
     from stedopt_bluesky.imspector.instrument import Instrument, LaserLine
+    from stedopt_bluesky.twin.application import TwinApplication
     from stedopt_bluesky.twin.samples import Sample
 
 
 def connect_application(config: ExperimentConfig) -> Application:
-    """Connect to Imspector, or start the digital twin, as the configuration says.
+    """Connect to Imspector or a served twin, or start a twin, as the configuration says.
 
     Raises
     ------
     NoImspectorError
-        When Imspector does not answer; there is no silent fall back to the twin.
+        When the microscope does not answer; there is no silent fall back to another one.
     ConfigError
-        When the twin's sample or dye is not one.
+        When the twin's sample or dye is not one, or not that of the served twin.
     """
-    if config.microscope.kind == "specpy":
-        from stedopt_bluesky.imspector.connect import connect
-
+    address = address_of(config)
+    if not address.is_private:
         # Asked first: a microscope that does not answer is reported at once.
-        application = connect(config.microscope.host)
+        application = address.connect()
         objectives_of(config)
+        if address.kind == "twin":
+            _check_same_sample(config, address, getattr(application, "about", {}))
         return application
     objectives_of(config)
+    return start_twin(config)
+
+
+def about_twin(config: ExperimentConfig) -> dict[str, Any]:
+    """Tell what the twin of a configuration images: by this its clients know it."""
+    return {
+        "sample.name": config.sample.name,
+        "microscope.fluorophore": config.microscope.fluorophore,
+        "microscope.field_um": config.microscope.field_um,
+        "microscope.labels": [label.model_dump() for label in config.microscope.labels],
+        "channels": len(config.channels),
+    }
+
+
+def _check_same_sample(config: ExperimentConfig, address: Address, about: Any) -> None:
+    """Refuse a configuration of another sample: the record would say what was not imaged."""
+    for field, value in about_twin(config).items():
+        told = about.get(field) if isinstance(about, dict) else None
+        if told != value:
+            raise ConfigError(f"{field} = {value!r}: {address.name} has {told!r}")
+
+
+def start_twin(config: ExperimentConfig) -> TwinApplication:
+    """Make the twin of a configuration, in this process.
+
+    Raises
+    ------
+    ConfigError
+        When its sample or dye is not one.
+    """
     from stedopt_bluesky.twin.application import TwinApplication
     from stedopt_bluesky.twin.fluorophores import FLUOROPHORES
     from stedopt_bluesky.twin.labels import Label
@@ -125,17 +158,31 @@ def make_instrument(config: ExperimentConfig, application: Application) -> Instr
     Raises
     ------
     ConfigError
-        When Imspector has no laser of a configured number.
+        When Imspector has no laser of a configured number, or does not tell of the interlock.
     """
     from stedopt_bluesky.devices.microscope import CONFOCAL, STED
     from stedopt_bluesky.devices.overview import OVERVIEW
     from stedopt_bluesky.imspector.instrument import Instrument, TooFewChannelsError
+    from stedopt_bluesky.imspector.interlock import Interlock
 
+    interlock = Interlock(config.microscope.interlock_path, config.microscope.interlock_closed)
+    try:
+        if interlock.path:
+            interlock.is_closed(application)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"microscope.interlock_path = {interlock.path!r}: Imspector has no such status "
+            f"({' '.join(str(error).split())})"
+        ) from None
     lines = {line.number: line for line in reversed(_lines(config))}
     channels = 1 + len(config.channels)
     try:
         instrument = Instrument(
-            application, list(lines.values()), (CONFOCAL, STED, OVERVIEW), channels
+            application,
+            list(lines.values()),
+            (CONFOCAL, STED, OVERVIEW),
+            channels=channels,
+            interlock=interlock,
         )
     except TooFewChannelsError as error:
         raise ConfigError(f"channels: {error}") from None

@@ -6,10 +6,12 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stedopt_bluesky.acquisition import Choice, ImageSet, Options, PriorObservation, Region
-from stedopt_bluesky.config import ExperimentConfig
+from stedopt_bluesky.config import ConfigError, ExperimentConfig
+from stedopt_bluesky.session.address import address_of
 from stedopt_bluesky.session.decisions import make_choose
 from stedopt_bluesky.session.hardware import make_instrument, make_station
 from stedopt_bluesky.session.metadata import start_metadata
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from stedopt_bluesky.imspector.api import Application
     from stedopt_bluesky.imspector.instrument import Instrument
     from stedopt_bluesky.records.folder import CatalogFolder
+    from stedopt_bluesky.session.watchdog import Watchdog
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,9 @@ def open_session(
 ) -> Iterator[Session]:
     """Wire a session; on leaving, whatever happened, the lasers are off.
 
+    A microscope that outlives this process is had by one session alone, and a watchdog
+    process switches its lasers off when this process dies.
+
     Parameters
     ----------
     config : ExperimentConfig
@@ -183,6 +189,10 @@ def open_session(
         knowledge or a network that it names cannot be used.
     CatalogError
         When the folder cannot be a catalogue.
+    MicroscopeInUseError
+        When another session has the microscope.
+    WatchdogError
+        When the watchdog cannot be started; nothing has been switched on then.
     """
     from bluesky import RunEngine
 
@@ -191,21 +201,21 @@ def open_session(
     from stedopt_bluesky.records.journal import Journal
     from stedopt_bluesky.records.networks import keep_network
 
-    if prior is None:
-        prior = prior_observations(config, folder)
-    if networks is None:
-        networks = open_networks(config, rates=rate is None, chooses=choose is None)
     places_of(config)  # regions that cannot be imaged are told before the microscope is set up
-    strategy = make_strategy(config, history, prior)
-    choose = choose or make_choose(config, networks.preference)
-    rate = rate or make_rater(
-        [objective.name for objective in config.objectives],
-        networks.quality,
-        [channel.name for channel in config.channels],
-    )
-    instrument = make_instrument(config, application)
     with contextlib.ExitStack() as closing:
-        closing.callback(instrument.close)
+        watchdog = closing.enter_context(_watched(config, folder))
+        if prior is None:
+            prior = prior_observations(config, folder)
+        if networks is None:
+            networks = open_networks(config, rates=rate is None, chooses=choose is None)
+        strategy = make_strategy(config, history, prior)
+        choose = choose or make_choose(config, networks.preference)
+        rate = rate or make_rater(
+            [objective.name for objective in config.objectives],
+            networks.quality,
+            [channel.name for channel in config.channels],
+        )
+        instrument = closing.enter_context(_instrument(config, application, watchdog))
         if not isinstance(folder, CatalogFolder):
             folder = CatalogFolder.create_or_open(folder)
         for weights in networks.weights.values():
@@ -236,3 +246,45 @@ def open_session(
             ),
             _last=last,
         )
+
+
+@contextlib.contextmanager
+def _watched(
+    config: ExperimentConfig, folder: CatalogFolder | str | os.PathLike[str]
+) -> Iterator[Watchdog | None]:
+    """Have the microscope for oneself, with a watchdog; None where both are of no use."""
+    address = address_of(config)
+    if address.is_private:
+        yield None
+        return
+    from stedopt_bluesky.records.folder import CatalogFolder
+    from stedopt_bluesky.session.occupancy import occupied
+    from stedopt_bluesky.session.watchdog import Watchdog
+
+    path = folder.path if isinstance(folder, CatalogFolder) else Path(folder)
+    with occupied(address), Watchdog(address, path / "watchdog.log") as watchdog:
+        yield watchdog
+
+
+@contextlib.contextmanager
+def _instrument(
+    config: ExperimentConfig, application: Application, watchdog: Watchdog | None
+) -> Iterator[Instrument]:
+    """Make the instrument and close it; the watchdog is released when the lasers are off."""
+    if watchdog is None:
+        with contextlib.closing(make_instrument(config, application)) as instrument:
+            yield instrument
+        return
+    watchdog.wait_until_ready()
+    watchdog.arm()
+    try:
+        instrument = make_instrument(config, application)
+    except ConfigError:  # nothing was on, and what was made is closed again
+        watchdog.release()
+        raise
+    instrument.application.gate.require(watchdog.why_not)
+    try:
+        yield instrument
+    finally:
+        instrument.close()
+        watchdog.release()  # not reached when the lasers may be on

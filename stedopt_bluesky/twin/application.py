@@ -2,8 +2,9 @@
 
 What runs on `TwinApplication` runs on ``specpy.get_application()``: the same names, the
 same order of arguments, `RuntimeError` for what Imspector refuses. Beyond SpecPy there
-are only the means to see what a microscope does not show: `TwinApplication.emitting`,
-`TwinApplication.emission_log` and `TwinApplication.scan_time_s`.
+are only the means to see what a microscope does not show, `TwinApplication.emitting`,
+`TwinApplication.emission_log` and `TwinApplication.scan_time_s`, and to open its interlock,
+`TwinApplication.set_interlock`.
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ class TwinApplication:
         self._measurements: list[TwinMeasurement] = []
         self._active: TwinMeasurement | None = None
         self._run: tuple[TwinMeasurement, Acquisition] | None = None
+        self._interlock_closed = True
         # Where scanner and stage were left: a new measurement finds them there.
         self._position: Mapping[str, Any] = self._start
 
@@ -118,6 +120,14 @@ class TwinApplication:
     def scan_time_s(self) -> float:
         """Scan time of all acquisitions so far, in s."""
         return self._clock()
+
+    def set_interlock(self, closed: bool) -> None:
+        """Open or close the interlock, as a door would: the status says so, nothing else happens.
+
+        A real interlock cuts the light. This one leaves that to the program, so that the
+        emission log shows what the program did.
+        """
+        self._interlock_closed = bool(closed)
 
     # --- SpecPy -------------------------------------------------------------------------
 
@@ -313,7 +323,13 @@ class TwinApplication:
         active = acquisition is not None and acquisition.running
         fraction = acquisition.fraction if active and acquisition is not None else 0.0
         progress = {"active": active, "fraction": fraction}
-        return ParameterTree({"Measurement": {"timing": {"progress": progress}}}, read_only=True)
+        return ParameterTree(
+            {
+                "Interlock": {"closed": self._interlock_closed},
+                "Measurement": {"timing": {"progress": progress}},
+            },
+            read_only=True,
+        )
 
     def _started(self, that: Measurement) -> Acquisition:
         with self._lock:

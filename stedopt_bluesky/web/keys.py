@@ -2,49 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 from collections.abc import Mapping
 
-VARIABLE = "STEDOPT_API_KEY"
-# 32 random bytes, as hexadecimal digits: not to be guessed.
-_RANDOM_BYTES = 32
-# What a header can carry without quoting; short keys can be guessed.
-_ALLOWED = re.compile(r"[!-~]{16,256}")
+from stedopt_bluesky.config.keys import is_same
+
 _SCHEME = "apikey "
-
-
-class ApiKeyError(ValueError):
-    """A key that cannot be used; one line that does not tell the key."""
-
-
-def key_from(environment: Mapping[str, str]) -> tuple[str, bool]:
-    """Take the key from the environment, or make one.
-
-    Parameters
-    ----------
-    environment : mapping of str to str
-        As ``os.environ``.
-
-    Returns
-    -------
-    tuple of str and bool
-        The key, and whether it was made here and must be told to the user.
-
-    Raises
-    ------
-    ApiKeyError
-        When the environment's key cannot be sent in a header, or is short.
-    """
-    key = environment.get(VARIABLE)
-    if key is None:
-        return secrets.token_hex(_RANDOM_BYTES), True
-    if not _ALLOWED.fullmatch(key):
-        raise ApiKeyError(
-            f"{VARIABLE}: 16 to 256 letters, digits and signs of ASCII, no blanks "
-            f"(it has {len(key)} characters); unset it to have a key made"
-        )
-    return key, False
 
 
 def is_allowed(headers: Mapping[str, str], key: str) -> bool:
@@ -63,5 +25,4 @@ def is_allowed(headers: Mapping[str, str], key: str) -> bool:
         given = authorization[len(_SCHEME) :]
     if given is None:
         return False
-    # As bytes: the comparison of texts refuses letters that are not ASCII.
-    return secrets.compare_digest(given.strip().encode(), key.encode())
+    return is_same(given.strip(), key)
