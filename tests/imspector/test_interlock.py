@@ -44,7 +44,7 @@ def scans(instrument):
 
 
 def test_a_closed_interlock_lets_scans_pass(scans):
-    assert scans.acquire(STED, 10.0).shape == (40, 40)
+    assert scans.acquire(STED, 10.0)[0].shape == (40, 40)
 
 
 def test_no_scan_begins_while_it_is_open(application, instrument, scans, all_dark):
@@ -66,7 +66,7 @@ def test_it_goes_on_when_it_is_closed_and_powers_are_set_anew(application, instr
         scans.acquire(STED, 10.0)
     application.set_interlock(True)
     instrument.set_power(STED, "excitation", 10.0)
-    assert scans.acquire(STED, 10.0).max() > 0
+    assert scans.acquire(STED, 10.0)[0].max() > 0
 
 
 @pytest.mark.parametrize("real_time", [True])
