@@ -21,6 +21,8 @@ from stedopt_bluesky.session.address import Address
 from stedopt_bluesky.session.watchdog_process import Spec
 
 _BEAT_S = 1.0
+# Of the silence at which the watchdog acts: the program notices earlier, never later.
+_NOTICED = 0.8
 # Python and SpecPy are loaded, and Imspector answers, in this time, or something is wrong.
 _READY_S = 60.0
 # It ends in a moment once it is released.
@@ -113,9 +115,7 @@ class Watchdog:
             return self._acted
         if self._process.poll() is not None:
             return "the watchdog has ended; open the session anew"
-        silent_s = time.monotonic() - self._last_beat
-        if silent_s > self._rules.silence_s:
-            self._stood_still(silent_s)
+        self._check_gap()
         return self._acted
 
     def release(self) -> None:
@@ -141,9 +141,9 @@ class Watchdog:
     def _beat(self) -> None:
         pipe = self._process.stdin
         while pipe is not None and not self._left.wait(_BEAT_S):
-            silent_s = time.monotonic() - self._last_beat
-            if silent_s > self._rules.silence_s:
-                self._stood_still(silent_s)
+            self._check_gap()
+            # Before it is sent: the watchdog must not have waited longer than this program knows.
+            self._last_beat = time.monotonic()
             with self._lock:
                 if self._left.is_set():
                     return
@@ -151,13 +151,15 @@ class Watchdog:
                     pipe.write(Heard.beat.value.encode())
                 except (OSError, ValueError):
                     return
-            self._last_beat = time.monotonic()
 
-    def _stood_still(self, silent_s: float) -> None:
-        self._acted = self._acted or (
-            f"this program stood still for {silent_s:.0f} s, the watchdog may have switched the "
-            "lasers off; open the session anew"
-        )
+    def _check_gap(self) -> None:
+        """Notice that this program stood still, which the watchdog may have noticed too."""
+        silent_s = time.monotonic() - self._last_beat
+        if silent_s > _NOTICED * self._rules.silence_s and not self._acted:
+            self._acted = (
+                f"this program stood still for {silent_s:.0f} s, the watchdog may have switched "
+                "the lasers off; open the session anew"
+            )
 
     def _hear(self) -> None:
         pipe = self._process.stdout
