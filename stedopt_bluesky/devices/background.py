@@ -14,7 +14,9 @@ from ophyd.status import Status
 _SETTLE_S = 5.0
 
 
-def complete_in_background(device: Any, work: Callable[[], None]) -> Status:
+def complete_in_background(
+    device: Any, work: Callable[[], None], status: Status | None = None
+) -> Status:
     """Start ``work`` in a thread of its own; the Status ends when it ends.
 
     The RunEngine stays free meanwhile: it can be paused, stopped or aborted.
@@ -25,24 +27,26 @@ def complete_in_background(device: Any, work: Callable[[], None]) -> Status:
         Whose status it is, for messages.
     work : callable
         Without arguments; an exception becomes the status's failure.
+    status : Status, optional
+        The one to complete; a new one when left out.
 
     Returns
     -------
     Status
         Finished when ``work`` has returned.
     """
-    status = Status(device)
+    completed = Status(device) if status is None else status
 
     def run() -> None:
         try:
             work()
         except Exception as error:
-            status.set_exception(error)
+            completed.set_exception(error)
         else:
-            status.set_finished()
+            completed.set_finished()
 
     threading.Thread(target=run, name=f"{device.name}-work", daemon=True).start()
-    return status
+    return completed
 
 
 def settled(status: Status | None, timeout_s: float = _SETTLE_S) -> bool:

@@ -22,6 +22,7 @@ from stedopt_bluesky.devices.background import complete_in_background, settled
 from stedopt_bluesky.devices.image_store import ImageStore, StoresArrays
 from stedopt_bluesky.devices.laser import Laser
 from stedopt_bluesky.devices.light_budget import LightBudget, LightLimits
+from stedopt_bluesky.devices.progress import AcquisitionStatus
 from stedopt_bluesky.devices.scanner import Scanner
 from stedopt_bluesky.devices.stage import Stage
 from stedopt_bluesky.imspector.instrument import Instrument
@@ -56,10 +57,9 @@ class Light:
     channel: str = ""
 
 
-def deadline_s(shape: tuple[int, int], dwelltime_us: float, line_steps: int = 1) -> float:
-    """Longest time to wait for the end of a scan of ``shape`` (Y, X) pixels, s."""
-    exposure = math.prod(shape) * dwelltime_us * 1e-6 * line_steps
-    return _DEADLINE_FACTOR * exposure + _DEADLINE_MARGIN_S
+def deadline_s(scan_s: float) -> float:
+    """Longest time to wait for the end of a scan that spends so much time on its pixels, s."""
+    return _DEADLINE_FACTOR * scan_s + _DEADLINE_MARGIN_S
 
 
 class Microscope(StoresArrays, Device):
@@ -115,12 +115,12 @@ class Microscope(StoresArrays, Device):
         self._stage = stage
         self._confocal_dwelltime_us = confocal_dwelltime_us
         self._budget = LightBudget(limits)
-        self._scans = Scans(instrument)
+        self._scans = Scans(instrument, self._step)
         self._store = ImageStore(folder)
         super().__init__(name=name, **kwargs)
         sted = [(f"sted{i}", STED) for i in range(1, sted_images + 1)]
         self._shots = [("confocal1", CONFOCAL), *sted, ("confocal2", CONFOCAL)]
-        self._acquisition: Status | None = None
+        self._acquisition: AcquisitionStatus | None = None
         # When the confocal images' power was set: an open interlock switches all lasers off.
         self._lit_at = -1
         self.images: ImageSet | None = None
@@ -183,8 +183,13 @@ class Microscope(StoresArrays, Device):
         if not self._store.is_open:
             raise RuntimeError(f"{self.name} is not staged")
         self.images = None
-        self._acquisition = complete_in_background(self, self._acquire)
-        return self._acquisition
+        expected_s = sum(self._scan_s(configuration) for _, configuration in self._shots)
+        self._acquisition = status = AcquisitionStatus(self, expected_s)
+        return complete_in_background(self, self._acquire, status)
+
+    def _step(self) -> None:
+        if self._acquisition is not None:
+            self._acquisition.step()
 
     def _acquire(self) -> None:
         start = time.monotonic()
@@ -197,7 +202,7 @@ class Microscope(StoresArrays, Device):
         try:
             # Of each shot the images of all channels.
             taken = {
-                shot: self._scans.acquire(configuration, self._deadline_s(configuration))
+                shot: self._scans.acquire(configuration, deadline_s(self._scan_s(configuration)))
                 for shot, configuration in self._shots
             }
         except ScanStoppedError:
@@ -242,25 +247,17 @@ class Microscope(StoresArrays, Device):
         LightLimitError
             When it would be more than allowed.
         """
-        sted_pixels, confocal_pixels = (
-            math.prod(self._instrument.image_shape(name)) for name in (STED, CONFOCAL)
-        )
-        channel_s = (
-            sted_pixels
-            * self._scanner.dwelltime_us.get()
-            * 1e-6
-            * int(self._scanner.line_steps.get())
-        )
-        # The channels are scanned one after the other.
-        image_s = channel_s * len(self._lights)
-        channel_confocal_s = 2 * confocal_pixels * self._confocal_dwelltime_us * 1e-6
-        channel_sted_s = channel_s * (len(self._shots) - 2)
+        image_s, confocal_s = self._scan_s(STED), 2 * self._scan_s(CONFOCAL)
+        sted_s = image_s * (len(self._shots) - 2)
+        channels = len(self._lights)
         excitation_uJ = sum(
-            light.excitation.power.get() * channel_sted_s
-            + light.confocal_excitation_power_uW * channel_confocal_s
+            light.excitation.power.get() * sted_s / channels
+            + light.confocal_excitation_power_uW * confocal_s / channels
             for light in self._lights
         )
-        depletion_mJ = sum(light.depletion.power.get() * channel_sted_s for light in self._lights)
+        depletion_mJ = (
+            sum(light.depletion.power.get() for light in self._lights) * sted_s / channels
+        )
         # Of the sample, however stage and scanner share the way. A scanner that was never moved
         # stands in the middle.
         place_um = (
@@ -268,17 +265,17 @@ class Microscope(StoresArrays, Device):
             np.nan_to_num(self._scanner.y_um.get()) + self._stage.stage_y_um.get(),
         )
         self._budget.spend(place_um, image_s, excitation_uJ * 1e-3 + depletion_mJ)
-        self.exposure_s.put((channel_sted_s + channel_confocal_s) * len(self._lights))
+        self.exposure_s.put(sted_s + confocal_s)
         self.excitation_dose_uJ.put(excitation_uJ)
         self.depletion_dose_mJ.put(depletion_mJ)
 
-    def _deadline_s(self, configuration: str) -> float:
-        shape = self._instrument.image_shape(configuration)
-        channels = len(self._lights)
+    def _scan_s(self, configuration: str) -> float:
+        """Time that the beam spends on the pixels of a scan, s."""
+        pixels = math.prod(self._instrument.image_shape(configuration)) * len(self._lights)
         if configuration == CONFOCAL:
-            return deadline_s(shape, self._confocal_dwelltime_us, channels)
-        dwelltime_us, line_steps = self._scanner.dwelltime_us.get(), self._scanner.line_steps.get()
-        return deadline_s(shape, dwelltime_us, int(line_steps) * channels)
+            return pixels * self._confocal_dwelltime_us * 1e-6
+        line_steps = int(self._scanner.line_steps.get())
+        return pixels * self._scanner.dwelltime_us.get() * 1e-6 * line_steps
 
     def describe(self) -> dict[str, Any]:
         """Describe scalars with their units, and the images as stream assets."""

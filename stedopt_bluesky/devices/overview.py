@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ophyd.status import Status
 from stedopt_bluesky.devices.background import complete_in_background, settled
 from stedopt_bluesky.devices.image_store import ImageStore, StoresArrays
 from stedopt_bluesky.devices.microscope import deadline_s
+from stedopt_bluesky.devices.progress import AcquisitionStatus
 from stedopt_bluesky.imspector.instrument import Instrument
 from stedopt_bluesky.imspector.scan import Scans, ScanStoppedError
 
@@ -70,13 +72,13 @@ class Overview(StoresArrays, Device):
     ) -> None:
         self._instrument = instrument
         self._laser = excitation
-        self._scans = Scans(instrument)
+        self._scans = Scans(instrument, self._step)
         self._store = ImageStore(folder)
         super().__init__(name=name, **kwargs)
         self.settings = settings
         self.key = f"{name}_image"
         self.image: npt.NDArray[np.int16] | None = None
-        self._acquisition: Status | None = None
+        self._acquisition: AcquisitionStatus | None = None
         # When its power was set: an open interlock switches all lasers off.
         self._lit_at = -1
 
@@ -119,12 +121,21 @@ class Overview(StoresArrays, Device):
         if not self._store.is_open:
             raise RuntimeError(f"{self.name} is not staged")
         self.image = None
-        self._acquisition = complete_in_background(self, self._acquire)
-        return self._acquisition
+        self._acquisition = status = AcquisitionStatus(self, self._scan_s)
+        return complete_in_background(self, self._acquire, status)
+
+    def _step(self) -> None:
+        if self._acquisition is not None:
+            self._acquisition.step()
+
+    @property
+    def _scan_s(self) -> float:
+        """Time that the beam spends on the pixels of all channels, s."""
+        pixels = math.prod(self._instrument.image_shape(OVERVIEW)) * self._instrument.channels
+        return pixels * self.settings.dwelltime_us * 1e-6
 
     def _acquire(self) -> None:
-        shape = self._instrument.image_shape(OVERVIEW)
-        deadline = deadline_s(shape, self.settings.dwelltime_us)
+        deadline = deadline_s(self._scan_s)
         if self._lit_at != self._instrument.times_off:
             self._set_power()
         try:

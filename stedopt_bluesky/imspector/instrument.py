@@ -117,6 +117,8 @@ class Instrument:
     ------
     ValueError
         When two lasers have the same name or number.
+    UnknownLayoutError
+        When Imspector is of a version whose lasers could not be switched off for sure.
     TooFewChannelsError
         When a new measurement in Imspector has fewer channels.
     RuntimeError
@@ -138,6 +140,11 @@ class Instrument:
         self._lock = threading.RLock()
         _check_different(lasers)
         self._layout = layout = paths.layout_for(application.version())
+        if layout.name != "16.3":
+            raise paths.UnknownLayoutError(
+                f"Imspector {application.version()!r}: its settings are known, but not how it "
+                "switches each laser off: Imspector 16 is needed to image"
+            )
         limits = {line.number: line.calibration.to_percent(line.power_limit) for line in lasers}
         self.interlock = interlock
         # How often all lasers were switched off: whose powers were set before sets them anew.

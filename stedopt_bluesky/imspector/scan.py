@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -52,10 +53,13 @@ class Scans:
     ----------
     instrument : Instrument
         What is scanned with.
+    on_step : callable, optional
+        Called, without arguments, when Imspector has reported a step of a scan.
     """
 
-    def __init__(self, instrument: Instrument) -> None:
+    def __init__(self, instrument: Instrument, on_step: Callable[[], None] | None = None) -> None:
         self._instrument = instrument
+        self._on_step = on_step
         # Wakes up who waits for the end; whether Imspector has told of one.
         self._woken = threading.Event()
         self._told = False
@@ -66,11 +70,11 @@ class Scans:
         # One object for both ways: each ``self._on_end`` is another one, and what
         # SpecPy compares when it disconnects is not documented.
         self._callbacks = {MeasurementSignal.end_measurement: self._on_end}
-        if instrument.interlock.path:
+        if instrument.interlock.path or on_step is not None:
             self._callbacks[MeasurementSignal.upd_step] = self._on_progress
 
     def connect(self) -> None:
-        """Ask Imspector to tell when a measurement ends; and how it goes on, for the interlock."""
+        """Ask Imspector to tell when a measurement ends; and of its steps, where somebody looks."""
         self._stopped.clear()
         for signal, callback in self._callbacks.items():
             self._instrument.application.connect_measurement_cb(callback, signal)
@@ -209,6 +213,8 @@ class Scans:
                 return True
             if self._told:
                 patience_s = _RECHECK_S
+            elif self._on_step is not None:
+                self._on_step()
             if self._stopped.is_set():
                 until = min(until, time.monotonic() + _STOP_GRACE_S)
             else:

@@ -50,6 +50,7 @@ class RunProgress:
         self._console = console
         self._said = time.monotonic()
         self._primary: set[str] = set()
+        self._images = 0
         self._task = self._progress.add_task("overview", total=None)
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
@@ -61,10 +62,22 @@ class RunProgress:
             self._primary.add(doc["uid"])
         elif name == "event" and doc["descriptor"] in self._primary:
             self._progress.last_image = _in_words(doc["data"])
-            self._progress.update(self._task, advance=1, description="imaging ")
+            self._images += 1
+            self._progress.update(self._task, completed=self._images, description="imaging ")
             self._say_plainly()
         elif name == "stop":
             self.close()
+
+    def waiting(self, statuses: Iterable[Any] | None) -> None:
+        """Watch what a plan waits for; to be the RunEngine's ``waiting_hook``."""
+        for status in statuses or ():
+            if hasattr(status, "watch"):
+                status.watch(self._within_image)
+
+    def _within_image(self, *, name: str = "", fraction: float | None = None, **_: Any) -> None:
+        """Move the bar within an image, by the share of the way that is left."""
+        if fraction is not None and name == "microscope":
+            self._progress.update(self._task, completed=self._images + 1 - fraction)
 
     def _say_plainly(self) -> None:
         """Write a line now and then where a bar cannot be drawn: in a log, under nohup."""

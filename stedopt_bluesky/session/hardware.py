@@ -164,6 +164,7 @@ def make_instrument(config: ExperimentConfig, application: Application) -> Instr
     from stedopt_bluesky.devices.overview import OVERVIEW
     from stedopt_bluesky.imspector.instrument import Instrument, TooFewChannelsError
     from stedopt_bluesky.imspector.interlock import Interlock
+    from stedopt_bluesky.imspector.paths import UnknownLayoutError
 
     interlock = Interlock(config.microscope.interlock_path, config.microscope.interlock_closed)
     try:
@@ -186,6 +187,8 @@ def make_instrument(config: ExperimentConfig, application: Application) -> Instr
         )
     except TooFewChannelsError as error:
         raise ConfigError(f"channels: {error}") from None
+    except UnknownLayoutError as error:
+        raise ConfigError(f"microscope: {error}") from None
     for line in lines.values():
         try:
             instrument.set_power(STED, line.name, 0.0)

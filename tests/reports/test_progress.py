@@ -75,3 +75,26 @@ def test_the_terminal_is_given_back(terminal):
 def test_a_run_that_never_began_leaves_no_trace(terminal):
     RunProgress(terminal).close()
     assert text_of(terminal).strip() == ""
+
+
+class Watched:
+    """A Status that can be watched."""
+
+    def watch(self, func):
+        self.tell = func
+
+
+def test_within_an_image_the_bar_moves_with_the_steps_of_its_scans(terminal):
+    progress = begin(terminal)
+    progress("event", event("p", snr=0.5))
+    status = Watched()
+    progress.waiting([object(), status])
+    for fraction in (0.75, 0.25):
+        status.tell(name="microscope", fraction=fraction, current=1.0)
+    # One whole image, and three quarters of the next.
+    assert progress._progress.tasks[0].completed == pytest.approx(1.75)
+    status.tell(name="overview", fraction=0.5)
+    progress.waiting(None)
+    progress("event", event("p", snr=0.5))
+    assert progress._progress.tasks[0].completed == 2
+    progress.close()
