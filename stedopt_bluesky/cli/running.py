@@ -366,7 +366,8 @@ def _run(session: Session, task: Task) -> tuple[str, str]:
         contextlib.redirect_stdout(io.StringIO()),
         Interrupts(session.run_engine, console.print) as interrupts,
     ):
-        session.run_engine.waiting_hook = progress.waiting
+        engine: Any = session.run_engine  # its hook is typed as None
+        engine.waiting_hook = progress.waiting
         try:
             session.run_engine(plan, observe)
         except RunEngineInterrupted:

@@ -45,7 +45,11 @@ def test_scans_tell_of_their_steps(config, sample, laser_lines, tmp_path, monkey
     instrument = Instrument(application, laser_lines, (CONFOCAL, STED, OVERVIEW))
     station = make_station(config, instrument, tmp_path)
     steps = []
-    monkeypatch.setattr(AcquisitionStatus, "step", lambda self: steps.append(self))
+
+    def step(self):
+        steps.append(self)
+
+    monkeypatch.setattr(AcquisitionStatus, "step", step)
     microscope = station.microscope
     microscope.stage()
     status = microscope.trigger()
