@@ -13,9 +13,15 @@ import numpy.typing as npt
 
 from stedopt_bluesky.imspector.api import MeasurementResult, MeasurementSignal
 from stedopt_bluesky.twin.emission import Emission
-from stedopt_bluesky.twin.fluorophores import Fluorophore
-from stedopt_bluesky.twin.photophysics import Exposure, Optics, expose, scan_time_s
-from stedopt_bluesky.twin.samples import Sample
+from stedopt_bluesky.twin.instrument import LaserUnit, effective_powers
+from stedopt_bluesky.twin.labels import Label
+from stedopt_bluesky.twin.photophysics import (
+    Exposure,
+    LitLabel,
+    Optics,
+    expose_labels,
+    scan_time_s,
+)
 from stedopt_bluesky.twin.scan import ChannelScan, ScanPlan
 from stedopt_bluesky.twin.signals import MeasurementSignals
 from stedopt_bluesky.twin.stack import TwinStack
@@ -28,7 +34,7 @@ _log = logging.getLogger(__name__)
 BLOCKS = 4
 
 Expose = Callable[
-    [Sample, Exposure, Fluorophore, Optics, np.random.Generator], npt.NDArray[np.int16]
+    [Exposure, Sequence[LitLabel], Optics, np.random.Generator], npt.NDArray[np.int16]
 ]
 
 
@@ -53,10 +59,10 @@ class Bench:
 
     Parameters
     ----------
-    sample : Sample
-        The sample; exposures photobleach it.
-    fluorophore : Fluorophore
-        Its dye.
+    labels : tuple of Label
+        The sample, dye by dye; exposures photobleach it.
+    lasers : tuple of LaserUnit
+        The lasers.
     optics : Optics
         The microscope's optics.
     emission : Emission
@@ -68,17 +74,17 @@ class Bench:
     real_time : bool
         Whether scans take their true time.
     expose : callable
-        The photophysics: `stedopt_bluesky.twin.photophysics.expose`.
+        The photophysics: `stedopt_bluesky.twin.photophysics.expose_labels`.
     """
 
-    sample: Sample
-    fluorophore: Fluorophore
+    labels: tuple[Label, ...]
+    lasers: tuple[LaserUnit, ...]
     optics: Optics
     emission: Emission
     clock: ScanClock
     signals: MeasurementSignals
     real_time: bool
-    expose: Expose = expose
+    expose: Expose = expose_labels
 
 
 class Acquisition:
@@ -185,10 +191,11 @@ class Acquisition:
     def _scan_frame(self, frame: int) -> None:
         """Scan the channels of a frame, one after the other."""
         for channel, stack in zip(self._plan.channels, self._stacks, strict=True):
+            begin_s = self._bench.clock()
             with self._bench.emission.switched_on(*self._names, channel.powers_W):
                 lines = self._scan_lines(channel)
                 if lines:
-                    stack.write_lines(frame, self._counts(channel, lines))
+                    stack.write_lines(frame, self._counts(channel, lines, begin_s))
 
     def _scan_lines(self, channel: ChannelScan) -> int:
         """Let the beam pass over a frame; return how many lines it came to before a stop."""
@@ -215,8 +222,32 @@ class Acquisition:
             return lines
         return min(lines, int((time.monotonic() - begin) / line_s))
 
-    def _counts(self, channel: ChannelScan, lines: int) -> npt.NDArray[np.int16]:
+    def _counts(
+        self, channel: ChannelScan, lines: int, scan_time_s: float
+    ) -> npt.NDArray[np.int16]:
         """Expose the sample to the first lines of a frame and return the counts."""
         bench = self._bench
         exposure = self._plan.exposure(channel, lines)
-        return bench.expose(bench.sample, exposure, bench.fluorophore, bench.optics, self._rng)
+        optics = channel.detection.optics(bench.optics)
+        lit = [self._lit(label, channel, scan_time_s) for label in bench.labels]
+        counts = bench.expose(exposure, lit, optics, self._rng)
+        by_wavelength = {
+            laser.wavelength_nm: channel.powers_W[laser.id]
+            for laser in bench.lasers
+            if laser.id in channel.powers_W
+        }
+        for label in bench.labels:
+            if label.activity is not None:
+                label.activity.exposed(exposure, by_wavelength, scan_time_s)
+        return counts
+
+    def _lit(self, label: Label, channel: ChannelScan, scan_time_s: float) -> LitLabel:
+        """Return a label with what it gets of the channel's light."""
+        dye, activity = label.fluorophore, label.activity
+        return LitLabel(
+            label.sample,
+            dye,
+            *effective_powers(channel.powers_W, self._bench.lasers, dye.spectrum),
+            detected=channel.detection.share(dye),
+            brightness=None if activity is None else activity.brightness(scan_time_s),
+        )

@@ -25,6 +25,7 @@ from stedopt_bluesky.twin.acquisition import Acquisition, Bench, Expose, ScanClo
 from stedopt_bluesky.twin.emission import Emission, EmissionRecord
 from stedopt_bluesky.twin.fluorophores import FLUOROPHORES, Fluorophore
 from stedopt_bluesky.twin.instrument import LASERS, LaserUnit
+from stedopt_bluesky.twin.labels import Label
 from stedopt_bluesky.twin.measurement import TwinMeasurement
 from stedopt_bluesky.twin.parameters import (
     DRIVERS,
@@ -32,7 +33,7 @@ from stedopt_bluesky.twin.parameters import (
     hardware_parameters,
     measurement_parameters,
 )
-from stedopt_bluesky.twin.photophysics import Optics, expose
+from stedopt_bluesky.twin.photophysics import Optics, expose_labels
 from stedopt_bluesky.twin.samples import Sample
 from stedopt_bluesky.twin.scan import plan_scan
 from stedopt_bluesky.twin.signals import MeasurementSignals, end_signal
@@ -44,12 +45,13 @@ class TwinApplication:
 
     Parameters
     ----------
-    sample : Sample
-        What lies under the objective; exposures photobleach it.
+    sample : Sample or sequence of Label
+        What lies under the objective; exposures photobleach it. With several dyes, a label for
+        each.
     seed : int
         Seed of the noise: acquisition n draws from ``default_rng([seed, n])``.
     fluorophore : Fluorophore
-        The sample's dye, used with 640-nm excitation and 775-nm depletion.
+        The dye of a sample that is not given as labels.
     optics : Optics, optional
         The microscope's optics.
     real_time : bool
@@ -64,7 +66,7 @@ class TwinApplication:
 
     def __init__(
         self,
-        sample: Sample,
+        sample: Sample | Sequence[Label],
         *,
         seed: int = 0,
         fluorophore: Fluorophore = FLUOROPHORES["STAR635P"],
@@ -72,7 +74,7 @@ class TwinApplication:
         real_time: bool = False,
         lasers: Sequence[LaserUnit] = LASERS,
         channels: Sequence[str] = ("Ch1",),
-        expose: Expose = expose,
+        expose: Expose = expose_labels,
     ) -> None:
         self._seed = seed
         self._lasers = tuple(lasers)
@@ -82,8 +84,8 @@ class TwinApplication:
         self._emission = Emission([laser.id for laser in self._lasers], self._clock)
         self._signals = MeasurementSignals()
         self._bench = Bench(
-            sample=sample,
-            fluorophore=fluorophore,
+            labels=((Label(sample, fluorophore),) if isinstance(sample, Sample) else tuple(sample)),
+            lasers=self._lasers,
             optics=optics or Optics(),
             emission=self._emission,
             clock=self._clock,

@@ -1,4 +1,4 @@
-"""Far-red fluorophores of the digital twin: brightness, depletion and photobleaching.
+"""Fluorophores of the digital twin: wavelengths, brightness, depletion and photobleaching.
 
 Brightness and depletion are set by few numbers that are published or follow
 from published ones. Photobleaching constants are effective ones, for the whole
@@ -21,6 +21,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
+
+from stedopt_bluesky.twin.spectra import FAR_RED, GREEN, ORANGE, Spectrum
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class Fluorophore:
     bleaching_turnover_W : float
         Depletion power at which stimulated emission shortens the excited state within the
         depletion pulse, in W; well above it the rate grows as ``P^(b-1)``.
+    spectrum : Spectrum
+        The wavelengths that it is used with.
+    lifetime_s : float
+        Lifetime of the excited state without depletion, in s; above 0.
 
     Raises
     ------
@@ -66,11 +72,13 @@ class Fluorophore:
     bleaching_depletion_per_s: float
     bleaching_exponent: float
     bleaching_turnover_W: float
+    spectrum: Spectrum = FAR_RED
+    lifetime_s: float = 3.5e-9
 
     def __post_init__(self) -> None:
-        for field in fields(self)[1:]:
+        for field in fields(self):
             value = getattr(self, field.name)
-            if not (math.isfinite(value) and value >= 0):
+            if isinstance(value, float | int) and not (math.isfinite(value) and value >= 0):
                 raise ValueError(
                     f"{self.name}: {field.name} must be finite and not negative, got {value}"
                 )
@@ -78,7 +86,12 @@ class Fluorophore:
             raise ValueError(
                 f"{self.name}: quantum_yield must be at most 1, got {self.quantum_yield}"
             )
-        for name in ("excitation_saturation_W", "depletion_saturation_W", "bleaching_turnover_W"):
+        for name in (
+            "excitation_saturation_W",
+            "depletion_saturation_W",
+            "bleaching_turnover_W",
+            "lifetime_s",
+        ):
             if getattr(self, name) == 0:
                 raise ValueError(f"{self.name}: {name} must be above 0")
 
@@ -129,6 +142,30 @@ _ALEXA633 = Fluorophore(
     bleaching_turnover_W=28.8e-3,
 )
 
+_STAR580 = Fluorophore(
+    name="STAR580",
+    quantum_yield=0.90,  # abberior data sheet; ε = 95 000 /(M cm)
+    excitation_saturation_W=99e-6,  # a shorter wavelength, 561 nm, has more energy per photon
+    depletion_saturation_W=39e-3,  # 775 nm is far in its red tail: twice as much is needed, assumed
+    bleaching_excitation_per_s=200.0,
+    bleaching_depletion_per_s=7.7e3,
+    bleaching_exponent=1.6,
+    bleaching_turnover_W=57.6e-3,
+    spectrum=ORANGE,
+)
+_EGFP = Fluorophore(
+    name="EGFP",
+    quantum_yield=0.60,  # Patterson et al., Biophys. J. 73:2782, 1997; ε = 56 000 /(M cm)
+    excitation_saturation_W=195e-6,
+    depletion_saturation_W=8e-3,  # 595 nm; the paper's live green images took 9.7 to 99.3 mW
+    bleaching_excitation_per_s=600.0,
+    bleaching_depletion_per_s=3.0e4,
+    bleaching_exponent=1.6,
+    bleaching_turnover_W=12e-3,
+    spectrum=GREEN,
+    lifetime_s=2.6e-9,
+)
+
 FLUOROPHORES: Mapping[str, Fluorophore] = MappingProxyType(
-    {dye.name: dye for dye in (_STAR635P, _ATTO647N, _SIR, _ALEXA633)}
+    {dye.name: dye for dye in (_STAR635P, _ATTO647N, _SIR, _ALEXA633, _STAR580, _EGFP)}
 )

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from stedopt_bluesky.twin.spectra import Spectrum
+
 
 @dataclass(frozen=True)
 class LaserUnit:
@@ -66,31 +68,6 @@ LASERS = (
 )
 
 
-@dataclass(frozen=True)
-class Spectrum:
-    """The wavelengths that a dye is used with.
-
-    Parameters
-    ----------
-    excitation_nm, depletion_nm : float
-        Wavelengths of excitation and depletion, in nm.
-    """
-
-    excitation_nm: float
-    depletion_nm: float
-
-
-# Every dye of :mod:`stedopt_bluesky.twin.fluorophores` is a far-red one.
-FAR_RED = Spectrum(excitation_nm=640.0, depletion_nm=775.0)
-
-# Half a dye's absorption band, and half the red tail that stimulated emission uses, as
-# standard deviations of Gaussians, in nm: typical of organic dyes. A neighbouring laser
-# line (43 nm away at the least) then excites a tenth at most. That a depletion laser also
-# excites redder dyes is left out.
-EXCITATION_BAND_NM = 20.0
-DEPLETION_BAND_NM = 40.0
-
-
 def effective_powers(
     powers_W: Mapping[str, float], lasers: Iterable[LaserUnit], dye: Spectrum
 ) -> tuple[float, float]:
@@ -112,9 +89,6 @@ def effective_powers(
     """
     total = {"excitation": 0.0, "depletion": 0.0}
     for laser in lasers:
-        excites = laser.role == "excitation"
-        band_nm = EXCITATION_BAND_NM if excites else DEPLETION_BAND_NM
-        away_nm = laser.wavelength_nm - (dye.excitation_nm if excites else dye.depletion_nm)
-        weight = math.exp(-0.5 * (away_nm / band_nm) ** 2)
-        total[laser.role] += weight * powers_W.get(laser.id, 0.0)
+        suits = dye.excited_by if laser.role == "excitation" else dye.depleted_by
+        total[laser.role] += suits(laser.wavelength_nm) * powers_W.get(laser.id, 0.0)
     return total["excitation"], total["depletion"]

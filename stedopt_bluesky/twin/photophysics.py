@@ -19,14 +19,17 @@ References
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.twin.exposure import Exposure, Optics, scan_time_s
 from stedopt_bluesky.twin.fluorophores import Fluorophore
-from stedopt_bluesky.twin.samples import Sample
+from stedopt_bluesky.twin.samples import FloatMap, Sample
 from stedopt_bluesky.twin.scan_geometry import (
     BEAM_RADIUS_SIGMA,
     FWHM_PER_SIGMA,
@@ -38,6 +41,7 @@ from stedopt_bluesky.twin.scan_geometry import (
 
 __all__ = [
     "Exposure",
+    "LitLabel",
     "Optics",
     "background_rate_per_s",
     "bleaching_dose",
@@ -47,6 +51,7 @@ __all__ = [
     "effective_fwhm_m",
     "excitation_probability",
     "expose",
+    "expose_labels",
     "molecular_rate_per_s",
     "scan_time_s",
 ]
@@ -132,6 +137,32 @@ def detected_rate_per_s(rate_per_s: npt.ArrayLike, optics: Optics) -> npt.NDArra
     return rate / (1 + rate / optics.saturation_rate_per_s)
 
 
+@dataclass(frozen=True, eq=False)
+class LitLabel:
+    """One dye of the sample as the light of a frame finds it.
+
+    Parameters
+    ----------
+    sample : Sample
+        Its fluorophores. `survival` is multiplied by ``exp(-dose)`` in the scanned field.
+    fluorophore : Fluorophore
+        The dye.
+    excitation_W, depletion_W : float
+        Powers at the back aperture, in W, as if delivered at the dye's own wavelengths.
+    detected : float
+        Light that is counted, of that in the dye's usual band.
+    brightness : ndarray of float32, shape (H, W), optional
+        Factor on each map pixel's brightness; none: 1.
+    """
+
+    sample: Sample
+    fluorophore: Fluorophore
+    excitation_W: float
+    depletion_W: float
+    detected: float = 1.0
+    brightness: FloatMap | None = None
+
+
 def expose(
     sample: Sample,
     exposure: Exposure,
@@ -139,17 +170,27 @@ def expose(
     optics: Optics,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.int16]:
+    """Scan one frame of a sample with one dye, which gets all the light; see `expose_labels`."""
+    label = LitLabel(sample, fluorophore, exposure.excitation_W, exposure.depletion_W)
+    return expose_labels(exposure, [label], optics, rng)
+
+
+def expose_labels(
+    exposure: Exposure,
+    labels: Sequence[LitLabel],
+    optics: Optics,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.int16]:
     """Scan one frame; the sample stays photobleached.
 
     Parameters
     ----------
-    sample : Sample
-        Its `survival` is multiplied by ``exp(-dose)`` in the scanned field. What lies outside
-        the sample is empty.
     exposure : Exposure
         Where, how long and with which powers.
-    fluorophore, optics : Fluorophore, Optics
-        Dye and microscope.
+    labels : sequence of LitLabel
+        The sample's dyes. What lies outside a dye's map is empty.
+    optics : Optics
+        The microscope.
     rng : numpy.random.Generator
         For the photon noise; the same state gives the same counts.
 
@@ -159,6 +200,22 @@ def expose(
         Photon counts, held at 32767. Poisson also where dead time makes real counts
         more regular than that.
     """
+    rate = np.zeros(exposure.shape, np.float32)
+    for label in labels:
+        rate += _label_rate_per_s(exposure, label, optics)
+    rate += background_rate_per_s(exposure.excitation_W, exposure.depletion_W, optics)
+    expected = detected_rate_per_s(rate, optics) * exposure.time_on_pixel_s
+    # Twice the largest count is held at it for certain, and Poisson numbers stay in their range.
+    counts = rng.poisson(np.minimum(expected, 2 * INT16_MAX))
+    return np.minimum(counts, INT16_MAX).astype(np.int16)
+
+
+def _label_rate_per_s(exposure: Exposure, label: LitLabel, optics: Optics) -> FloatMap:
+    """Detected photons per second and pixel of one dye, which stays photobleached."""
+    sample, dye = label.sample, label.fluorophore
+    light = dataclasses.replace(
+        exposure, excitation_W=label.excitation_W, depletion_W=label.depletion_W
+    )
     ny, nx = exposure.shape
     scan_y = Axis(exposure.y_m, exposure.pixel_size_m, ny)
     scan_x = Axis(exposure.x_m, exposure.pixel_size_m, nx)
@@ -168,24 +225,23 @@ def expose(
     columns, part_x = map_x.part(scan_x.start_m - margin, scan_x.start_m + scan_x.length_m + margin)
 
     fwhm = optics.confocal_fwhm_m  # of what bleaches: the overlap of both foci
-    dose = bleaching_dose(exposure, fluorophore, optics) * np.outer(
+    dose = bleaching_dose(light, dye, optics) * np.outer(
         swept_fraction(scan_y, part_y, fwhm), swept_fraction(scan_x, part_x, fwhm)
     ).astype(np.float32, copy=False)
     lost = -np.expm1(-dose)
     emitting = sample.density[rows, columns] * sample.survival[rows, columns]
+    if label.brightness is not None:
+        emitting *= label.brightness[rows, columns]
     emitting *= _mean_survival(dose, lost)
     sample.survival[rows, columns] *= 1 - lost
 
-    molecules = _molecules_in_focus(
-        emitting, (scan_y, scan_x), (part_y, part_x), exposure.depletion_W, fluorophore, optics
+    rate = _molecules_in_focus(
+        emitting, (scan_y, scan_x), (part_y, part_x), light.depletion_W, dye, optics
     )
-    powers = (exposure.excitation_W, exposure.depletion_W)
-    rate = molecules * molecular_rate_per_s(*powers, fluorophore, optics)
-    rate += background_rate_per_s(*powers, optics)
-    expected = detected_rate_per_s(rate, optics) * exposure.time_on_pixel_s
-    # Twice the largest count is held at it for certain, and Poisson numbers stay in their range.
-    counts = rng.poisson(np.minimum(expected, 2 * INT16_MAX))
-    return np.minimum(counts, INT16_MAX).astype(np.int16)
+    rate *= label.detected * molecular_rate_per_s(
+        light.excitation_W, light.depletion_W, dye, optics
+    )
+    return rate
 
 
 def _mean_survival(

@@ -7,12 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stedopt_bluesky.twin.instrument import FAR_RED, LaserUnit, Spectrum, effective_powers
+from stedopt_bluesky.twin.detection import Detection
+from stedopt_bluesky.twin.instrument import LaserUnit
 from stedopt_bluesky.twin.parameters import steps_total
 from stedopt_bluesky.twin.photophysics import Exposure
 
 FRAME_AXES = ("ExpControl X", "ExpControl Y")
 TIME_AXIS = "ExpControl T"
+# Four avalanche photodiodes.
+DETECTORS = ("DET0", "DET1", "DET2", "DET3")
+# The cover glass rises by so much per metre of the stage, along x and y: 0.5 to 1 mrad is usual.
+TILT = (1e-3, -0.5e-3)
 # 2 GiB of int16 counts: more is a mistake in the parameters, not an image.
 MAX_STACK_PIXELS = 2**30
 
@@ -28,13 +33,17 @@ class ChannelScan:
     powers_W : mapping
         Power at the back aperture per laser id, in W; only the lasers that emit.
     excitation_W, depletion_W : float
-        What the dye gets of them, in W.
+        Of all lasers that excite, as far as their light is scattered into the detector's band,
+        and of all that deplete, in W.
+    detection : Detection
+        How its light is detected.
     """
 
     name: str
     powers_W: Mapping[str, float]
     excitation_W: float
     depletion_W: float
+    detection: Detection
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,6 @@ def plan_scan(
     tree: Mapping[str, Any],
     start: Mapping[str, Any],
     lasers: Sequence[LaserUnit],
-    dye: Spectrum = FAR_RED,
 ) -> ScanPlan:
     """Read a scan from a measurement's parameters.
 
@@ -116,8 +124,6 @@ def plan_scan(
         The parameters that the twin started with.
     lasers : sequence of LaserUnit
         All lasers.
-    dye : Spectrum
-        The wavelengths of the sample's dye.
 
     Raises
     ------
@@ -132,6 +138,9 @@ def plan_scan(
     timed = [axis == TIME_AXIS for axis in axes[2:]]
     field_m = (x["res"] * x["psz"], y["res"] * y["psz"])
 
+    pinhole_m = float(tree["Pinhole"]["pinhole_size"])
+    defocus_m = _defocus_m(tree, start)
+
     def centre_m(axis: str) -> float:
         coarse = f"coarse_{axis}"
         moved: float = ranges[coarse]["g_off"] - begin[coarse]["g_off"]
@@ -144,7 +153,9 @@ def plan_scan(
         shape=(y["res"], x["res"]),
         dwelltime_s=_steps_used(measurement["pixel_steps"], "pixel_steps"),
         line_steps=int(_steps_used(measurement["line_steps"], "line_steps")),
-        channels=tuple(_channel(c, lasers, dye) for c in measurement["channels"]),
+        channels=tuple(
+            _channel(channel, lasers, pinhole_m, defocus_m) for channel in measurement["channels"]
+        ),
         axes=axes,
         sizes=(x["res"], y["res"], *(t["res"] if on else 1 for on in timed)),
         lengths=(*field_m, *(t["res"] * t["psz"] if on else 1.0 for on in timed)),
@@ -189,8 +200,44 @@ def _steps_used(steps: Mapping[str, Any], name: str) -> float:
     return total
 
 
-def _channel(tree: Mapping[str, Any], lasers: Sequence[LaserUnit], dye: Spectrum) -> ChannelScan:
+def _defocus_m(tree: Mapping[str, Any], start: Mapping[str, Any]) -> float:
+    """Distance of the sample from the plane of focus.
+
+    Where the twin starts, the sample is in focus. Its cover glass is tilted; the z-stabilizer
+    follows it, and the focus' offset adds to that.
+    """
+    z = tree["OlympusIX"]["scanrange"]["z"]
+    ranges, begin = tree["ExpControl"]["scan"]["range"], start["ExpControl"]["scan"]["range"]
+    moved_m = [ranges[axis]["g_off"] - begin[axis]["g_off"] for axis in ("coarse_x", "coarse_y")]
+    height_m = sum(slope * moved for slope, moved in zip(TILT, moved_m, strict=True))
+    stage_m = float(ranges["coarse_z"]["g_off"] - begin["coarse_z"]["g_off"])
+    if z["z-stabilizer"]["enabled"]:
+        height_m, stage_m = 0.0, 0.0
+    return float(z["off"] + stage_m - height_m)
+
+
+def _channel(
+    tree: Mapping[str, Any], lasers: Sequence[LaserUnit], pinhole_m: float, defocus_m: float
+) -> ChannelScan:
     on = {s["id"]: s["power"]["calibrated"] for s in tree["lasers"] if s["active"]}
     powers_W = {unit.id: unit.power_at(on[unit.id]) for unit in lasers if on.get(unit.id, 0.0) > 0}
-    excitation_W, depletion_W = effective_powers(powers_W, lasers, dye)
-    return ChannelScan(tree["name"], powers_W, excitation_W, depletion_W)
+    if tree["detsel"]["detector"] not in DETECTORS:
+        raise RuntimeError(
+            f"{tree['name']}: there is no detector {tree['detsel']['detector']!r}, only "
+            f"{', '.join(DETECTORS)}"
+        )
+    band, gate = tree["detsel"]["spectral_range"], tree["gating"]
+    detection = Detection(
+        low_nm=band["min"] * 1e9,
+        high_nm=band["max"] * 1e9,
+        gate_s=(gate["delay"], gate["width"]) if gate["active"] else None,
+        pinhole_m=pinhole_m,
+        defocus_m=defocus_m,
+    )
+    total_W = {"excitation": 0.0, "depletion": 0.0}
+    for unit in lasers:
+        scattered = detection.scattered(unit.wavelength_nm) if unit.role == "excitation" else 1.0
+        total_W[unit.role] += scattered * powers_W.get(unit.id, 0.0)
+    return ChannelScan(
+        tree["name"], powers_W, total_W["excitation"], total_W["depletion"], detection
+    )

@@ -12,7 +12,7 @@ from stedopt_bluesky.config import preset
 from stedopt_bluesky.session import open_session
 from stedopt_bluesky.twin.application import TwinApplication
 from stedopt_bluesky.twin.instrument import LASERS
-from stedopt_bluesky.twin.photophysics import expose
+from stedopt_bluesky.twin.photophysics import expose_labels
 from stedopt_bluesky.twin.samples import make_sample
 
 SMALL = {
@@ -75,7 +75,7 @@ class Bench:
 
 
 @contextlib.contextmanager
-def open_bench(folder, *, expose=expose, **changes):
+def open_bench(folder, *, expose=expose_labels, **changes):
     """Open a session on a twin of its own; changes are those of a configuration."""
     config = preset("classical").updated({**SMALL, **changes})
     sample = make_sample("actin", config.seed, config.microscope.field_um * 1e-6)

@@ -18,7 +18,7 @@ from stedopt_bluesky.plans import optimize_sted
 from stedopt_bluesky.plans.optimize import NotEnoughRegionsError
 from stedopt_bluesky.records import RunRecord, find_run
 from stedopt_bluesky.session import make_strategy
-from stedopt_bluesky.twin.photophysics import expose
+from stedopt_bluesky.twin.photophysics import expose_labels
 
 IMAGES = 3
 EXPOSURES_PER_REGION = {"confocal": 2, "sted": 1}
@@ -415,7 +415,7 @@ class DoesAt:
     def __call__(self, *args):
         if next(self.count) == self.n:
             self.what()
-        return expose(*args)
+        return expose_labels(*args)
 
 
 def pausing_at(bench, iteration, *, defer):

@@ -13,7 +13,7 @@ from stedopt_bluesky.twin import (
     ValueTree,
     make_sample,
 )
-from stedopt_bluesky.twin.photophysics import expose
+from stedopt_bluesky.twin.photophysics import expose_labels
 
 WAIT_S = 20.0  # a bound against hanging, not a duration
 EXCITATION, DEPLETION = 5, 6  # LAS5 640 nm, LAS6 775 nm
@@ -470,9 +470,9 @@ def test_a_session_is_reproducible(sample):
 def test_every_acquisition_has_its_own_noise(sample):
     states = []
 
-    def spy(sample, exposure, dye, optics, rng):
+    def spy(exposure, labels, optics, rng):
         states.append(rng.bit_generator.state["state"]["state"])
-        return expose(sample, exposure, dye, optics, rng)
+        return expose_labels(exposure, labels, optics, rng)
 
     app, measurement = make(sample, seed=3, expose=spy)
     app.run(measurement)
@@ -525,9 +525,9 @@ def test_one_stack_per_channel_each_with_its_lasers(sample):
 def test_where_the_field_is(sample, moves):
     seen = []
 
-    def spy(sample, exposure, dye, optics, rng):
+    def spy(exposure, labels, optics, rng):
         seen.append((exposure.x_m, exposure.y_m))
-        return expose(sample, exposure, dye, optics, rng)
+        return expose_labels(exposure, labels, optics, rng)
 
     app, measurement = make(sample, expose=spy)
     for path, metres in moves.items():

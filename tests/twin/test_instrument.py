@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stedopt_bluesky.twin.instrument import FAR_RED, LASERS, LaserUnit, effective_powers
+from stedopt_bluesky.twin.instrument import LASERS, LaserUnit, effective_powers
+from stedopt_bluesky.twin.spectra import FAR_RED
 
 
 def test_the_lasers_of_the_instrument():

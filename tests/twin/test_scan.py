@@ -110,3 +110,38 @@ def test_what_is_not_simulated(changes, match):
 
 def test_a_rounded_pixel_size_is_square_enough():
     assert plan({"ExpControl/scan/range/x/psz": 2.000001e-8}).shape == (500, 500)
+
+
+def test_the_light_of_a_channel_is_detected_as_its_parameters_say():
+    (channel,) = plan({}).channels
+    assert (channel.detection.low_nm, channel.detection.high_nm) == pytest.approx((650, 720))
+    assert channel.detection.gate_s is None
+    gated = {f"{MEASUREMENT}/channels/0/gating/active": True, "Pinhole/pinhole_size": 4e-5}
+    (channel,) = plan(gated).channels
+    assert channel.detection.gate_s == (0.75e-9, 8e-9)
+    assert channel.detection.pinhole_m == 4e-5
+
+
+def test_a_detector_that_there_is_not():
+    with pytest.raises(RuntimeError, match="no detector 'DET7'"):
+        plan({f"{MEASUREMENT}/channels/0/detsel/detector": "DET7"})
+
+
+Z = "OlympusIX/scanrange/z"
+STAGE = "ExpControl/scan/range/coarse_x/g_off"
+
+
+@pytest.mark.parametrize(
+    ("changes", "defocus_m"),
+    [
+        ({}, 0.0),
+        ({f"{Z}/off": 0.2e-6}, 0.2e-6),
+        # The cover glass is tilted by 1 mrad along x: the sample rises by 1 µm per mm.
+        ({STAGE: 1.5e-3 + 1e-3}, -1e-6),
+        ({STAGE: 1.5e-3 + 1e-3, f"{Z}/z-stabilizer/enabled": True}, 0.0),
+        ({STAGE: 1.5e-3 + 1e-3, f"{Z}/z-stabilizer/enabled": True, f"{Z}/off": 1e-7}, 1e-7),
+    ],
+)
+def test_the_stage_leaves_the_focus_and_the_autofocus_keeps_it(changes, defocus_m):
+    (channel,) = plan(changes).channels
+    assert channel.detection.defocus_m == pytest.approx(defocus_m, abs=1e-12)
