@@ -83,6 +83,33 @@ class Region:
 
 
 @dataclass(frozen=True)
+class Spine(Region):
+    """A dendritic spine: the region around its head, and where it points.
+
+    Parameters
+    ----------
+    axis_x, axis_y : float
+        Unit vector from the dendrite to the head.
+    """
+
+    axis_x: float
+    axis_y: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        length = math.hypot(self.axis_x, self.axis_y)
+        # Also where it is not a number.
+        if not abs(length - 1) <= 1e-6:
+            raise ValueError(
+                f"a spine's axis must be a unit vector, got ({self.axis_x}, {self.axis_y})"
+            )
+
+    def spot_um(self, distance_um: float) -> tuple[float, float]:
+        """Position on the axis at a distance from the head's centre, away from the dendrite."""
+        return self.x_um + distance_um * self.axis_x, self.y_um + distance_um * self.axis_y
+
+
+@dataclass(frozen=True)
 class Line:
     """A straight line in an image, between the centres of two pixels or anywhere between.
 

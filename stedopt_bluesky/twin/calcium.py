@@ -4,7 +4,7 @@ A 405-nm pulse releases glutamate at a spot; from there on, step by step:
 
 - **Glutamate** spreads from a source that is on for the pulse,
   ``C = k·P/√(r² + w²)·erfc(r/√(4Dt))``: a steady source in free space, with D = 0.76 µm²/ms
-  (Longsworth, J. Phys. Chem. 57:1101, 1953). w = 0.5 µm stands for the source's size: one photon
+  (Longsworth, J. Phys. Chem. 57:1101, 1953). w = 0.4 µm stands for the source's size: one photon
   uncages along the beam. k is the preparation's: how much caged glutamate there is, and how deep.
 - **NMDA receptors** bind two glutamates; the share that has bound both at the end of the pulse is
   ``(1 - exp(-k_on·C·t))²`` with k_on = 5 /(µM s) (Lester & Jahr, J. Neurosci. 12:635, 1992). The
@@ -45,8 +45,8 @@ FloatMap = npt.NDArray[np.float32]
 UNCAGING_NM = 405.0
 
 # Glutamate.
-GLUTAMATE_UM_PER_UW = 0.20  # k: µM at 1 µm from a large source, for each µW at the back aperture
-SOURCE_M = 0.5e-6
+GLUTAMATE_UM_PER_UW = 0.14  # k: µM at 1 µm from a large source, for each µW at the back aperture
+SOURCE_M = 0.4e-6
 DIFFUSION_M2_PER_S = 0.76e-9
 # Binding to NMDA receptors, per µM and s.
 BINDING_PER_UM_S = 5.0
@@ -54,10 +54,10 @@ BINDING_PER_UM_S = 5.0
 # Ca²⁺ and the indicator.
 REST_NM = 50.0
 AFFINITY_NM, COOPERATIVITY, BRIGHTENING = 144.0, 2.9, 62.0
-SPINE_NM = 110.0  # of a spine, all its receptors bound
+SPINE_NM = 175.0  # of a spine, all its receptors bound
 SHAFT_NM = 60.0
-SPIKE_NM = 100.0
-SPREAD_M = 12e-6  # of a dendritic spike, either way along the dendrite
+SPIKE_NM = 55.0
+SPIKE_M = 6e-6  # standard deviation of its stretch of dendrite, on average
 RISE_S, DECAY_S = 0.06, 0.9
 # Later than this a response has gone to 1e-4 of its peak.
 FORGOTTEN_S = 9 * DECAY_S
@@ -66,12 +66,13 @@ FORGOTTEN_S = 9 * DECAY_S
 RESPONSIVE = 0.8
 SPINE_SPREAD = 0.35
 PULSE_SPREAD = 0.15
-SPIKE_SPREAD = 0.20
-CELL_SPREAD = 0.30
+SPIKE_SPREAD = 0.15
+CELL_SPREAD = 0.25
+STRETCH_SPREAD = 0.5
 # A cell's threshold: so many spines' worth of bound receptors along its dendrite.
-THRESHOLD = 0.65
+THRESHOLD = 0.38
 # Receptors of a µm of shaft, in spines' worth.
-SHAFT_RECEPTORS_PER_M = 0.3e6
+SHAFT_RECEPTORS_PER_M = 1.0e6
 # A dendrite adds up what comes within this distance of the spot; glutamate reaches no farther.
 SUMMED_M = 8e-6
 
@@ -148,6 +149,27 @@ def time_course(since_s: float) -> float:
     return shape(since_s) / shape(peak_s)
 
 
+@dataclass(frozen=True, eq=False)
+class CompartmentBrightness:
+    """Brightness of the indicator by compartment, laid out on the map where it is asked for.
+
+    Parameters
+    ----------
+    level : ndarray of float32, shape (S + P + 1,)
+        Of each spine and each piece of shaft, relative to that at rest; the last one is that
+        of what no cell owns.
+    compartments : ndarray of int16, shape (H, H)
+        From `Dendrites`.
+    """
+
+    level: FloatMap
+    compartments: npt.NDArray[np.int16]
+
+    def __getitem__(self, window: tuple[slice, slice]) -> FloatMap:
+        """Return the brightness on some rows and columns of the map."""
+        return self.level[self.compartments[window]]
+
+
 class CalciumActivity:
     """Ca²⁺ of dendrites, as an indicator shows it; remembers the pulses of late.
 
@@ -219,7 +241,8 @@ class CalciumActivity:
             if sum_of_cell > threshold:
                 spiked.append(cell)
                 mine = self._cell == cell
-                spike = SPIKE_NM * np.exp(-0.5 * (distance / SPREAD_M) ** 2)
+                stretch_m = SPIKE_M * float(rng.lognormal(0.0, STRETCH_SPREAD))
+                spike = SPIKE_NM * np.exp(-0.5 * (distance / stretch_m) ** 2)
                 calcium += np.where(mine, spike, 0.0)
         response = Response(start_s, calcium, tuple(spiked))
         self._responses = [r for r in self._responses if start_s - r.start_s < FORGOTTEN_S] + [
@@ -235,32 +258,32 @@ class CalciumActivity:
         of_shaft = SHAFT_RECEPTORS_PER_M * PIECE_M * bound[number:][here[number:]].sum()
         return float(of_spines + of_shaft)
 
-    def brightness(self, scan_time_s: float, window: tuple[slice, slice]) -> FloatMap:
-        """How much brighter the indicator is than at rest, on a part of the map.
+    def brightness(self, scan_time_s: float) -> CompartmentBrightness | None:
+        """How much brighter the indicator is than at rest; None where all is at rest.
 
         Parameters
         ----------
         scan_time_s : float
             When, in s of scan time.
-        window : tuple of slice
-            Rows and columns of the map.
-
-        Returns
-        -------
-        ndarray of float32, shape of the window
-            1 at rest; 1 also outside of the cells.
         """
-        gained = np.zeros(len(self._cell) + 1)
-        for response in self._responses:
-            gained[:-1] += response.calcium_nM * time_course(scan_time_s - response.start_s)
+        shares = [time_course(scan_time_s - response.start_s) for response in self._responses]
+        if not any(shares):
+            return None
+        gained = sum(
+            share * response.calcium_nM
+            for share, response in zip(shares, self._responses, strict=True)
+        )
         # The last entry is what no cell owns, index -1.
-        level = brightness(REST_NM + gained).astype(np.float32)
-        return level[self.dendrites.compartments[window]]
+        level = np.append(brightness(REST_NM + gained), 1.0).astype(np.float32)
+        return CompartmentBrightness(level, self.dendrites.compartments)
 
     def exposed(
-        self, exposure: Exposure, powers_W: Mapping[float, float], start_s: float, end_s: float
+        self, exposure: Exposure, powers_W: Mapping[float, float], scan_time_s: float
     ) -> None:
-        """Take notice of light: 405 nm uncages, other wavelengths do nothing here.
+        """Take note of a frame: 405 nm uncages, other wavelengths do nothing here.
+
+        A scan of several pixels counts as one pulse in the field's middle, with the light of
+        all its pixels.
 
         Parameters
         ----------
@@ -268,14 +291,11 @@ class CalciumActivity:
             Where and how long.
         powers_W : mapping of wavelength in nm to power in W
             What was on, at the back aperture.
-        start_s, end_s : float
-            Scan time at its beginning and end, in s.
-
-        A scan of several pixels counts as one pulse in the field's middle, of the light of all
-        its pixels.
+        scan_time_s : float
+            Scan time at its beginning, in s.
         """
         power_W = powers_W.get(UNCAGING_NM, 0.0)
         if power_W > 0:
-            pixels = math.prod(exposure.shape)
-            duration_s = exposure.time_on_pixel_s * pixels
+            duration_s = exposure.time_on_pixel_s * math.prod(exposure.shape)
+            end_s = scan_time_s + duration_s
             self.pulse(exposure.x_m, exposure.y_m, power_W * 1e6, duration_s, end_s)

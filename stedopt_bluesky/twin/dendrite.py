@@ -44,8 +44,9 @@ LEAN = 0.35
 PIECE_M = 0.5e-6
 # Spines nearer to the edge than this are left out: their surroundings could not be imaged.
 EDGE_M = 1.0e-6
-# Indicator molecules, as bright as at rest, per m³ of cytosol: about 1.7 µM.
-INDICATOR_PER_M3 = 1.0e21
+# Indicator molecules, as bright as EGFP, per m³ of cytosol: 13 µM. At rest GCaMP6s has a
+# seventeenth of the brightness that it has with Ca²⁺; cells express tens to a hundred µM.
+INDICATOR_PER_M3 = 8.0e21
 # Cells express an indicator differently (standard deviation of the logarithm): assumed.
 EXPRESSION_SPREAD = 0.15
 NOTHING = -1

@@ -23,6 +23,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -137,6 +138,13 @@ def detected_rate_per_s(rate_per_s: npt.ArrayLike, optics: Optics) -> npt.NDArra
     return rate / (1 + rate / optics.saturation_rate_per_s)
 
 
+class Brightness(Protocol):
+    """Factors on the brightness of a map's pixels, of which a scan needs a part: an array, say."""
+
+    def __getitem__(self, window: tuple[slice, slice], /) -> FloatMap:
+        """Return the factors on some rows and columns of the map."""
+
+
 @dataclass(frozen=True, eq=False)
 class LitLabel:
     """One dye of the sample as the light of a frame finds it.
@@ -151,7 +159,7 @@ class LitLabel:
         Powers at the back aperture, in W, as if delivered at the dye's own wavelengths.
     detected : float
         Light that is counted, of that in the dye's usual band.
-    brightness : ndarray of float32, shape (H, W), optional
+    brightness : ndarray of float32, shape (H, W), or what gives parts of it, optional
         Factor on each map pixel's brightness; none: 1.
     """
 
@@ -160,7 +168,7 @@ class LitLabel:
     excitation_W: float
     depletion_W: float
     detected: float = 1.0
-    brightness: FloatMap | None = None
+    brightness: Brightness | None = None
 
 
 def expose(
