@@ -26,6 +26,7 @@ from stedopt_bluesky.imspector.guard import (
     PowerLimitError,
     laser_lists,
 )
+from stedopt_bluesky.imspector.pulse import PulseRule
 from stedopt_bluesky.parameters import as_number
 
 # The channel that is imaged: the first one of the measurement.
@@ -55,6 +56,10 @@ class LaserLine:
         Percent ↔ power at the back aperture.
     power_limit : float
         Hard limit, in the calibration's unit.
+    pulsed_in : str
+        Name of the only configuration in which it may be on, for one pulse; empty: any.
+    longest_pulse_s : float
+        Longest pulse, s.
 
     Raises
     ------
@@ -66,6 +71,8 @@ class LaserLine:
     number: int
     calibration: PowerCalibration
     power_limit: float
+    pulsed_in: str = ""
+    longest_pulse_s: float = 0.0
 
     def __post_init__(self) -> None:
         highest = self.calibration.power[-1]
@@ -125,7 +132,12 @@ class Instrument:
         _check_different(lasers)
         self._layout = layout = paths.layout_for(application.version())
         limits = {line.number: line.calibration.to_percent(line.power_limit) for line in lasers}
-        self.application = GuardedApplication(application, Gate(layout, limits))
+        pulses = [
+            PulseRule(line.number, line.pulsed_in, line.longest_pulse_s)
+            for line in lasers
+            if line.pulsed_in
+        ]
+        self.application = GuardedApplication(application, Gate(layout, limits, pulses))
         self.measurement = self.application.create_measurement()
         first = self.measurement.active_configuration()
         first.set_name(configurations[0])
@@ -281,6 +293,31 @@ class Instrument:
             int(target.parameters(self._layout.path("pixels", axis=axis))) for axis in ("y", "x")
         )
         return y, x
+
+    def set_frames(self, configuration: str, frames: int) -> None:
+        """Set how often the field is scanned, one frame after the other."""
+        with self._lock:
+            target = self._configurations[configuration]
+            axes = paths.XY_SCAN_AXES if frames == 1 else paths.XYT_SCAN_AXES
+            target.set_parameters(self._layout.path("scan_axes"), list(axes))
+            target.set_parameters(self._layout.path("frames"), int(frames))
+
+    def set_band(self, configuration: str, low_nm: float, high_nm: float) -> None:
+        """Set the detector's band, nm."""
+        where = {"channel": CHANNEL}
+        with self._lock:
+            target = self._configurations[configuration]
+            for setting, value in (("spectral_min_nm", low_nm), ("spectral_max_nm", high_nm)):
+                path = self._layout.path(setting, **where)
+                target.set_parameters(path, value * paths.ROWS[setting].scale)
+
+    def frames(self, configuration: str) -> int:
+        """How often a configuration scans its field, read from Imspector."""
+        target = self._configurations[configuration]
+        axes = target.parameters(self._layout.path("scan_axes"))
+        if paths.XYT_SCAN_AXES[2] not in axes:
+            return 1
+        return int(target.parameters(self._layout.path("frames")))
 
     def set_offset(self, configuration: str, axis: str, offset_um: float) -> None:
         """Set the offset of the field's centre along ``"x"`` or ``"y"``, µm."""

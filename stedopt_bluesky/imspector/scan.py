@@ -103,6 +103,25 @@ class Scans:
         ScanError
             When the scan did not begin or exceeded the deadline.
         """
+        frames = self.acquire_frames(configuration, deadline_s)
+        if len(frames) != 1:
+            raise BadImageError(f"{configuration} scan: expected one frame, got {len(frames)}")
+        image: npt.NDArray[np.int16] = frames[0].copy()
+        return image
+
+    def acquire_frames(self, configuration: str, deadline_s: float) -> npt.NDArray[np.int16]:
+        """Scan all frames of a configuration and return them, as `acquire` does one.
+
+        Returns
+        -------
+        ndarray of int16, shape (T, Y, X)
+            Photon counts, in the order of scanning.
+
+        Raises
+        ------
+        ScanStoppedError, BadImageError, ScanError
+            As `acquire`; also when frames are missing.
+        """
         self._activate(configuration)
         self._start(configuration)
         try:
@@ -119,10 +138,10 @@ class Scans:
             raise ScanError(
                 f"{configuration} scan: Imspector did not report its end within {deadline_s:.3g} s"
             )
-        return self._image(configuration)
+        return self._frames(configuration)
 
-    def _image(self, configuration: str) -> npt.NDArray[np.int16]:
-        """Return the image that the scan has left, after a look at it."""
+    def _frames(self, configuration: str) -> npt.NDArray[np.int16]:
+        """Return the frames that the scan has left, after a look at them."""
         try:
             data = self._instrument.configuration(configuration).stack(0).data()
         except RuntimeError as error:
@@ -132,12 +151,17 @@ class Scans:
                 f"{configuration} scan: expected a stack (T, Z, Y, X), got {data.shape}"
             )
         # The vendor's array is a view of a buffer that the next scan overwrites.
-        image = np.array(data[0, 0], order="C")
-        if image.shape != (expected := self._instrument.image_shape(configuration)):
+        # Time may be the third axis or the fourth.
+        times = self._instrument.frames(configuration)
+        image = np.array(data if times > 1 else data[:1, :1], order="C")
+        image = image.reshape(-1, *data.shape[2:])
+        if image.shape[1:] != (expected := self._instrument.image_shape(configuration)):
             raise BadImageError(
                 f"{configuration} scan: expected {expected[0]} × {expected[1]} pixels, got "
-                f"{image.shape[0]} × {image.shape[1]}: lines are missing"
+                f"{image.shape[1]} × {image.shape[2]}: lines are missing"
             )
+        if len(image) != times:
+            raise BadImageError(f"{configuration} scan: expected {times} frames, got {len(image)}")
         counts = image.astype(np.int16) if np.isfinite(image).all() else image
         if not np.array_equal(counts, image):
             raise BadImageError(
