@@ -90,13 +90,19 @@ class Spine(Region):
     ----------
     axis_x, axis_y : float
         Unit vector from the dendrite to the head.
+    free_um : float
+        Distance from the head's centre up to which there is nothing else on the axis, and the
+        field does not end, µm: as far away a spot may lie.
     """
 
     axis_x: float
     axis_y: float
+    free_um: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.free_um >= 0:
+            raise ValueError(f"a spine's free_um must be at least 0, got {self.free_um}")
         length = math.hypot(self.axis_x, self.axis_y)
         # Also where it is not a number.
         if not abs(length - 1) <= 1e-6:

@@ -12,7 +12,6 @@ from stedopt_bluesky.config.errors import ConfigError, FieldError, one_line, sho
 from stedopt_bluesky.config.lasers import DepletionConfig, ExcitationConfig
 from stedopt_bluesky.config.sections import (
     MAX_CONFIGURATIONS,
-    PARAMETER_UNITS,
     BanditConfig,
     ChoiceConfig,
     ImagingConfig,
@@ -26,8 +25,11 @@ from stedopt_bluesky.config.sections import (
     SampleConfig,
     Section,
 )
+from stedopt_bluesky.config.uncaging import CalciumConfig, UncagingConfig
 from stedopt_bluesky.parameters import ParameterSpace
 
+# A spine's head of 0.5 µm is a few pixels of this size.
+LARGEST_FOR_SPINES_NM = 200.0
 # The strategies that begin with the observations of earlier experiments.
 LEARN_FROM_PRIOR = ("kernel_ts", "kernel_ucb")
 
@@ -52,6 +54,8 @@ class ExperimentConfig(Section):
     depletion: DepletionConfig = DepletionConfig()
     imaging: ImagingConfig = ImagingConfig()
     overview: OverviewConfig = OverviewConfig()
+    uncaging: UncagingConfig = UncagingConfig()
+    calcium: CalciumConfig = CalciumConfig()
     limits: LimitsConfig = LimitsConfig()
     quality: QualityConfig = QualityConfig()
     choice: ChoiceConfig = ChoiceConfig()
@@ -70,10 +74,8 @@ class ExperimentConfig(Section):
     def _check(self) -> Self:
         _check_distinct("parameters", [p.name for p in self.parameters])
         _check_distinct("objectives", [o.name for o in self.objectives])
-        if self.depletion.laser == self.excitation.laser:
-            raise FieldError(
-                "depletion.laser", self.depletion.laser, "another one than excitation.laser"
-            )
+        self._check_lasers()
+        self._check_uncaging()
         self._check_powers()
         self._check_light()
         size = math.prod(len(p.parameter.values) for p in self.parameters)
@@ -110,6 +112,48 @@ class ExperimentConfig(Section):
             raise ValueError("objectives: weight = 0 for all: at least one above 0")
         return self
 
+    def _check_lasers(self) -> None:
+        """Refuse two lasers of one number."""
+        names = ["excitation", "depletion"]
+        names += ["calcium", "uncaging"] if self.uncaging.enabled else []
+        for i, name in enumerate(names):
+            number = getattr(self, name).laser
+            for other in names[:i]:
+                if getattr(self, other).laser == number:
+                    raise FieldError(f"{name}.laser", number, f"another one than {other}.laser")
+
+    def _check_uncaging(self) -> None:
+        """Refuse what does not go together with uncaging, or without it."""
+        uncaging, imaging = self.uncaging, self.imaging
+        optimised = [p.name for p in self.parameters if p.name.startswith("uncaging_")]
+        if not uncaging.enabled:
+            if optimised:
+                raise FieldError("uncaging.enabled", False, f"true with parameter {optimised[0]}")
+            return
+        if imaging.sted_images != 2:
+            raise FieldError(
+                "imaging.sted_images",
+                imaging.sted_images,
+                "2 with uncaging.enabled: one before the pulse, one after it",
+            )
+        if self.overview.pixel_size_nm > LARGEST_FOR_SPINES_NM:
+            raise FieldError(
+                "overview.pixel_size_nm",
+                self.overview.pixel_size_nm,
+                f"at most {LARGEST_FOR_SPINES_NM:g} nm with uncaging, for spines to be seen",
+            )
+        most_uW = max(
+            [uncaging.power_uW]
+            + [p.ends[1][1] for p in self.parameters if p.name == "uncaging_power_uW"]
+        )
+        energy_uJ = most_uW * uncaging.pulse_ms * 1e-3
+        if energy_uJ > uncaging.energy_limit_uJ:
+            raise FieldError(
+                "uncaging.energy_limit_uJ",
+                uncaging.energy_limit_uJ,
+                f"at least {_rounded_up(energy_uJ):g} µJ, the strongest pulse of the grid",
+            )
+
     def _check_powers(self) -> None:
         """Refuse every power that a laser's limit or its calibration does not allow."""
         imaging = self.imaging
@@ -123,17 +167,24 @@ class ExperimentConfig(Section):
             ),
             (
                 "overview.excitation_power_uW",
-                "excitation_power_uW",
+                # Spines are seen by the indicator that fills them.
+                "calcium_power_uW" if self.uncaging.enabled else "excitation_power_uW",
                 self.overview.excitation_power_uW,
             ),
         ]
+        if self.uncaging.enabled:
+            fields += [
+                ("uncaging.power_uW", "uncaging_power_uW", self.uncaging.power_uW),
+                ("calcium.power_uW", "calcium_power_uW", self.calcium.power_uW),
+            ]
         for i, entry in enumerate(self.parameters):
             fields += [(f"parameters.{i}.{end}", entry.name, power) for end, power in entry.ends]
         for field, quantity, power in fields:
-            if quantity == "excitation_power_uW":
-                excitation = self.excitation
-                limit, lowest = excitation.power_limit_uW, excitation.calibration_power_uW[0]
-                self._check_power(field, power, limit, lowest, "excitation", "uW")
+            if quantity in ("excitation_power_uW", "calcium_power_uW", "uncaging_power_uW"):
+                name = quantity.removesuffix("_power_uW")
+                laser: ExcitationConfig | UncagingConfig | CalciumConfig = getattr(self, name)
+                limit, lowest = laser.power_limit_uW, laser.calibration_power_uW[0]
+                self._check_power(field, power, limit, lowest, name, "uW")
             elif quantity == "depletion_power_mW":
                 depletion = self.depletion
                 limit, lowest = depletion.power_limit_mW, depletion.calibration_power_mW[0]
@@ -143,7 +194,7 @@ class ExperimentConfig(Section):
     def _check_power(
         field: str, power: float, limit: float, lowest: float, laser: str, unit: str
     ) -> None:
-        shown_unit = PARAMETER_UNITS[f"{laser}_power_{unit}"]
+        shown_unit = unit.replace("u", "µ")
         if power > limit:
             raise FieldError(
                 field, power, f"at most {limit:g} {shown_unit} ({laser}.power_limit_{unit})"
@@ -187,7 +238,14 @@ class ExperimentConfig(Section):
         confocal_s = 2 * imaging.confocal_dwelltime_us * 1e-6 * imaging.pixels**2
         sted_mW = most["excitation_power_uW"] * 1e-3 + most["depletion_power_mW"]
         confocal_mW = imaging.confocal_excitation_power_uW * 1e-3
-        return image_s, sted_mW * image_s * imaging.sted_images + confocal_mW * confocal_s
+        dose_mJ = sted_mW * image_s * imaging.sted_images + confocal_mW * confocal_s
+        if self.uncaging.enabled:
+            calcium, pulse_s = self.calcium, self.uncaging.pulse_ms * 1e-3
+            frames = calcium.baseline_frames + calcium.response_frames
+            frames_s = frames * calcium.dwelltime_us * 1e-6 * calcium.pixels**2
+            pulse_uW = most.get("uncaging_power_uW", self.uncaging.power_uW)
+            dose_mJ += (calcium.power_uW * frames_s + pulse_uW * pulse_s) * 1e-3
+        return image_s, dose_mJ
 
     @property
     def space(self) -> ParameterSpace:

@@ -21,6 +21,8 @@ DEFAULT_PRESET = "demo"
 _CALIBRATED = {
     "excitation": ("calibration_power_uW", "µW"),
     "depletion": ("calibration_power_mW", "mW"),
+    "uncaging": ("calibration_power_uW", "µW"),
+    "calcium": ("calibration_power_uW", "µW"),
 }
 
 

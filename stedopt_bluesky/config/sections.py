@@ -21,10 +21,16 @@ PARAMETER_UNITS = {
     "depletion_power_mW": "mW",
     "dwelltime_us": "µs",
     "line_steps": "lines",
+    "uncaging_power_uW": "µW",
+    "uncaging_distance_um": "µm",
 }
 
 # What may be imaged with, both ends included; powers have the lasers' limits.
-RANGES = {"dwelltime_us": (1.0, 1000.0), "line_steps": (1.0, 64.0)}
+RANGES = {
+    "dwelltime_us": (1.0, 1000.0),
+    "line_steps": (1.0, 64.0),
+    "uncaging_distance_um": (0.3, 5.0),
+}
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -53,8 +59,8 @@ class SampleConfig(Section):
         "actin",
         min_length=1,
         description="Name of the sample. On the twin: a generated structure (actin, tubulin, "
-        "synapses, pores) or the path of a 2-D image (TIFF or .npy) whose counts become the "
-        "fluorophores.",
+        "synapses, pores; dendrites with [uncaging]) or the path of a 2-D image (TIFF or .npy) "
+        "whose counts become the fluorophores.",
     )
     structure: str = Field("", description="Imaged structure, to search by; empty: the name.")
     pixel_size_nm: Positive = Field(20.0, description="Pixel size of an image file, nm.")
@@ -136,8 +142,16 @@ class OverviewConfig(Section):
 class ParameterConfig(Section):
     """One optimised parameter: ``points`` values from ``low`` to ``high``, or ``values``."""
 
-    name: Literal["excitation_power_uW", "depletion_power_mW", "dwelltime_us", "line_steps"] = (
-        Field(description="excitation_power_uW, depletion_power_mW, dwelltime_us or line_steps.")
+    name: Literal[
+        "excitation_power_uW",
+        "depletion_power_mW",
+        "dwelltime_us",
+        "line_steps",
+        "uncaging_power_uW",
+        "uncaging_distance_um",
+    ] = Field(
+        description="excitation_power_uW, depletion_power_mW, dwelltime_us or line_steps; with "
+        "[uncaging] also uncaging_power_uW, uncaging_distance_um."
     )
     low: float | None = Field(None, description="Lowest value, in the unit of the name.")
     high: float | None = Field(None, description="Highest value, in the unit of the name.")

@@ -136,11 +136,13 @@ class Microscope(StoresArrays, Device):
         )
         self._instrument.set_dwelltime(CONFOCAL, self._confocal.dwelltime_us)
         self._instrument.set_line_steps(CONFOCAL, 1)
-        self._store.open(
-            {key: (self._instrument.image_shape(shot), np.int16) for key, shot in self._shots}
-        )
+        self._store.open({key: (shape, np.int16) for key, shape in self._shapes().items()})
         self._budget.begin_run()
         self._scans.connect()
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the arrays of one region, by data key."""
+        return {key: self._instrument.image_shape(shot) for key, shot in self._shots}
 
     def trigger(self) -> Status:
         """Image the region; done when Imspector has reported the end of the last scan.
@@ -165,10 +167,7 @@ class Microscope(StoresArrays, Device):
         self._excitation.apply()
         self._depletion.apply()
         try:
-            images = {
-                key: self._scans.acquire(configuration, self._deadline_s(configuration))
-                for key, configuration in self._shots
-            }
+            images = self._expose()
         except ScanStoppedError:
             return
         self.acquisition_s.put(time.monotonic() - start)
@@ -176,9 +175,16 @@ class Microscope(StoresArrays, Device):
         self.frame_index.put(self._store.index)
         self._sum_up(images)
 
+    def _expose(self) -> dict[str, npt.NDArray[np.int16]]:
+        """Take all images of a region, by data key."""
+        return {key: self._shoot(configuration) for key, configuration in self._shots}
+
+    def _shoot(self, configuration: str) -> npt.NDArray[np.int16]:
+        return self._scans.acquire(configuration, self._deadline_s(configuration))
+
     def _sum_up(self, images: Mapping[str, npt.NDArray[np.int16]]) -> None:
         """Put the images together for who rates them."""
-        confocal1, *sted, confocal2 = images.values()
+        confocal1, *sted, confocal2 = (images[key] for key, _ in self._shots)
         dwelltime_us, line_steps = self._scanner.dwelltime_us.get(), self._scanner.line_steps.get()
         excitation_uW, depletion_mW = self._excitation.power.get(), self._depletion.power.get()
         self.images = ImageSet(
@@ -214,11 +220,17 @@ class Microscope(StoresArrays, Device):
         confocal_s = 2 * confocal_pixels * self._confocal.dwelltime_us * 1e-6
         excitation_uJ = excitation_uW * sted_s + self._confocal.excitation_power_uW * confocal_s
         depletion_mJ = depletion_mW * sted_s
+        more_s, more_uJ = self._more_light()
+        excitation_uJ += more_uJ
         place_um = (self._scanner.x_um.get(), self._scanner.y_um.get())
         self._budget.spend(place_um, image_s, excitation_uJ * 1e-3 + depletion_mJ)
-        self.exposure_s.put(sted_s + confocal_s)
+        self.exposure_s.put(sted_s + confocal_s + more_s)
         self.excitation_dose_uJ.put(excitation_uJ)
         self.depletion_dose_mJ.put(depletion_mJ)
+
+    def _more_light(self) -> tuple[float, float]:
+        """Time, s, and energy, µJ, of what else is done to a region."""
+        return 0.0, 0.0
 
     def _deadline_s(self, configuration: str) -> float:
         shape = self._instrument.image_shape(configuration)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ophyd import Device
+
+from stedopt_bluesky.acquisition import Region, Spine
 from stedopt_bluesky.devices.decision import Decision
 from stedopt_bluesky.devices.label import ImageLabel
 from stedopt_bluesky.devices.laser import Laser
@@ -13,6 +16,7 @@ from stedopt_bluesky.devices.overview import Overview
 from stedopt_bluesky.devices.rating import Rating
 from stedopt_bluesky.devices.scanner import Scanner
 from stedopt_bluesky.devices.setting import Setting
+from stedopt_bluesky.devices.uncaging_spot import UncagingSpot
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Station:
         Which decision the image in progress belongs to.
     rating : Rating
         Where somebody rates.
+    spot : UncagingSpot, optional
+        Where and how strongly a spine is uncaged; the microscope is then one that does.
     """
 
     excitation: Laser
@@ -45,14 +51,43 @@ class Station:
     decision: Decision
     label: ImageLabel
     rating: Rating
+    spot: UncagingSpot | None = None
 
     @property
     def settings(self) -> Mapping[str, Setting]:
         """What can be optimised, by the parameter's name."""
-        settings = (
+        settings = [
             self.excitation.power,
             self.depletion.power,
             self.scanner.dwelltime_us,
             self.scanner.line_steps,
-        )
+        ]
+        if self.spot is not None:
+            settings += [self.spot.power, self.spot.distance_um]
         return {setting.name: setting for setting in settings}
+
+    def place(self, region: Region) -> list[tuple[Setting, float]]:
+        """What a region's place means for each device: settings and their values.
+
+        Raises
+        ------
+        ValueError
+            When spines are uncaged and the region is none.
+        """
+        moves: list[tuple[Setting, float]] = [
+            (self.scanner.x_um, region.x_um),
+            (self.scanner.y_um, region.y_um),
+        ]
+        if self.spot is not None:
+            if not isinstance(region, Spine):
+                raise ValueError(
+                    f"region at ({region.x_um:g}, {region.y_um:g}) µm: only spines are uncaged"
+                )
+            moves += self.spot.place(region)
+        return moves
+
+    @property
+    def read(self) -> tuple[Device, ...]:
+        """What is read into the Event of an image, but for its rating."""
+        devices = (self.label, self.excitation, self.depletion, self.scanner, self.microscope)
+        return devices if self.spot is None else (*devices, self.spot)

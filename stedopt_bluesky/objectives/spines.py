@@ -7,7 +7,9 @@ dendrite.
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +31,8 @@ NEAREST_UM, FARTHEST_UM = 0.25, 2.3
 LEAST_CONTRAST, LEAST_SIGNIFICANCE = 0.05, 4.0
 # Two heads nearer to one another than this cannot be told apart, in µm.
 APART_UM = 0.4
+# Nearer than this to its centre, in µm, what shines may be the head itself.
+FREE_FROM_UM = 0.8
 # Where the smoothed image has this share of the dendrite's brightness, there is something.
 STRUCTURE = 0.1
 
@@ -161,17 +165,21 @@ def find_spines(
     return [spine for _, spine in found]
 
 
-def with_free_axis(
-    spines: list[Spine], cells: Cells, nearest_um: float, farthest_um: float
-) -> list[Spine]:
-    """Keep the spines on whose axis nothing shines between two distances from the head, in µm."""
+def with_free_axis(spines: Sequence[Spine], cells: Cells, farthest_um: float) -> list[Spine]:
+    """Say of each spine how far its axis is free of other structure, up to a distance in µm.
+
+    It is looked at from behind the largest heads on: a head itself is structure.
+    """
     step = cells.pixel_size_um / 2
-    distances = np.append(np.arange(nearest_um, farthest_um, step), farthest_um)
-    return [
-        spine
-        for spine in spines
-        if all(cells.is_free(*spine.spot_um(float(distance))) for distance in distances)
-    ]
+    beyond = max(farthest_um, FREE_FROM_UM)
+    distances = np.append(np.arange(FREE_FROM_UM, beyond, step), beyond)
+    looked_at = []
+    for spine in spines:
+        free = [cells.is_free(*spine.spot_um(float(distance))) for distance in distances]
+        first = free.index(False) if False in free else len(free)
+        reach_um = float(distances[first - 1]) if first else 0.0
+        looked_at.append(dataclasses.replace(spine, free_um=min(reach_um, farthest_um)))
+    return looked_at
 
 
 def _check_pixels(pixel_size_nm: float) -> None:

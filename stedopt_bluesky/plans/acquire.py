@@ -53,19 +53,13 @@ def _acquire(
     station: Station, region: Region, configuration: Mapping[str, float], rate: Rate
 ) -> MsgGenerator[dict[str, float] | None]:
     moves = [(station.settings[name], value) for name, value in configuration.items()]
-    moves += [(station.scanner.x_um, region.x_um), (station.scanner.y_um, region.y_um)]
+    moves += station.place(region)
     yield from bps.mv(*(item for move in moves for item in move))
     yield from expose_once(station.microscope)
     rating = yield from bps.abs_set(station.rating, station.microscope.images, rate=rate, wait=True)
     yield from until_done(rating)
     yield from bps.create("primary")
-    for device in (
-        station.label,
-        station.excitation,
-        station.depletion,
-        station.scanner,
-        station.microscope,
-    ):
+    for device in station.read:
         yield from bps.read(device)
     rated = yield from bps.read(station.rating)
     yield from bps.save()

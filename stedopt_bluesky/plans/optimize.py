@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
 from bluesky.utils import FailedStatus, MsgGenerator
@@ -21,11 +23,23 @@ from stedopt_bluesky.imspector.scan import BadImageError
 from stedopt_bluesky.parameters import ParameterSpace
 from stedopt_bluesky.plans.acquire import acquire
 from stedopt_bluesky.plans.exposure import ExposureInterruptedError, not_rewound, until_done
-from stedopt_bluesky.plans.regions import lay_regions
+from stedopt_bluesky.plans.regions import ForegroundTiles
 from stedopt_bluesky.plans.run import obeying, recorded_run
 
 # So many regions in a row without a usable image are no accident.
 MOST_BAD_IMAGES = 3
+
+
+class Lay(Protocol):
+    """Lays regions over an overview."""
+
+    def __call__(
+        self, overview: npt.NDArray[np.int16], pixel_size_nm: float, /
+    ) -> Sequence[Region]:
+        """Return the regions, in the order in which they are imaged."""
+
+    def too_few(self, found: int) -> str:
+        """Say what is missing where there are fewer regions than images."""
 
 
 class NotEnoughRegionsError(RuntimeError):
@@ -43,6 +57,7 @@ def optimize_sted(
     regions: Sequence[Region] | None = None,
     region_size_um: float | None = None,
     minimum_foreground: float = 0.1,
+    lay: Lay | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[str]:
     """Image region after region, each with the configuration that was chosen for it.
@@ -77,6 +92,8 @@ def optimize_sted(
         Side of a region laid over the overview, µm; the scanner's field when left out.
     minimum_foreground : float
         Least share of foreground in such a region, 0 to 1.
+    lay : callable, optional
+        Lays regions over the overview in another way; see `Lay`.
     md : mapping, optional
         Goes into the start document.
 
@@ -101,6 +118,7 @@ def optimize_sted(
     _check_grid(station, space)
     size_um = float(station.scanner.size_um.get() if region_size_um is None else region_size_um)
     _check_regions(station, regions, size_um, images)
+    lay = lay or ForegroundTiles(size_um, minimum_foreground)
 
     metadata = {
         "plan_name": "optimize_sted",
@@ -118,15 +136,11 @@ def optimize_sted(
     def image_regions() -> MsgGenerator[None]:
         places = regions
         if places is None:
-            places = yield from survey(station, size_um, minimum_foreground)
+            places = yield from survey(station, lay)
         if places is None:
             return
         if len(places) < images:
-            raise NotEnoughRegionsError(
-                f"images = {images}: only {len(places)} regions of {size_um:g} µm hold at least "
-                f"{minimum_foreground:.0%} foreground; plan fewer images, or lower "
-                "overview.minimum_foreground"
-            )
+            raise NotEnoughRegionsError(f"images = {images}: {lay.too_few(len(places))}")
         taken = bad = 0
         for place in places:
             yield from bps.checkpoint()
@@ -154,14 +168,12 @@ def optimize_sted(
     return (yield from obeying(run()))
 
 
-def survey(
-    station: Station, region_size_um: float, minimum_foreground: float
-) -> MsgGenerator[list[Region] | None]:
+def survey(station: Station, lay: Lay) -> MsgGenerator[Sequence[Region] | None]:
     """Take the overview, record it in stream ``overview`` and lay regions over it.
 
     Returns
     -------
-    list of Region or None
+    sequence of Region or None
         None when the plan is only looked at (``check_limits``), not run.
     """
     overview = station.overview
@@ -178,9 +190,7 @@ def survey(
     reading = yield from not_rewound(take())
     if reading is None or overview.image is None:
         return None
-    return lay_regions(
-        overview.image, overview.settings.pixel_size_nm, region_size_um, minimum_foreground
-    )
+    return lay(overview.image, overview.settings.pixel_size_nm)
 
 
 def optimise_one(
@@ -253,7 +263,7 @@ def _check_regions(
     if regions is None:
         return
     for region in regions:
-        station.scanner.x_um.check_value(region.x_um)
-        station.scanner.y_um.check_value(region.y_um)
+        for setting, value in station.place(region):
+            setting.check_value(value)
     if len(regions) < images:
         raise NotEnoughRegionsError(f"images = {images}: only {len(regions)} regions are given")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,34 @@ _NOISE_FACTOR = 1.5
 # An even field of so many photons per pixel is a sample that is labelled all over (a lawn of
 # dye, say), not an empty one: on the twin that has 0.02.
 _LAWN_COUNTS = 2.0
+
+
+@dataclass(frozen=True)
+class ForegroundTiles:
+    """Square regions over the foreground; see `lay_regions`.
+
+    Parameters
+    ----------
+    size_um : float
+        Side of a region, µm.
+    minimum_foreground : float
+        Least share of a region that must be foreground, 0 to 1.
+    """
+
+    size_um: float
+    minimum_foreground: float
+
+    def __call__(self, overview: npt.NDArray[np.int16], pixel_size_nm: float) -> list[Region]:
+        """Lay regions over an overview."""
+        return lay_regions(overview, pixel_size_nm, self.size_um, self.minimum_foreground)
+
+    def too_few(self, found: int) -> str:
+        """Say what is missing."""
+        return (
+            f"only {found} regions of {self.size_um:g} µm hold at least "
+            f"{self.minimum_foreground:.0%} foreground; plan fewer images, or lower "
+            "overview.minimum_foreground"
+        )
 
 
 def lay_regions(

@@ -69,10 +69,10 @@ def _check_needs(config: ExperimentConfig, number: int, needs: frozenset[str]) -
             f"objectives.{number}.name = {name!r}: needs imaging.sted_images of at least 2, "
             f"it is {config.imaging.sted_images}"
         )
-    if "calcium" in needs:
+    if "calcium" in needs and not config.uncaging.enabled:
         raise ConfigError(
             f"objectives.{number}.name = {name!r}: needs Ca²⁺ frames, which this experiment does "
-            "not take"
+            "not take (uncaging.enabled = false)"
         )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stedopt_bluesky.acquisition import Choice, ImageSet, Options, PriorObservation, Region
@@ -88,11 +89,18 @@ class Session:
             Added to the start document.
         """
         from stedopt_bluesky.plans import optimize_sted
+        from stedopt_bluesky.plans.uncaging import optimize_uncaging
         from stedopt_bluesky.records.resume import RESUMES
+        from stedopt_bluesky.session.sites import spines_of
 
         config = self.config
+        plan = (
+            partial(optimize_uncaging, sites=spines_of(config))
+            if config.uncaging.enabled
+            else optimize_sted
+        )
         earlier = {RESUMES: self._last.uid} if self._last.uid else {}
-        return optimize_sted(
+        return plan(
             self.station,
             self.strategy,
             config.space,
@@ -106,6 +114,10 @@ class Session:
         )
 
 
+# Names of the plans that optimise.
+OPTIMISATIONS = ("optimize_sted", "optimize_uncaging")
+
+
 class LastRun:
     """Callback that remembers which optimisation of a session began last."""
 
@@ -114,7 +126,7 @@ class LastRun:
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Observe one document."""
-        if name == "start" and doc.get("plan_name") == "optimize_sted":
+        if name == "start" and doc.get("plan_name") in OPTIMISATIONS:
             self.uid = str(doc["uid"])
 
 

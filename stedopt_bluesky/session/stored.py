@@ -78,7 +78,7 @@ def regions_left(chain: RunChain, config: ExperimentConfig) -> list[Region] | No
     ConfigError
         When the run imaged regions without an overview: they had been given by hand.
     """
-    from stedopt_bluesky.plans.regions import lay_regions
+    from stedopt_bluesky.session.sites import sites_of
 
     surveyed = chain.surveyed
     if surveyed is None:
@@ -91,10 +91,5 @@ def regions_left(chain: RunChain, config: ExperimentConfig) -> list[Region] | No
     overview = surveyed.images("overview_image")[-1]
     if overview.min() == overview.max() and not chain.regions_used:
         return None
-    regions = lay_regions(
-        overview,
-        config.overview.pixel_size_nm,
-        config.imaging.region_size_um,
-        config.overview.minimum_foreground,
-    )
-    return regions[chain.regions_used :]
+    regions = sites_of(config)(overview, config.overview.pixel_size_nm)
+    return list(regions[chain.regions_used :])

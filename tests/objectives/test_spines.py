@@ -1,10 +1,12 @@
 """Spines on an overview, against the twin that knows where they are."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
+from stedopt_bluesky.acquisition import Spine
 from stedopt_bluesky.objectives.spines import find_cells, find_spines, with_free_axis
 from stedopt_bluesky.twin.exposure import Exposure, Optics
 from stedopt_bluesky.twin.fluorophores import FLUOROPHORES
@@ -60,16 +62,28 @@ def test_a_free_axis_meets_no_structure(overviews):
     image, _ = overviews[0]
     cells = find_cells(image, PIXEL_NM)
     spines = find_spines(image, PIXEL_NM, 4.0, cells)
-    free = with_free_axis(spines, cells, 0.6, 3.0)
+    looked_at = with_free_axis(spines, cells, 3.0)
+    free = [spine for spine in looked_at if spine.free_um == 3.0]
 
+    assert len(looked_at) == len(spines)
     assert len(free) > len(spines) / 2
-    # A head itself is structure.
-    assert with_free_axis(spines, cells, 0.0, 3.0) == []
     for spine in free:
-        assert cells.is_free(*spine.spot_um(0.6))
+        assert cells.is_free(*spine.spot_um(1.0))
         assert cells.is_free(*spine.spot_um(3.0))
         # The other way there is the dendrite.
         assert not all(cells.is_free(*spine.spot_um(-d)) for d in np.arange(0.2, 3.0, 0.05))
+
+
+def test_an_axis_into_the_dendrite_or_out_of_the_field_is_not_free(overviews):
+    image, _ = overviews[0]
+    cells = find_cells(image, PIXEL_NM)
+    spines = find_spines(image, PIXEL_NM, 4.0, cells)
+    inwards = [dataclasses.replace(s, axis_x=-s.axis_x, axis_y=-s.axis_y) for s in spines]
+    at_the_edge = Spine(FIELD_UM / 2 - 1.5, FIELD_UM / 2 - 1.5, 4.0, 1.0, 0.0)
+
+    assert all(spine.free_um < 3.0 for spine in with_free_axis(inwards, cells, 3.0))
+    (edge,) = with_free_axis([at_the_edge], cells, 3.0)
+    assert 1.3 < edge.free_um < 1.6
 
 
 def test_nothing_is_free_outside_of_the_image(overviews):
