@@ -54,10 +54,10 @@ BINDING_PER_UM_S = 5.0
 # Ca²⁺ and the indicator.
 REST_NM = 50.0
 AFFINITY_NM, COOPERATIVITY, BRIGHTENING = 144.0, 2.9, 62.0
-SPINE_NM = 175.0  # of a spine, all its receptors bound
+SPINE_NM = 190.0  # of a spine, all its receptors bound
 SHAFT_NM = 60.0
 SPIKE_NM = 55.0
-SPIKE_M = 6e-6  # standard deviation of its stretch of dendrite, on average
+SPIKE_M = 5e-6  # standard deviation of its stretch of dendrite, on average
 RISE_S, DECAY_S = 0.06, 0.9
 # Later than this a response has gone to 1e-4 of its peak.
 FORGOTTEN_S = 9 * DECAY_S
@@ -70,7 +70,7 @@ SPIKE_SPREAD = 0.15
 CELL_SPREAD = 0.25
 STRETCH_SPREAD = 0.5
 # A cell's threshold: so many spines' worth of bound receptors along its dendrite.
-THRESHOLD = 0.38
+THRESHOLD = 0.45
 # Receptors of a µm of shaft, in spines' worth.
 SHAFT_RECEPTORS_PER_M = 1.0e6
 # A dendrite adds up what comes within this distance of the spot; glutamate reaches no farther.
