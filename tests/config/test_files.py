@@ -19,7 +19,13 @@ from stedopt_bluesky.config import (
 
 
 def test_the_presets():
-    assert preset_names() == (DEFAULT_PRESET, "classical", "fixed_far_red", "live_far_red")
+    assert preset_names() == (
+        DEFAULT_PRESET,
+        "classical",
+        "fixed_far_red",
+        "live_far_red",
+        "uncaging",
+    )
 
 
 @pytest.mark.parametrize(
@@ -30,6 +36,7 @@ def test_the_presets():
         ("classical", 768, 60),
         ("fixed_far_red", 768, 100),
         ("live_far_red", 343, 80),
+        ("uncaging", 132, 80),
     ],
 )
 def test_each_preset_loads(name, size, images):
