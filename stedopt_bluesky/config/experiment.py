@@ -108,6 +108,11 @@ class ExperimentConfig(Section):
             )
         if self.choice.network != "auto" and self.choice.rule != "network":
             raise FieldError("choice.network", self.choice.network, "only with rule = 'network'")
+        if self.choice.rule == "local":
+            names = [o.name for o in self.objectives]
+            for needed in ("response_size_ratio", "df_over_f_peak"):
+                if needed not in names:
+                    raise FieldError("choice.rule", "local", f"only with objective {needed}")
         if self.choice.rule == "weighted" and not any(o.weight for o in self.objectives):
             raise ValueError("objectives: weight = 0 for all: at least one above 0")
         return self

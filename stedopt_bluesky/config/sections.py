@@ -285,10 +285,11 @@ class QualityConfig(Section):
 class ChoiceConfig(Section):
     """Who picks the trade-off from the cloud of options."""
 
-    rule: Literal["network", "weighted", "random", "hypervolume"] = Field(
+    rule: Literal["network", "weighted", "random", "hypervolume", "local"] = Field(
         "weighted",
         description="'network': a preference network; 'weighted': the highest weighted utility; "
-        "'random'; 'hypervolume': what widens the Pareto front most, to map all trade-offs.",
+        "'random'; 'hypervolume': what widens the Pareto front most, to map all trade-offs; "
+        "'local': a Ca²⁺ response between none and widespread, and strong.",
     )
     network: str = Field(
         "auto",

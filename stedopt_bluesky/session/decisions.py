@@ -102,12 +102,15 @@ def make_choose(
         assert scorer is not None  # noqa: S101  the rule needs one, so it was opened
         return NetworkChoice(scorer, objectives_of(config), config.seed)
     from stedopt_bluesky.preference.hypervolume import HypervolumeRule
+    from stedopt_bluesky.preference.local import LocalRule
     from stedopt_bluesky.preference.rule import RandomChoice, WeightedRule
 
     if config.choice.rule == "random":
         return RandomChoice(config.seed)
     if config.choice.rule == "hypervolume":
         return HypervolumeRule(objectives_of(config), config.seed)
+    if config.choice.rule == "local":
+        return LocalRule(objectives_of(config), weights_of(config), config.seed)
     return WeightedRule(objectives_of(config), weights_of(config), config.seed)
 
 

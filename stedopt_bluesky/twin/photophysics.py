@@ -62,6 +62,10 @@ INT16_MAX = int(np.iinfo(np.int16).max)  # Imspector stores photon counts as int
 # Depletion power to which `Fluorophore.bleaching_depletion_per_s` refers, in W.
 BLEACHING_REFERENCE_W = 0.1
 
+# A dye that gets less excitation than this, in W, neither shines nor bleaches: it is left out.
+# Of a thousand molecules in the focus it would make 5 photons a second.
+DARK_W = 1e-12
+
 # Relative excitation where bleaching happens: on the doughnut's crest, off the centre of the
 # excitation focus. Fitted to pySTED's photobleaching against excitation power.
 EXCITATION_ON_CREST = 0.353
@@ -210,6 +214,8 @@ def expose_labels(
     """
     rate = np.zeros(exposure.shape, np.float32)
     for label in labels:
+        if label.excitation_W < DARK_W:
+            continue
         rate += _label_rate_per_s(exposure, label, optics)
     rate += background_rate_per_s(exposure.excitation_W, exposure.depletion_W, optics)
     expected = detected_rate_per_s(rate, optics) * exposure.time_on_pixel_s
