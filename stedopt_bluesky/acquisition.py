@@ -76,8 +76,8 @@ class Region:
     x_um: float
     y_um: float
     size_um: float
-    stage_x_um: float = 0.0
-    stage_y_um: float = 0.0
+    stage_x_um: float = field(default=0.0, kw_only=True)
+    stage_y_um: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.stage_x_um) and math.isfinite(self.stage_y_um)):
@@ -89,6 +89,39 @@ class Region:
             raise ValueError(f"a region's centre must be finite, got ({self.x_um}, {self.y_um}) µm")
         if not (math.isfinite(self.size_um) and self.size_um > 0):
             raise ValueError(f"a region's side must be positive and finite, got {self.size_um} µm")
+
+
+@dataclass(frozen=True)
+class Spine(Region):
+    """A dendritic spine: the region around its head, and where it points.
+
+    Parameters
+    ----------
+    axis_x, axis_y : float
+        Unit vector from the dendrite to the head.
+    free_um : float
+        Distance from the head's centre up to which there is nothing else on the axis, and the
+        field does not end, µm: as far away a spot may lie.
+    """
+
+    axis_x: float
+    axis_y: float
+    free_um: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.free_um >= 0:
+            raise ValueError(f"a spine's free_um must be at least 0, got {self.free_um}")
+        length = math.hypot(self.axis_x, self.axis_y)
+        # Also where it is not a number.
+        if not abs(length - 1) <= 1e-6:
+            raise ValueError(
+                f"a spine's axis must be a unit vector, got ({self.axis_x}, {self.axis_y})"
+            )
+
+    def spot_um(self, distance_um: float) -> tuple[float, float]:
+        """Position on the axis at a distance from the head's centre, away from the dendrite."""
+        return self.x_um + distance_um * self.axis_x, self.y_um + distance_um * self.axis_y
 
 
 @dataclass(frozen=True)

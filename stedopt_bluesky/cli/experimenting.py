@@ -100,7 +100,7 @@ def replay_images(request: ReplayRequest, *, as_json: bool) -> None:
         When something in the request is wrong.
     """
     strategies = _check_replay(request)
-    with _interruptible():
+    with interruptible():
         dataset, path = _dataset(request)
         experiment = experiment_of(
             dataset,
@@ -119,7 +119,7 @@ def replay_images(request: ReplayRequest, *, as_json: bool) -> None:
         from stedopt_bluesky.experiments.replay_figure import save_replay_figure
 
         target = request.figure or (path or _gathered_from(request)).with_suffix(".png")
-        saved = _saved(target, lambda: save_replay_figure(report, dataset, target))
+        saved = saved_picture(target, lambda: save_replay_figure(report, dataset, target))
     if as_json:
         print_json(
             {
@@ -135,7 +135,7 @@ def replay_images(request: ReplayRequest, *, as_json: bool) -> None:
         stdout.print(table)
         stdout.print()
     verb = "below" if experiment.objective.direction == "maximise" else "above"
-    _print_lines(
+    print_lines(
         ("failure", f"{request.objective} {verb} {truth.threshold:.3g}"),
         ("dataset", f"{path or 'not kept'} ({_origin_in_words(dataset.origin)})"),
         ("trials", f"{took_s:.1f} s"),
@@ -160,7 +160,7 @@ def compare_runs(request: CompareRequest, *, as_json: bool) -> None:
     selection = Selection(
         request.uids, request.preset, request.sample, request.strategy, request.images
     )
-    with _interruptible(), console.status("reading the runs ..."):
+    with interruptible(), console.status("reading the runs ..."):
         runs, objectives = select_runs(
             folder, selection, request.group_by, lambda why: warn(f"left out: {why}")
         )
@@ -171,7 +171,7 @@ def compare_runs(request: CompareRequest, *, as_json: bool) -> None:
         from stedopt_bluesky.experiments.comparison_figure import save_comparison_figure
 
         target = request.figure
-        saved = _saved(target, lambda: save_comparison_figure(report, target))
+        saved = saved_picture(target, lambda: save_comparison_figure(report, target))
     longest = max(len(run.values) for run in runs)
     if request.images is None and longest > report.images:
         warn(
@@ -187,7 +187,7 @@ def compare_runs(request: CompareRequest, *, as_json: bool) -> None:
     worse = {"maximise": "below", "minimise": "above"}
     direction = {o.name: o.direction for o in report.objectives}
     failing = [f"{n} {worse[direction[n]]} {v:g}" for n, v in report.thresholds.items()]
-    _print_lines(("failure", " or ".join(failing)), *([("picture", saved)] if saved else []))
+    print_lines(("failure", " or ".join(failing)), *([("picture", saved)] if saved else []))
 
 
 def _check_replay(request: ReplayRequest) -> tuple[str, ...]:
@@ -315,7 +315,7 @@ def _threshold(text: str) -> tuple[str, float]:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Say in one line that Ctrl-C has ended it."""
     try:
         yield
@@ -323,7 +323,7 @@ def _interruptible() -> Iterator[None]:
         fail("interrupted by the user (Ctrl-C)", code=EXIT_CODES[INTERRUPTED])
 
 
-def _saved(path: Path, draw: Any) -> str | None:
+def saved_picture(path: Path, draw: Any) -> str | None:
     """Draw; a picture that cannot be saved is no reason to lose the numbers."""
     with console.status("drawing the picture ..."):
         try:
@@ -334,6 +334,7 @@ def _saved(path: Path, draw: Any) -> str | None:
     return str(path.resolve())
 
 
-def _print_lines(*lines: tuple[str, str]) -> None:
+def print_lines(*lines: tuple[str, str]) -> None:
+    """Print labels with their texts, below one another."""
     for label, text in lines:
         stdout.print(f"[bold]{label:>10}[/]  {escape(text)}")

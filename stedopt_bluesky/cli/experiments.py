@@ -127,6 +127,50 @@ def replay(
 
 
 @experiments_app.command()
+def uncaging(
+    images: Annotated[int, typer.Option(help="Spines of a run.")] = 80,
+    cells: Annotated[int, typer.Option(help="Cells on each coverslip.")] = 3,
+    runs: Annotated[int, typer.Option(help="Coverslips; a run of each strategy on each.")] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of coverslips, responses and draws.")] = 0,
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="kernel_ts or random; may be given several times. Left out: both.",
+        ),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes. Left out: one per core.")] = None,
+    figure: Figure = None,
+    as_json: Json = False,
+) -> None:
+    """Uncage at spines of the twin: Kernel TS against random sampling.
+
+    The paper's Fig. 4: power and distance of a 405-nm pulse, 80 spines a
+    run, on coverslips whose cells differ in their excitability. A response
+    is local when it is there and smaller than 0.6 of the cell. Intervals are
+    of 95 %, by 1,000 bootstrap resamples of the runs; p-values are Kruskal
+    and Wallis's, of the runs' first against their last 20 images, and in the
+    last rows of the strategies' last images.
+
+    Examples: [bold]stedopt experiment uncaging[/],
+    [bold]stedopt experiment uncaging --runs 2 --images 20 --cells 1 --json[/]
+    """
+    from stedopt_bluesky.cli.uncaging import UncagingRequest, uncage
+
+    request = UncagingRequest(
+        images=images,
+        cells=cells,
+        runs=runs,
+        seed=seed,
+        strategies=tuple(strategy or ()),
+        workers=workers,
+        figure=figure,
+    )
+    with clear_errors():
+        uncage(request, as_json=as_json)
+
+
+@experiments_app.command()
 def compare(
     runs: Annotated[
         list[str] | None,

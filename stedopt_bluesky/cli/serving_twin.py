@@ -40,7 +40,7 @@ def serve_twin(
     if sample.is_file():  # as `stedopt run` names it
         config = config.updated({"sample.name": str(sample.resolve())})
     with console.status("making the sample ..."):
-        from stedopt_bluesky.session.hardware import about_twin, start_twin
+        from stedopt_bluesky.session.twin import about_twin, start_twin
         from stedopt_bluesky.twin.server import TwinServer
 
         twin = start_twin(config)

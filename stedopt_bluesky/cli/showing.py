@@ -180,6 +180,7 @@ def _report(folder: CatalogFolder, uid: str) -> tuple[RunRecord, RunReport]:
         objectives_of(config),
         weights_of(config),
         {parameter.name: parameter.unit for parameter in config.space},
+        rule=config.choice.rule,
         exit_status=summary.exit_status,
         reason=summary.reason,
     )

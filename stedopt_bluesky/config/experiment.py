@@ -15,7 +15,7 @@ from stedopt_bluesky.config.channels import (
     RescueConfig,
 )
 from stedopt_bluesky.config.errors import ConfigError, FieldError, one_line, shown
-from stedopt_bluesky.config.lasers import DepletionConfig, ExcitationConfig
+from stedopt_bluesky.config.lasers import DepletionConfig, ExcitationConfig, LaserConfig
 from stedopt_bluesky.config.places import (
     RectangleConfig,
     RegionConfig,
@@ -38,8 +38,11 @@ from stedopt_bluesky.config.sections import (
     Section,
     split_parameter,
 )
+from stedopt_bluesky.config.uncaging import CalciumConfig, UncagingConfig
 from stedopt_bluesky.parameters import ParameterSpace
 
+# A spine's head of 0.5 µm is a few pixels of this size.
+LARGEST_FOR_SPINES_NM = 200.0
 # The strategies that begin with the observations of earlier experiments.
 LEARN_FROM_PRIOR = ("kernel_ts", "kernel_ucb")
 
@@ -64,6 +67,8 @@ class ExperimentConfig(Section):
     depletion: DepletionConfig = DepletionConfig()
     imaging: ImagingConfig = ImagingConfig()
     overview: OverviewConfig = OverviewConfig()
+    uncaging: UncagingConfig = UncagingConfig()
+    calcium: CalciumConfig = CalciumConfig()
     limits: LimitsConfig = LimitsConfig()
     detection: DetectionConfig = DetectionConfig()
     optics: OpticsConfig = OpticsConfig()
@@ -110,6 +115,7 @@ class ExperimentConfig(Section):
         _check_distinct("parameters", [p.name for p in self.parameters])
         _check_distinct("objectives", [o.name for o in self.objectives])
         self._check_channels()
+        self._check_uncaging()
         self._check_powers()
         self._check_light()
         size = math.prod(len(p.parameter.values) for p in self.parameters)
@@ -142,22 +148,76 @@ class ExperimentConfig(Section):
             )
         if self.choice.network != "auto" and self.choice.rule != "network":
             raise FieldError("choice.network", self.choice.network, "only with rule = 'network'")
+        if self.choice.rule == "local":
+            names = [o.name for o in self.objectives]
+            for needed in ("response_size_ratio", "df_over_f_peak"):
+                if needed not in names:
+                    raise FieldError("choice.rule", "local", f"only with objective {needed}")
         if self.choice.rule == "weighted" and not any(o.weight for o in self.objectives):
             raise ValueError("objectives: weight = 0 for all: at least one above 0")
         return self
 
+    def _check_uncaging(self) -> None:
+        """Refuse what does not go together with uncaging, or without it."""
+        uncaging, imaging = self.uncaging, self.imaging
+        if uncaging.enabled and self.channels:
+            raise FieldError("channels", self.channels[0].name, "none with uncaging")
+        if uncaging.enabled and self.time_lapse.images_per_region > 1:
+            raise FieldError(
+                "time_lapse.images_per_region",
+                self.time_lapse.images_per_region,
+                "1 with uncaging",
+            )
+        optimised = [p.name for p in self.parameters if p.name.startswith("uncaging_")]
+        if not uncaging.enabled:
+            if optimised:
+                raise FieldError("uncaging.enabled", False, f"true with parameter {optimised[0]}")
+            return
+        if imaging.sted_images != 2:
+            raise FieldError(
+                "imaging.sted_images",
+                imaging.sted_images,
+                "2 with uncaging.enabled: one before the pulse, one after it",
+            )
+        if self.overview.pixel_size_nm > LARGEST_FOR_SPINES_NM:
+            raise FieldError(
+                "overview.pixel_size_nm",
+                self.overview.pixel_size_nm,
+                f"at most {LARGEST_FOR_SPINES_NM:g} nm with uncaging, for spines to be seen",
+            )
+        most_uW = max(
+            [uncaging.power_uW]
+            + [p.ends[1][1] for p in self.parameters if p.name == "uncaging_power_uW"]
+        )
+        energy_uJ = most_uW * uncaging.pulse_ms * 1e-3
+        if energy_uJ > uncaging.energy_limit_uJ:
+            raise FieldError(
+                "uncaging.energy_limit_uJ",
+                uncaging.energy_limit_uJ,
+                f"at least {_rounded_up(energy_uJ):g} µJ, the strongest pulse of the grid",
+            )
+
     def _check_powers(self) -> None:
         """Refuse every power that a laser's limit or its calibration does not allow."""
         for field, parameter, power in self._powers():
-            channel, own = split_parameter(parameter)
-            if own == "excitation_power_uW":
-                where, excitation = self.excitation_of(channel)
+            pulsed = self._pulses.get(parameter)
+            channel, own = ("", parameter) if pulsed else split_parameter(parameter)
+            if pulsed or own == "excitation_power_uW":
+                where, excitation = pulsed or self.excitation_of(channel)
                 limit, lowest = excitation.power_limit_uW, excitation.calibration_power_uW[0]
                 self._check_power(field, power, limit, lowest, where, "uW")
             elif own == "depletion_power_mW":
                 where, depletion = self.depletion_of(channel)
                 limit, lowest = depletion.power_limit_mW, depletion.calibration_power_mW[0]
                 self._check_power(field, power, limit, lowest, where, "mW")
+
+    @property
+    def _pulses(self) -> dict[str, tuple[str, UncagingConfig | CalciumConfig]]:
+        """Lasers around a pulse by their power, each with the section that it is in."""
+        return {
+            "uncaging_power_uW": ("uncaging", self.uncaging),
+            "calcium_power_uW": ("calcium", self.calcium),
+        }
 
     def _powers(self) -> Iterator[tuple[str, str, float]]:
         """Yield each field with the parameter that it is a value of, and the value."""
@@ -166,7 +226,12 @@ class ExperimentConfig(Section):
         yield f"imaging.{depletion}", depletion, imaging.depletion_power_mW
         confocal = f"confocal_{excitation}"
         yield f"imaging.{confocal}", excitation, imaging.confocal_excitation_power_uW
-        yield f"overview.{excitation}", excitation, self.overview.excitation_power_uW
+        # Spines are seen by the indicator that fills them.
+        seen_by = "calcium_power_uW" if self.uncaging.enabled else excitation
+        yield f"overview.{excitation}", seen_by, self.overview.excitation_power_uW
+        if self.uncaging.enabled:
+            yield "uncaging.power_uW", "uncaging_power_uW", self.uncaging.power_uW
+            yield "calcium.power_uW", "calcium_power_uW", self.calcium.power_uW
         for i, channel in enumerate(self.channels):
             own = f"{channel.name}_{excitation}"
             yield f"channels.{i}.{excitation}", own, channel.excitation_power_uW
@@ -196,6 +261,9 @@ class ExperimentConfig(Section):
         told |= {"pinhole_um": self.optics.pinhole_um, "focus_um": self.optics.focus_um}
         told["rescue_signal_level"] = self.rescue.signal_level
         told["rescue_strength"] = self.rescue.strength
+        if self.uncaging.enabled:
+            told["uncaging_power_uW"] = self.uncaging.power_uW
+            told["uncaging_distance_um"] = self.uncaging.distance_um
         optimised = {p.name for p in self.parameters}
         return {n: v for n, v in told.items() if v is not None and n not in optimised}
 
@@ -243,12 +311,14 @@ class ExperimentConfig(Section):
                 )
 
     @property
-    def lasers(self) -> list[tuple[str, ExcitationConfig | DepletionConfig]]:
-        """Lasers of all channels, each with the section that it is in."""
-        found: list[tuple[str, ExcitationConfig | DepletionConfig]] = [
+    def lasers(self) -> list[tuple[str, LaserConfig]]:
+        """Lasers of all channels and of uncaging, each with the section that it is in."""
+        found: list[tuple[str, LaserConfig]] = [
             ("excitation", self.excitation),
             ("depletion", self.depletion),
         ]
+        if self.uncaging.enabled:
+            found += [("calcium", self.calcium), ("uncaging", self.uncaging)]
         for i, channel in enumerate(self.channels):
             if channel.excitation is not None:
                 found.append((f"channels.{i}.excitation", channel.excitation))
@@ -338,6 +408,12 @@ class ExperimentConfig(Section):
             + confocal_uW * 1e-3 * confocal_s
             for excitation_uW, own_mW, confocal_uW in powers
         )
+        if self.uncaging.enabled:
+            calcium, pulse_s = self.calcium, self.uncaging.pulse_ms * 1e-3
+            frames = calcium.baseline_frames + calcium.response_frames
+            frames_s = frames * calcium.dwelltime_us * 1e-6 * calcium.pixels**2
+            pulse_uW = most("uncaging_power_uW", self.uncaging.power_uW)
+            dose_mJ += (calcium.power_uW * frames_s + pulse_uW * pulse_s) * 1e-3
         return channel_s * len(powers), dose_mJ
 
     @property

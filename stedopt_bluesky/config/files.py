@@ -16,6 +16,7 @@ from stedopt_bluesky.config.experiment import ExperimentConfig, parse_config
 from stedopt_bluesky.config.lasers import DepletionConfig, ExcitationConfig, LaserConfig
 from stedopt_bluesky.config.regions_file import read_regions
 from stedopt_bluesky.config.sections import Section
+from stedopt_bluesky.config.uncaging import CalciumConfig, UncagingConfig
 
 DEFAULT_PRESET = "demo"
 
@@ -23,6 +24,8 @@ DEFAULT_PRESET = "demo"
 _CALIBRATED: dict[str, tuple[str, str, type[LaserConfig]]] = {
     "excitation": ("calibration_power_uW", "µW", ExcitationConfig),
     "depletion": ("calibration_power_mW", "mW", DepletionConfig),
+    "uncaging": ("calibration_power_uW", "µW", UncagingConfig),
+    "calcium": ("calibration_power_uW", "µW", CalciumConfig),
 }
 
 

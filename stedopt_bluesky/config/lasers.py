@@ -17,14 +17,15 @@ def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-def _powers(power: tuple[float, ...]) -> tuple[float, ...]:
+def increasing_powers(power: tuple[float, ...]) -> tuple[float, ...]:
+    """Refuse powers that do not rise from one calibrated point to the next."""
     if any(p < 0 for p in power):
         raise ValueError("none below 0")
     return _increasing(power)
 
 
 class LaserConfig(Section):
-    """What excitation and depletion lasers have in common."""
+    """What all lasers have in common."""
 
     laser: Annotated[int, Field(ge=0, le=15)]
     wavelength_nm: Annotated[int, Field(ge=300, le=1200)]
@@ -87,7 +88,7 @@ class ExcitationConfig(LaserConfig):
         "calibration_power_uW; a relative path counts from this file's folder.",
     )
 
-    _increasing_powers = field_validator("calibration_power_uW")(_powers)
+    _increasing_powers = field_validator("calibration_power_uW")(increasing_powers)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -119,7 +120,7 @@ class DepletionConfig(LaserConfig):
         "calibration_power_mW; a relative path counts from this file's folder.",
     )
 
-    _increasing_powers = field_validator("calibration_power_mW")(_powers)
+    _increasing_powers = field_validator("calibration_power_mW")(increasing_powers)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

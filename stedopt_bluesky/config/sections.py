@@ -29,6 +29,8 @@ PARAMETER_UNITS = {
     "rescue_signal_level": "",
     "rescue_strength": "",
     "focus_um": "µm",
+    "uncaging_power_uW": "µW",
+    "uncaging_distance_um": "µm",
 }
 # Of these each further channel has its own: ``<channel>_excitation_power_uW``.
 CHANNEL_PARAMETERS = (
@@ -50,6 +52,7 @@ RANGES = {
     "spectral_min_nm": (300.0, 1000.0),
     "spectral_max_nm": (300.0, 1000.0),
     "focus_um": (-100.0, 100.0),
+    "uncaging_distance_um": (0.3, 5.0),
 }
 
 
@@ -101,8 +104,9 @@ class SampleConfig(Section):
         "actin",
         min_length=1,
         description="Name of the sample. On the twin: a generated structure (actin, tubulin, "
-        "synapses, pores) or the path of a 2-D image (TIFF, .npy, .npz, .msr or .obf) whose counts "
-        "become the fluorophores; FILE#NAME or FILE#2: one of several images in it.",
+        "synapses, pores; dendrites with [uncaging]) or the path of a 2-D image (TIFF, .npy, .npz, "
+        ".msr or .obf) whose counts become the fluorophores; FILE#NAME or FILE#2: one of several "
+        "images in it.",
     )
     structure: str = Field("", description="Imaged structure, to search by; empty: the name.")
     pixel_size_nm: Positive | None = Field(
@@ -359,10 +363,11 @@ class QualityConfig(Section):
 class ChoiceConfig(Section):
     """Who picks the trade-off from the cloud of options."""
 
-    rule: Literal["network", "weighted", "random", "hypervolume"] = Field(
+    rule: Literal["network", "weighted", "random", "hypervolume", "local"] = Field(
         "weighted",
         description="'network': a preference network; 'weighted': the highest weighted utility; "
-        "'random'; 'hypervolume': what widens the Pareto front most, to map all trade-offs.",
+        "'random'; 'hypervolume': what widens the Pareto front most, to map all trade-offs; "
+        "'local': a Ca²⁺ response between none and widespread, and strong.",
     )
     network: str = Field(
         "auto",

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,15 +142,17 @@ class Microscope(StoresArrays, Device):
         self._set_confocal_powers()
         self._instrument.set_value(CONFOCAL, "dwelltime_us", self._confocal_dwelltime_us)
         self._instrument.set_value(CONFOCAL, "line_steps", 1)
-        self._store.open(
-            {
-                self._key(light, shot): (self._instrument.image_shape(configuration), np.int16)
-                for light in self._lights
-                for shot, configuration in self._shots
-            }
-        )
+        self._store.open({key: (shape, np.int16) for key, shape in self._shapes().items()})
         self._budget.begin_run()
         self._scans.connect()
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the arrays of one region, by data key."""
+        return {
+            self._key(light, shot): self._instrument.image_shape(configuration)
+            for light in self._lights
+            for shot, configuration in self._shots
+        }
 
     def _key(self, light: Light, shot: str) -> str:
         """Name of an image in documents, as ``microscope_orange_sted1``."""
@@ -184,6 +186,7 @@ class Microscope(StoresArrays, Device):
             raise RuntimeError(f"{self.name} is not staged")
         self.images = None
         expected_s = sum(self._scan_s(configuration) for _, configuration in self._shots)
+        expected_s += self._more_light()[0]
         self._acquisition = status = AcquisitionStatus(self, expected_s)
         return complete_in_background(self, self._acquire, status)
 
@@ -200,34 +203,37 @@ class Microscope(StoresArrays, Device):
             light.excitation.apply()
             light.depletion.apply()
         try:
-            # Of each shot the images of all channels.
-            taken = {
-                shot: self._scans.acquire(configuration, deadline_s(self._scan_s(configuration)))
-                for shot, configuration in self._shots
-            }
+            images = self._expose()
         except ScanStoppedError:
             return
         self.acquisition_s.put(time.monotonic() - start)
-        self._store.write(
-            {
-                self._key(light, shot): images[number]
-                for number, light in enumerate(self._lights)
-                for shot, images in taken.items()
-            }
-        )
+        self._store.write(images)
         self.frame_index.put(self._store.index)
-        first, *others = (
-            self._image_set(light, [images[number] for images in taken.values()])
-            for number, light in enumerate(self._lights)
-        )
+        self._sum_up(images)
+
+    def _expose(self) -> dict[str, npt.NDArray[np.int16]]:
+        """Take all images of a region, by data key."""
+        images: dict[str, npt.NDArray[np.int16]] = {}
+        for shot, configuration in self._shots:
+            images |= self._shoot(shot, configuration)
+        return images
+
+    def _shoot(self, shot: str, configuration: str) -> dict[str, npt.NDArray[np.int16]]:
+        """Scan once; the images of all channels, by data key."""
+        images = self._scans.acquire(configuration, deadline_s(self._scan_s(configuration)))
+        return {self._key(light, shot): images[n] for n, light in enumerate(self._lights)}
+
+    def _sum_up(self, images: Mapping[str, npt.NDArray[np.int16]]) -> None:
+        """Put the images together for who rates them."""
+        first, *others = (self._image_set(light, images) for light in self._lights)
         further = {
-            light.channel: images for light, images in zip(self._lights[1:], others, strict=True)
+            light.channel: channel for light, channel in zip(self._lights[1:], others, strict=True)
         }
         self.images = dataclasses.replace(first, channels=further)
 
-    def _image_set(self, light: Light, images: Sequence[npt.NDArray[np.int16]]) -> ImageSet:
-        """Put the images of a channel together for who rates them."""
-        confocal1, *sted, confocal2 = images
+    def _image_set(self, light: Light, images: Mapping[str, npt.NDArray[np.int16]]) -> ImageSet:
+        """Put the images of a channel together."""
+        confocal1, *sted, confocal2 = (images[self._key(light, shot)] for shot, _ in self._shots)
         return ImageSet(
             confocal1=confocal1,
             sted=tuple(sted),
@@ -258,6 +264,8 @@ class Microscope(StoresArrays, Device):
         depletion_mJ = (
             sum(light.depletion.power.get() for light in self._lights) * sted_s / channels
         )
+        more_s, more_uJ = self._more_light()
+        excitation_uJ += more_uJ
         # Of the sample, however stage and scanner share the way. A scanner that was never moved
         # stands in the middle.
         place_um = (
@@ -265,9 +273,13 @@ class Microscope(StoresArrays, Device):
             np.nan_to_num(self._scanner.y_um.get()) + self._stage.stage_y_um.get(),
         )
         self._budget.spend(place_um, image_s, excitation_uJ * 1e-3 + depletion_mJ)
-        self.exposure_s.put(sted_s + confocal_s)
+        self.exposure_s.put(sted_s + confocal_s + more_s)
         self.excitation_dose_uJ.put(excitation_uJ)
         self.depletion_dose_mJ.put(depletion_mJ)
+
+    def _more_light(self) -> tuple[float, float]:
+        """Time, s, and energy, µJ, of what else is done to a region."""
+        return 0.0, 0.0
 
     def _scan_s(self, configuration: str) -> float:
         """Time that the beam spends on the pixels of a scan, s."""

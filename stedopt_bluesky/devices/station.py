@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ophyd import Device
 
+from stedopt_bluesky.acquisition import Region, Spine
 from stedopt_bluesky.devices.decision import Decision
 from stedopt_bluesky.devices.detection import Detection, Pinhole, Rescue
 from stedopt_bluesky.devices.label import ImageLabel
@@ -17,6 +18,7 @@ from stedopt_bluesky.devices.rating import Rating
 from stedopt_bluesky.devices.scanner import Scanner
 from stedopt_bluesky.devices.setting import Setting
 from stedopt_bluesky.devices.stage import Stage
+from stedopt_bluesky.devices.uncaging_spot import UncagingSpot
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Station:
         Which decision the image in progress belongs to.
     rating : Rating
         Where somebody rates.
+    spot : UncagingSpot, optional
+        Where and how strongly a spine is uncaged; the microscope is then one that does.
     """
 
     lights: tuple[Light, ...]
@@ -60,6 +64,7 @@ class Station:
     decision: Decision
     label: ImageLabel
     rating: Rating
+    spot: UncagingSpot | None = None
 
     @property
     def excitation(self) -> Laser:
@@ -90,12 +95,36 @@ class Station:
             self.rescue.rescue_strength,
             self.stage.focus_um,
         ]
+        if self.spot is not None:
+            settings += [self.spot.power, self.spot.distance_um]
         return {setting.name: setting for setting in settings}
+
+    def place(self, region: Region) -> list[tuple[Setting, float]]:
+        """What a region's place means for each device: settings and their values.
+
+        Raises
+        ------
+        ValueError
+            When spines are uncaged and the region is none.
+        """
+        moves: list[tuple[Setting, float]] = [
+            (self.scanner.x_um, region.x_um),
+            (self.scanner.y_um, region.y_um),
+            (self.stage.stage_x_um, region.stage_x_um),
+            (self.stage.stage_y_um, region.stage_y_um),
+        ]
+        if self.spot is not None:
+            if not isinstance(region, Spine):
+                raise ValueError(
+                    f"region at ({region.x_um:g}, {region.y_um:g}) µm: only spines are uncaged"
+                )
+            moves += self.spot.place(region)
+        return moves
 
     @property
     def read(self) -> tuple[Device, ...]:
-        """What stands beside the images in an Event."""
-        return (
+        """What is read into the Event of an image, but for its rating."""
+        devices = (
             self.label,
             *self.lasers,
             self.scanner,
@@ -105,3 +134,4 @@ class Station:
             self.rescue,
             self.microscope,
         )
+        return devices if self.spot is None else (*devices, self.spot)

@@ -217,12 +217,12 @@ def _image_one_sample(
                     f"sample = {config.sample.name!r}: has {len(regions)} regions with "
                     f"structure, {config.space.size} are needed, one for each power"
                 )
-            _run(engine, session.optimize(images, regions=regions[:images]))
+            run_quietly(engine, session.optimize(images, regions=regions[:images]))
             (journal,) = journal_paths(session.folder)
             return _part(RunRecord.read(journal), config)
 
 
-def _run(engine: RunEngine, plan: MsgGenerator[str]) -> None:
+def run_quietly(engine: RunEngine, plan: MsgGenerator[str]) -> None:
     """Run a plan; Ctrl-C closes its run and is passed on."""
     from bluesky.utils import RunEngineInterrupted
 

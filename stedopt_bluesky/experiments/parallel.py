@@ -14,19 +14,31 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    as_completed,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
-from typing import Any
+from multiprocessing.queues import SimpleQueue
+from typing import Any, TypeVar
 
 from stedopt_bluesky.config import ConfigError
 from stedopt_bluesky.experiments.trials import Job, ReplayExperiment, Trial, run_trials
+
+_Experiment = TypeVar("_Experiment")
+_Result = TypeVar("_Result")
 
 # Told the number of trials that have just been finished.
 Advance = Callable[[int], None]
 
 # Chunks per worker: few enough to cost nothing, enough that all end at about the same time.
 _CHUNKS_PER_WORKER = 8
+# How often the steps of long jobs are looked at, s.
+_LOOK_EVERY_S = 0.5
 # A scheduler that does not answer within this time, s, is not there.
 _CONNECT_TIMEOUT_S = 10.0
 # Workers of a cluster that is just starting are waited for this long, s.
@@ -82,6 +94,82 @@ def run_in_processes(
         finally:
             pool.shutdown(cancel_futures=True)
     return [trial for i in range(len(chunks)) for trial in results[i]]
+
+
+def run_each(
+    run: Callable[[_Experiment, Job, Advance], _Result],
+    experiment: _Experiment,
+    jobs: Sequence[Job],
+    workers: int,
+    advance: Advance,
+) -> list[_Result]:
+    """Run long jobs, each in a process of its own where there are several workers.
+
+    Parameters
+    ----------
+    run : callable
+        Of a module, so that a worker finds it: from the experiment, a job and whom to tell of
+        each step to the job's result.
+    experiment : object
+        What all jobs have in common; can be pickled.
+    jobs : sequence of Job
+        What is to be run.
+    workers : int
+        Processes; with 1 the jobs run in this one.
+    advance : callable
+        Told of the steps of all jobs.
+
+    Returns
+    -------
+    list
+        The results, in the order of the jobs.
+
+    Raises
+    ------
+    WorkersError
+        When a worker's process is ended from outside.
+    """
+    workers = min(workers, len(jobs))
+    if workers <= 1:
+        return [run(experiment, job, advance) for job in jobs]
+    context = get_context("spawn")
+    steps = context.SimpleQueue()
+    with ProcessPoolExecutor(
+        workers, context, initializer=_begin_stepping, initargs=(steps,)
+    ) as pool:
+        futures = [pool.submit(_run_stepping, run, experiment, job) for job in jobs]
+        waiting: set[Future[_Result]] = set(futures)
+        try:
+            while waiting:
+                done, waiting = wait(waiting, _LOOK_EVERY_S, FIRST_COMPLETED)
+                while not steps.empty():
+                    advance(steps.get())
+                for future in done:
+                    future.result()
+            return [future.result() for future in futures]
+        except BrokenProcessPool:
+            raise WorkersError("a worker's process was ended from outside; no result") from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+# Where a worker tells of its steps.
+_steps: list[SimpleQueue[int]] = []
+
+
+def _begin_stepping(steps: SimpleQueue[int]) -> None:
+    """Prepare a worker's process: Ctrl-C is for its parent, BLAS has one thread."""
+    from threadpoolctl import threadpool_limits
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threadpool_limits(limits=1, user_api="blas")
+    _steps[:] = [steps]
+
+
+def _run_stepping(
+    run: Callable[[_Experiment, Job, Advance], _Result], experiment: _Experiment, job: Job
+) -> _Result:
+    return run(experiment, job, _steps[0].put)
 
 
 def check_cluster(address: str) -> None:

@@ -18,7 +18,7 @@ from stedopt_bluesky.session.decisions import objectives_of
 from stedopt_bluesky.session.stored import config_of
 
 # What the program's plan is called in start documents: other runs have no objectives.
-_PLAN = "optimize_sted"
+_PLANS = ("optimize_sted", "optimize_uncaging")
 
 GROUPINGS: Mapping[str, Callable[[RunChain, ExperimentConfig], str]] = {
     "strategy": lambda _, config: config.bandit.strategy,
@@ -144,7 +144,7 @@ def _chains(
     else:
         chains = []
         for summary in reversed(list_runs(folder)):
-            if summary.plan_name not in (_PLAN, None):
+            if summary.plan_name not in (*_PLANS, None):
                 continue
             try:
                 chain = read_chain(folder, summary.uid)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from stedopt_bluesky.experiments.comparison import ComparisonReport
 from stedopt_bluesky.experiments.replay import ReplayReport
+from stedopt_bluesky.experiments.uncaging_report import UncagingReport
 from stedopt_bluesky.reports.labels import axis_label
 
 _ARROWS = {"maximise": "↑", "minimise": "↓"}
@@ -23,6 +24,37 @@ def replay_tables(report: ReplayReport) -> tuple[Table, Table]:
 def comparison_tables(report: ComparisonReport) -> tuple[Table, Table]:
     """Tables of a comparison: its groups, and the objectives' first against last images."""
     return _groups(report), _objectives(report)
+
+
+def uncaging_tables(report: UncagingReport) -> tuple[Table]:
+    """Table of an uncaging experiment: shares of responses, first against last images."""
+    count = report.count
+    table = _table(
+        f"Responses of the first and the last {count} images of {report.experiment.runs} runs",
+        "strategy",
+        "response",
+        f"first {count}",
+        "95 % interval",
+        f"last {count}",
+        "95 % interval",
+        "p",
+    )
+    for name, result in report.strategies.items():
+        label = name
+        for outcome, shares in result.outcomes.items():
+            cells = []
+            for share in (shares.first, shares.last):
+                known = not math.isnan(share.low)
+                interval = f"{share.low:.0%} … {share.high:.0%}" if known else "-"
+                cells += [f"{share.mean:.1%}", interval]
+            table.add_row(label, outcome, *cells, _number(shares.p_value))
+            label = ""
+    if len(report.strategies) > 1:
+        label = "last images"
+        for outcome, p_value in report.between.items():
+            table.add_row(label, outcome, *[""] * 4, _number(p_value))
+            label = ""
+    return (table,)
 
 
 def _strategies(report: ReplayReport) -> Table:

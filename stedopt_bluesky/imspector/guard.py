@@ -30,6 +30,7 @@ from stedopt_bluesky.imspector.api import (
 )
 from stedopt_bluesky.imspector.interlock import NO_INTERLOCK, Interlock, InterlockOpenError
 from stedopt_bluesky.imspector.paths import Layout
+from stedopt_bluesky.imspector.pulse import PulseRule
 from stedopt_bluesky.parameters import as_number
 
 # Deeper than any tree of Imspector; more is no setting but a mistake.
@@ -59,6 +60,8 @@ class Gate:
         Lasers that are not in it stay at 0.
     interlock : Interlock
         Looked at before every scan.
+    pulses : sequence of PulseRule
+        Lasers that may only give a pulse.
 
     Raises
     ------
@@ -71,6 +74,7 @@ class Gate:
         layout: Layout,
         limits_percent: Mapping[int, float],
         interlock: Interlock = NO_INTERLOCK,
+        pulses: Sequence[PulseRule] = (),
     ) -> None:
         for laser, limit in limits_percent.items():
             if not 0 <= limit <= 100:
@@ -78,6 +82,7 @@ class Gate:
         self.layout = layout
         self._limits = dict(limits_percent)
         self._interlock = interlock
+        self._pulses = {rule.laser: rule for rule in pulses}
         # Why no scan may begin; empty: it may.
         self._blocked = ""
         self._conditions: list[Callable[[], str]] = []
@@ -109,7 +114,9 @@ class Gate:
         if why := self._interlock.why_open(application):
             raise InterlockOpenError(why)
 
-    def checked(self, at: str, value: ParameterValue, current: ParameterValue) -> ParameterValue:
+    def checked(
+        self, at: str, value: ParameterValue, current: ParameterValue, configuration: str
+    ) -> ParameterValue:
         """Return what may be written at a path, as plain Python values.
 
         Parameters
@@ -120,11 +127,14 @@ class Gate:
             What is to be written there.
         current : JSON value
             What stands there; a value that stays as it is needs no leave, unless it is a power.
+        configuration : str
+            Name of the configuration.
 
         Raises
         ------
         PowerLimitError
-            When a power is not a finite number from 0 to its laser's limit.
+            When a power is not a finite number from 0 to its laser's limit, or that of a laser
+            that may only give a pulse is above 0 in another configuration than its own.
         SettingRefusedError
             When another value would change than those of the table. Nothing is written then.
         """
@@ -133,7 +143,7 @@ class Gate:
         base = _keys(at)
         standing = dict(_leaves(current, base))
         for keys, leaf in _leaves(plain, base):
-            self._check_leaf(keys, leaf, standing)
+            self._check_leaf(keys, leaf, standing, configuration)
         return plain
 
     def _check_leaf(
@@ -141,12 +151,13 @@ class Gate:
         keys: tuple[str, ...],
         leaf: ParameterValue,
         standing: Mapping[tuple[str, ...], ParameterValue],
+        configuration: str,
     ) -> None:
         path = "/".join(keys)
         found = self.layout.find(path)
         row, laser = found if found is not None else (None, None)
         if row is not None and laser is not None and row.name.endswith("power_percent"):
-            self._check_power(path, laser, leaf)
+            self._check_power(path, laser, leaf, configuration)
         elif keys in standing and _same(standing[keys], leaf):
             return
         elif row is None or not row.writable:
@@ -154,12 +165,18 @@ class Gate:
                 f"{path} = {leaf!r}: not a setting that stedopt writes; set it in Imspector"
             )
 
-    def _check_power(self, path: str, laser: int, leaf: ParameterValue) -> None:
+    def _check_power(self, path: str, laser: int, leaf: ParameterValue, configuration: str) -> None:
         limit, number = self.limit_percent(laser), as_number(leaf)
         # The comparison refuses NaN and infinity too: the limit is finite.
         if number is None or not 0 <= number <= limit:
             raise PowerLimitError(
                 f"power of laser {laser} = {leaf!r} %: 0 to {limit:g} % is allowed ({path})"
+            )
+        rule = self._pulses.get(laser)
+        if rule is not None and number > 0 and configuration != rule.configuration:
+            raise PowerLimitError(
+                f"power of laser {laser} = {leaf!r} % in configuration {configuration!r}: above 0 "
+                f"only in {rule.configuration!r} ({path})"
             )
 
     def check_scan(self, configuration: Configuration) -> None:
@@ -178,7 +195,11 @@ class Gate:
                 f"no scan may begin: Imspector ignores the powers that are set "
                 f"({paths.IGNORE_POWERS})"
             )
-        for at, lasers in laser_lists(configuration):
+        lists = list(laser_lists(configuration))
+        for rule in self._pulses.values():
+            if reason := rule.why_not(configuration, lists, self.layout):
+                raise ScanBlockedError(f"no scan may begin: {reason}")
+        for at, lasers in lists:
             for number, laser in enumerate(lasers):
                 power, limit = laser["power"]["calibrated"], self.limit_percent(number)
                 unit = laser["power"].get("units_used", "")
@@ -252,8 +273,12 @@ def _is_nan(value: ParameterValue) -> bool:
 class GuardedValue:
     """A node of a parameter tree, written through the gate."""
 
-    def __init__(self, value: Value, gate: Gate, root: int) -> None:
+    def __init__(
+        self, value: Value, gate: Gate, root: int, configuration: Callable[[], str]
+    ) -> None:
         self._value, self._gate, self._root = value, gate, root
+        # Name of the configuration that a measurement's node belongs to.
+        self._configuration = configuration
 
     def path(self) -> str:
         """Return the node's path."""
@@ -269,7 +294,9 @@ class GuardedValue:
             raise SettingRefusedError(
                 f"{self.path()} = {v!r}: only parameters of measurements are written"
             )
-        self._value.set(self._gate.checked(self.path(), v, self._value.get()))
+        self._value.set(
+            self._gate.checked(self.path(), v, self._value.get(), self._configuration())
+        )
 
 
 class GuardedConfiguration:
@@ -292,8 +319,9 @@ class GuardedConfiguration:
 
     def set_parameters(self, at: str, _from: ParameterValue) -> None:
         """Change the parameters at a path, as far as the gate allows."""
+        standing = self._backend.parameters(at)
         self._backend.set_parameters(
-            at, self._gate.checked(at, _from, self._backend.parameters(at))
+            at, self._gate.checked(at, _from, standing, self._backend.name())
         )
 
     def number_of_stacks(self) -> int:
@@ -356,8 +384,9 @@ class GuardedMeasurement:
 
     def set_parameters(self, at: str, _from: ParameterValue) -> None:
         """Change the active configuration's parameters, as far as the gate allows."""
+        standing, configuration = self._backend.parameters(at), self._backend.active_configuration()
         self._backend.set_parameters(
-            at, self._gate.checked(at, _from, self._backend.parameters(at))
+            at, self._gate.checked(at, _from, standing, configuration.name())
         )
 
     def number_of_stacks(self) -> int:
@@ -447,7 +476,12 @@ class GuardedApplication:
 
     def value_at(self, path: str, root: int = ValueTreeRoot.Measurement) -> GuardedValue:
         """Return the node at a path of a tree."""
-        return GuardedValue(self._backend.value_at(path, root), self.gate, root)
+        return GuardedValue(
+            self._backend.value_at(path, root),
+            self.gate,
+            root,
+            lambda: self._backend.active_measurement().active_configuration().name(),
+        )
 
     def connect_measurement_cb(self, cb: MeasurementCallback, to: int) -> bool:
         """Have ``cb()`` called at a signal."""

@@ -26,6 +26,7 @@ from stedopt_bluesky.imspector.guard import (
 )
 from stedopt_bluesky.imspector.interlock import NO_INTERLOCK, Interlock
 from stedopt_bluesky.imspector.lasers_off import is_scanning, switch_off
+from stedopt_bluesky.imspector.pulse import PulseRule
 from stedopt_bluesky.parameters import as_number
 
 # The channel that is meant where none is named: the first one of the measurement.
@@ -59,6 +60,10 @@ class LaserLine:
         Percent ↔ power at the back aperture.
     power_limit : float
         Hard limit, in the calibration's unit.
+    pulsed_in : str
+        Name of the only configuration in which it may be on, for one pulse; empty: any.
+    longest_pulse_s : float
+        Longest pulse, s.
 
     Raises
     ------
@@ -70,6 +75,8 @@ class LaserLine:
     number: int
     calibration: PowerCalibration
     power_limit: float
+    pulsed_in: str = ""
+    longest_pulse_s: float = 0.0
 
     def __post_init__(self) -> None:
         highest = self.calibration.power[-1]
@@ -149,7 +156,13 @@ class Instrument:
         self.interlock = interlock
         # How often all lasers were switched off: whose powers were set before sets them anew.
         self.times_off = 0
-        self.application = GuardedApplication(application, Gate(layout, limits, interlock))
+        pulses = [
+            PulseRule(line.number, line.pulsed_in, line.longest_pulse_s)
+            for line in lasers
+            if line.pulsed_in
+        ]
+        gate = Gate(layout, limits, interlock, pulses)
+        self.application = GuardedApplication(application, gate)
         self.measurement = self.application.create_measurement()
         first = self.measurement.active_configuration()
         self._check_channels(first)
@@ -344,6 +357,22 @@ class Instrument:
         """Shape (Y, X) of the image that a configuration will give, read from Imspector."""
         y, x = (int(self.value(configuration, "pixels", axis=axis)) for axis in ("y", "x"))
         return y, x
+
+    def set_frames(self, configuration: str, frames: int) -> None:
+        """Set how often the field is scanned, one frame after the other."""
+        axes = paths.XY_SCAN_AXES if frames == 1 else paths.XYT_SCAN_AXES
+        with self._lock:
+            target = self._configurations[configuration]
+            target.set_parameters(self._layout.path("scan_axes"), list(axes))
+            self.set_value(configuration, "frames", frames)
+
+    def frames(self, configuration: str) -> int:
+        """How often a configuration scans its field, read from Imspector."""
+        target = self._configurations[configuration]
+        axes = target.parameters(self._layout.path("scan_axes"))
+        if paths.XYT_SCAN_AXES[2] not in axes:
+            return 1
+        return int(self.value(configuration, "frames"))
 
     def parameters(self) -> dict[str, Any]:
         """Imspector's whole tree of each configuration, for the record."""

@@ -33,6 +33,7 @@ PROGRESS = "Measurement/timing/progress"
 
 XY_SCAN_MODE = "xy"
 XY_SCAN_AXES = ["ExpControl X", "ExpControl Y", "None", "None"]
+XYT_SCAN_AXES = ["ExpControl X", "ExpControl Y", "ExpControl T", "None"]
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,29 @@ class Scans:
         ScanError
             When the scan did not begin or exceeded the deadline.
         """
+        stacks = self._scanned(configuration, deadline_s)
+        for frames in stacks:
+            if len(frames) != 1:
+                raise BadImageError(f"{configuration} scan: expected one frame, got {len(frames)}")
+        return [frames[0].copy() for frames in stacks]
+
+    def acquire_frames(self, configuration: str, deadline_s: float) -> npt.NDArray[np.int16]:
+        """Scan all frames of a configuration and return the first channel's, as `acquire` does one.
+
+        Returns
+        -------
+        ndarray of int16, shape (T, Y, X)
+            Photon counts, in the order of scanning.
+
+        Raises
+        ------
+        ScanStoppedError, BadImageError, ScanError, InterlockOpenError
+            As `acquire`; also when frames are missing.
+        """
+        return self._scanned(configuration, deadline_s)[0]
+
+    def _scanned(self, configuration: str, deadline_s: float) -> list[npt.NDArray[np.int16]]:
+        """Scan and return the frames (T, Y, X) of each channel; dark where the interlock opens."""
         try:
             return self._acquired(configuration, deadline_s)
         except InterlockOpenError:
@@ -152,14 +175,15 @@ class Scans:
         self._check_interlock()
         if why := self._instrument.application.gate.why_not():
             raise ScanError(f"{configuration} scan: not to be trusted: {why}")
-        return [self._image(configuration, channel) for channel in range(self._instrument.channels)]
+        channels = range(self._instrument.channels)
+        return [self._frames(configuration, channel) for channel in channels]
 
     def _check_interlock(self) -> None:
         if why := self._instrument.interlock_open():
             raise InterlockOpenError(why)
 
-    def _image(self, configuration: str, channel: int) -> npt.NDArray[np.int16]:
-        """Return the image that the scan has left in a channel, after a look at it."""
+    def _frames(self, configuration: str, channel: int) -> npt.NDArray[np.int16]:
+        """Return the frames that the scan has left in a channel, after a look at them."""
         what = f"{configuration} scan" + (f", channel {channel}" if channel else "")
         try:
             data = self._instrument.configuration(configuration).stack(channel).data()
@@ -168,12 +192,17 @@ class Scans:
         if data.ndim != 4 or data.shape[0] < 1 or data.shape[1] < 1:
             raise BadImageError(f"{what}: expected a stack (T, Z, Y, X), got {data.shape}")
         # The vendor's array is a view of a buffer that the next scan overwrites.
-        image = np.array(data[0, 0], order="C")
-        if image.shape != (expected := self._instrument.image_shape(configuration)):
+        # Time may be the third axis or the fourth.
+        times = self._instrument.frames(configuration)
+        image = np.array(data if times > 1 else data[:1, :1], order="C")
+        image = image.reshape(-1, *data.shape[2:])
+        if image.shape[1:] != (expected := self._instrument.image_shape(configuration)):
             raise BadImageError(
                 f"{what}: expected {expected[0]} × {expected[1]} pixels, got "
-                f"{image.shape[0]} × {image.shape[1]}: lines are missing"
+                f"{image.shape[1]} × {image.shape[2]}: lines are missing"
             )
+        if len(image) != times:
+            raise BadImageError(f"{what}: expected {times} frames, got {len(image)}")
         counts = image.astype(np.int16) if np.isfinite(image).all() else image
         if not np.array_equal(counts, image):
             raise BadImageError(

@@ -65,9 +65,7 @@ def _acquire(
     station: Station, region: Region, configuration: Mapping[str, float], rate: Rate
 ) -> MsgGenerator[dict[str, float] | None]:
     moves = [(station.settings[name], value) for name, value in configuration.items()]
-    moves += [(station.scanner.x_um, region.x_um), (station.scanner.y_um, region.y_um)]
-    stage = station.stage
-    moves += [(stage.stage_x_um, region.stage_x_um), (stage.stage_y_um, region.stage_y_um)]
+    moves += station.place(region)
     yield from bps.mv(*(item for move in moves for item in move))
     yield from arrive(station)
     yield from expose_once(station.microscope)

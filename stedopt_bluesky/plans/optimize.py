@@ -7,8 +7,10 @@ import operator
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
 from bluesky.utils import FailedStatus, MsgGenerator
@@ -31,6 +33,26 @@ from stedopt_bluesky.plans.suspend import suspend_while_open, suspended_by
 MOST_BAD_IMAGES = 3
 
 
+class Lay(Protocol):
+    """Lays regions over an overview."""
+
+    @property
+    def size_um(self) -> float:
+        """Side of the regions, µm."""
+
+    def __call__(
+        self,
+        overview: npt.NDArray[np.int16],
+        pixel_size_nm: float,
+        stage_um: tuple[float, float],
+        /,
+    ) -> Sequence[Region]:
+        """Return the regions, in the order in which they are imaged."""
+
+    def too_few(self, found: int) -> str:
+        """Say what is missing where there are fewer regions than images."""
+
+
 class NotEnoughRegionsError(RuntimeError):
     """The overview shows fewer regions than images are planned."""
 
@@ -49,7 +71,7 @@ def optimize_sted(
     images: int = 60,
     regions: Sequence[Region] | None = None,
     fields: Sequence[tuple[float, float]] | None = None,
-    layout: RegionLayout | None = None,
+    lay: Lay | None = None,
     interval_s: float = 0.0,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[str]:
@@ -84,8 +106,8 @@ def optimize_sted(
         Stage positions (x, y), µm, from where the stage stood: after the regions, an overview is
         taken at each of them in turn, and regions are laid over its foreground, until all images
         are taken. Left out: where the stage stood, unless regions are given.
-    layout : RegionLayout, optional
-        How regions are laid over an overview.
+    lay : callable, optional
+        Lays regions over an overview; see `Lay`. Left out: squares over the foreground.
     interval_s : float
         Time from the beginning of an image to that of the next one of the same region, s, at
         least.
@@ -115,9 +137,9 @@ def optimize_sted(
     """
     images = _checked_count(images)
     _check_grid(station, space)
-    layout = layout or RegionLayout(float(station.scanner.size_um.get()))
+    lay = lay or RegionLayout(float(station.scanner.size_um.get()))
     fields = tuple(fields if fields is not None else () if regions is not None else ((0.0, 0.0),))
-    _check_regions(station, regions, layout.size_um)
+    _check_regions(station, regions, lay.size_um)
     for x_um, y_um in fields:
         station.stage.stage_x_um.check_value(x_um)
         station.stage.stage_y_um.check_value(y_um)
@@ -144,15 +166,11 @@ def optimize_sted(
         for number, field_um in enumerate(fields, start=1):
             if tally.done:
                 return
-            places = yield from survey(station, field_um, layout)
+            places = yield from survey(station, field_um, lay)
             if places is None:
                 return
             if not tally.begun and number == len(fields) and len(places) < images:
-                raise NotEnoughRegionsError(
-                    f"images = {images}: only {len(places)} regions of {layout.size_um:g} µm hold "
-                    f"at least {layout.minimum_foreground:.0%} foreground; plan fewer images, or "
-                    "lower overview.minimum_foreground"
-                )
+                raise NotEnoughRegionsError(f"images = {images}: {lay.too_few(len(places))}")
             yield from image_places(places, tally)
         if not tally.done:
             raise NotEnoughRegionsError(
@@ -234,13 +252,13 @@ class Tally:
 
 
 def survey(
-    station: Station, field_um: tuple[float, float], layout: RegionLayout
-) -> MsgGenerator[list[Region] | None]:
+    station: Station, field_um: tuple[float, float], lay: Lay
+) -> MsgGenerator[Sequence[Region] | None]:
     """Take the overview of a field, record it in stream ``overview`` and lay regions over it.
 
     Returns
     -------
-    list of Region or None
+    sequence of Region or None
         None when the plan is only looked at (``check_limits``), not run.
     """
     overview, stage = station.overview, station.stage
@@ -274,7 +292,7 @@ def survey(
         raise BlankOverviewError(
             f"every pixel of the overview has {low} counts: is the detector on, the shutter open?"
         )
-    return layout.places(overview.image, overview.settings.pixel_size_nm, field_um)
+    return lay(overview.image, overview.settings.pixel_size_nm, field_um)
 
 
 def optimise_one(
@@ -343,7 +361,5 @@ def _check_regions(station: Station, regions: Sequence[Region] | None, size_um: 
                 "(scanner.size_um), regions must be of that size"
             )
     for region in regions or ():
-        station.scanner.x_um.check_value(region.x_um)
-        station.scanner.y_um.check_value(region.y_um)
-        station.stage.stage_x_um.check_value(region.stage_x_um)
-        station.stage.stage_y_um.check_value(region.stage_y_um)
+        for setting, value in station.place(region):
+            setting.check_value(value)

@@ -27,7 +27,7 @@ _LAWN_COUNTS = 2.0
 
 @dataclass(frozen=True)
 class RegionLayout:
-    """How regions are laid over an overview.
+    """Square regions laid over the foreground of an overview; see `lay_regions`.
 
     Parameters
     ----------
@@ -46,11 +46,12 @@ class RegionLayout:
     most: int | None = None
     images_per_region: int = 1
 
-    def places(
+    def __call__(
         self,
         overview: npt.NDArray[np.int16],
         pixel_size_nm: float,
         stage_um: tuple[float, float],
+        /,
     ) -> list[Region]:
         """Regions of an overview (Y, X), in the order of imaging, each as often as it is imaged."""
         regions = lay_regions(
@@ -62,6 +63,14 @@ class RegionLayout:
             most=self.most,
         )
         return [region for region in regions for _ in range(self.images_per_region)]
+
+    def too_few(self, found: int) -> str:
+        """Say what is missing."""
+        return (
+            f"only {found} regions of {self.size_um:g} µm hold at least "
+            f"{self.minimum_foreground:.0%} foreground; plan fewer images, or lower "
+            "overview.minimum_foreground"
+        )
 
 
 def lay_regions(
@@ -110,7 +119,7 @@ def lay_regions(
         for x_um in line if row % 2 == 0 else reversed(line):
             tile = _tile(foreground, x_um, y_um, size_um, pixel_size_nm)
             if tile.size and tile.mean() >= minimum_foreground:
-                regions.append(Region(x_um, y_um, size_um, *stage_um))
+                regions.append(_region(x_um, y_um, size_um, stage_um))
     if most is None or len(regions) <= most:
         return regions
     return [regions[round(i)] for i in np.linspace(0, len(regions) - 1, most)]
@@ -144,8 +153,12 @@ def fill_rectangle(
         y_um = centre_um[1] + (row - (rows - 1) / 2) * size_um
         line = [centre_um[0] + (column - (columns - 1) / 2) * size_um for column in range(columns)]
         for x_um in line if row % 2 == 0 else reversed(line):
-            regions.append(Region(x_um, y_um, size_um, *stage_um))
+            regions.append(_region(x_um, y_um, size_um, stage_um))
     return regions
+
+
+def _region(x_um: float, y_um: float, size_um: float, stage_um: tuple[float, float]) -> Region:
+    return Region(x_um, y_um, size_um, stage_x_um=stage_um[0], stage_y_um=stage_um[1])
 
 
 def stage_fields(columns: int, rows: int, step_um: float) -> list[tuple[float, float]]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from stedopt_bluesky.acquisition import Objective
+from stedopt_bluesky.preference.local import image_utilities
 from stedopt_bluesky.preference.rule import utilities
 from stedopt_bluesky.records.run_record import RunRecord
 
@@ -110,6 +111,7 @@ def report_of(
     *,
     exit_status: str,
     reason: str,
+    rule: str = "weighted",
 ) -> RunReport:
     """Make the report of a recorded run.
 
@@ -125,13 +127,21 @@ def report_of(
         The optimised parameters, in the order of the grid.
     exit_status, reason : str
         As the list of runs tells them.
+    rule : str
+        Who chose; with ``"local"`` the utility is the strength of a local response, else the
+        weighted one.
     """
     stream = record.keys.image_stream
     events = record.events(stream) if stream in record.streams else []
     rows = []
     for number, event in enumerate(events, start=1):
         _, values = record.observation(event)
-        utility = utilities(np.array([values[o.name] for o in objectives]), objectives, weights)
+        row = np.array([values[o.name] for o in objectives])
+        utility = (
+            image_utilities(row, objectives)
+            if rule == "local"
+            else utilities(row, objectives, weights)
+        )
         rows.append(
             ImageRow(
                 number=number,

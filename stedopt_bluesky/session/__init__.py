@@ -9,7 +9,7 @@ from stedopt_bluesky.session.decisions import (
     objectives_of,
     weights_of,
 )
-from stedopt_bluesky.session.hardware import connect_application, make_instrument, make_station
+from stedopt_bluesky.session.hardware import connect_application, make_instrument
 from stedopt_bluesky.session.networks import (
     Networks,
     check_complete,
@@ -18,6 +18,7 @@ from stedopt_bluesky.session.networks import (
 )
 from stedopt_bluesky.session.opening import Session, open_session
 from stedopt_bluesky.session.prior import prior_observations
+from stedopt_bluesky.session.station import make_station
 from stedopt_bluesky.session.stored import (
     config_of,
     places_left,

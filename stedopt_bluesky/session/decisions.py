@@ -75,10 +75,10 @@ def _check_needs(config: ExperimentConfig, number: int, needs: frozenset[str]) -
             f"objectives.{number}.name = {name!r}: needs imaging.sted_images of at least 2, "
             f"it is {config.imaging.sted_images}"
         )
-    if "calcium" in needs:
+    if "calcium" in needs and not config.uncaging.enabled:
         raise ConfigError(
             f"objectives.{number}.name = {name!r}: needs Ca²⁺ frames, which this experiment does "
-            "not take"
+            "not take (uncaging.enabled = false)"
         )
 
 
@@ -108,12 +108,15 @@ def make_choose(
         assert scorer is not None  # noqa: S101  the rule needs one, so it was opened
         return NetworkChoice(scorer, objectives_of(config), config.seed)
     from stedopt_bluesky.preference.hypervolume import HypervolumeRule
+    from stedopt_bluesky.preference.local import LocalRule
     from stedopt_bluesky.preference.rule import RandomChoice, WeightedRule
 
     if config.choice.rule == "random":
         return RandomChoice(config.seed)
     if config.choice.rule == "hypervolume":
         return HypervolumeRule(objectives_of(config), config.seed)
+    if config.choice.rule == "local":
+        return LocalRule(objectives_of(config), weights_of(config), config.seed)
     return WeightedRule(objectives_of(config), weights_of(config), config.seed)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,12 @@ from stedopt_bluesky.acquisition import Choice, ImageSet, Options, PriorObservat
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
 from stedopt_bluesky.session.address import address_of
 from stedopt_bluesky.session.decisions import make_choose
-from stedopt_bluesky.session.hardware import make_instrument, make_station
+from stedopt_bluesky.session.hardware import make_instrument
 from stedopt_bluesky.session.metadata import start_metadata
 from stedopt_bluesky.session.networks import Networks, open_networks
-from stedopt_bluesky.session.places import layout_of, places_of
+from stedopt_bluesky.session.places import places_of, spines_of, tiles_of
 from stedopt_bluesky.session.prior import prior_observations
+from stedopt_bluesky.session.station import make_station
 from stedopt_bluesky.session.strategies import Observation, make_strategy
 
 if TYPE_CHECKING:
@@ -96,14 +98,20 @@ class Session:
             Added to the start document.
         """
         from stedopt_bluesky.plans import optimize_sted
+        from stedopt_bluesky.plans.uncaging import optimize_uncaging
         from stedopt_bluesky.records.resume import RESUMES
 
         config = self.config
+        plan = (
+            partial(optimize_uncaging, sites=spines_of(config))
+            if config.uncaging.enabled
+            else partial(optimize_sted, lay=tiles_of(config))
+        )
         earlier = {RESUMES: self._last.uid} if self._last.uid else {}
         if regions is None and fields_um is None:
             places = places_of(config)
             regions, fields_um = places.regions, places.fields_um
-        return optimize_sted(
+        return plan(
             self.station,
             self.strategy,
             config.space,
@@ -112,10 +120,13 @@ class Session:
             images=config.images if images is None else images,
             regions=regions,
             fields=fields_um,
-            layout=layout_of(config),
             interval_s=config.time_lapse.interval_s,
             md={**self.metadata, **earlier, **(md or {})},
         )
+
+
+# Names of the plans that optimise.
+OPTIMISATIONS = ("optimize_sted", "optimize_uncaging")
 
 
 class LastRun:
@@ -126,7 +137,7 @@ class LastRun:
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Observe one document."""
-        if name == "start" and doc.get("plan_name") == "optimize_sted":
+        if name == "start" and doc.get("plan_name") in OPTIMISATIONS:
             self.uid = str(doc["uid"])
 
 

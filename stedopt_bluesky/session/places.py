@@ -11,6 +11,7 @@ from stedopt_bluesky.config import ConfigError, ExperimentConfig
 
 if TYPE_CHECKING:
     from stedopt_bluesky.plans.regions import RegionLayout
+    from stedopt_bluesky.plans.spines import SpineSites
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,36 @@ class Places:
             raise ConfigError(f"images = {images}: only {len(there)} regions of run {run} are left")
 
 
-def layout_of(config: ExperimentConfig) -> RegionLayout:
-    """How a configuration lays regions over an overview."""
+def sites_of(config: ExperimentConfig) -> RegionLayout | SpineSites:
+    """Make what lays the regions of a configuration over an overview: squares, or spines.
+
+    Raises
+    ------
+    ConfigError
+        When a list of spines cannot be used.
+    """
+    return spines_of(config) if config.uncaging.enabled else tiles_of(config)
+
+
+def spines_of(config: ExperimentConfig) -> SpineSites:
+    """Make what finds the spines of an overview.
+
+    Raises
+    ------
+    ConfigError
+        When the list of spines cannot be used.
+    """
+    from stedopt_bluesky.config.spines_file import read_spines
+    from stedopt_bluesky.plans.spines import SpineSites
+
+    size_um, path = config.imaging.region_size_um, config.uncaging.spines
+    given = tuple(read_spines(path, size_um)) if path else ()
+    distances = [p.values[-1] for p in config.space if p.name == "uncaging_distance_um"]
+    return SpineSites(size_um, max(distances or [config.uncaging.distance_um]), given)
+
+
+def tiles_of(config: ExperimentConfig) -> RegionLayout:
+    """Make what lays square regions over the overview's foreground."""
     from stedopt_bluesky.plans.regions import RegionLayout
 
     return RegionLayout(
@@ -68,8 +97,13 @@ def places_of(config: ExperimentConfig) -> Places:
         stage = config.stage
         step_um = config.overview.size_um if stage.step_um is None else stage.step_um
         return Places(None, tuple(stage_fields(stage.columns, stage.rows, step_um)))
+    if config.uncaging.enabled:
+        raise ConfigError("regions: not with uncaging; list the spines in uncaging.spines")
     size_um = config.imaging.region_size_um
-    regions = [Region(r.x_um, r.y_um, size_um, r.stage_x_um, r.stage_y_um) for r in config.regions]
+    regions = [
+        Region(r.x_um, r.y_um, size_um, stage_x_um=r.stage_x_um, stage_y_um=r.stage_y_um)
+        for r in config.regions
+    ]
     for i, rectangle in enumerate(config.rectangles):
         filled = fill_rectangle(
             (rectangle.x_um, rectangle.y_um),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from stedopt_bluesky.acquisition import PriorObservation
 from stedopt_bluesky.config import ConfigError, ExperimentConfig, parse_config
-from stedopt_bluesky.session.places import Places, layout_of, places_of
+from stedopt_bluesky.session.places import Places, places_of, sites_of
 
 if TYPE_CHECKING:
     from stedopt_bluesky.records.resume import RunChain
@@ -95,7 +95,7 @@ def places_left(chain: RunChain, config: ExperimentConfig) -> Places:
     number = fields.index(field_um) if field_um in fields else 0
     if image.min() == image.max() and not chain.regions_used:
         return Places(None, fields[number:])
-    regions = layout_of(config).places(image, config.overview.pixel_size_nm, field_um)
+    regions = sites_of(config)(image, config.overview.pixel_size_nm, field_um)
     return Places(tuple(regions[chain.regions_used :]), fields[number + 1 :])
 
 

@@ -229,7 +229,8 @@ class Acquisition:
         bench = self._bench
         exposure = self._plan.exposure(channel, lines)
         optics = channel.detection.optics(bench.optics)
-        lit = [self._lit(label, channel, scan_time_s) for label in bench.labels]
+        middle_s = (scan_time_s + bench.clock()) / 2
+        lit = [self._lit(label, channel, middle_s) for label in bench.labels]
         counts = bench.expose(exposure, lit, optics, self._rng)
         by_wavelength = {
             laser.wavelength_nm: channel.powers_W[laser.id]

@@ -166,6 +166,21 @@ _EGFP = Fluorophore(
     lifetime_s=2.6e-9,
 )
 
+# A Ca²⁺ indicator made of EGFP; a molecule of the map is one as bright as EGFP, at rest.
+_GCAMP6S = Fluorophore(
+    name="GCaMP6s",
+    quantum_yield=0.60,
+    excitation_saturation_W=195e-6,
+    depletion_saturation_W=8e-3,
+    # Half of EGFP's, assumed: what is bleached is replaced from elsewhere in the cytosol.
+    bleaching_excitation_per_s=300.0,
+    bleaching_depletion_per_s=3.0e4,
+    bleaching_exponent=1.6,
+    bleaching_turnover_W=12e-3,
+    spectrum=GREEN,
+    lifetime_s=2.6e-9,
+)
+
 FLUOROPHORES: Mapping[str, Fluorophore] = MappingProxyType(
-    {dye.name: dye for dye in (_STAR635P, _ATTO647N, _SIR, _ALEXA633, _STAR580, _EGFP)}
+    {dye.name: dye for dye in (_STAR635P, _ATTO647N, _SIR, _ALEXA633, _STAR580, _EGFP, _GCAMP6S)}
 )

@@ -6,19 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from stedopt_bluesky.twin.exposure import Exposure
 from stedopt_bluesky.twin.fluorophores import Fluorophore
+from stedopt_bluesky.twin.photophysics import Brightness
 from stedopt_bluesky.twin.samples import Sample
 
 
 class Activity(Protocol):
     """What makes a label brighter or darker with time: an indicator in a living cell."""
 
-    def brightness(self, scan_time_s: float) -> npt.NDArray[np.float32] | None:
-        """Factor on each map pixel's brightness at a scan time, shape (H, W); None: 1."""
+    def brightness(self, scan_time_s: float) -> Brightness | None:
+        """Factor on each map pixel's brightness at a scan time, shape (H, W); None: 1.
+
+        The scan time is that of the frame's middle. What is not an array gives its parts as
+        one does, by rows and columns.
+        """
 
     def exposed(
         self, exposure: Exposure, powers_W: Mapping[float, float], scan_time_s: float

@@ -23,6 +23,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +61,10 @@ INT16_MAX = int(np.iinfo(np.int16).max)  # Imspector stores photon counts as int
 
 # Depletion power to which `Fluorophore.bleaching_depletion_per_s` refers, in W.
 BLEACHING_REFERENCE_W = 0.1
+
+# A dye that gets less excitation than this, in W, neither shines nor bleaches: it is left out.
+# Of a thousand molecules in the focus it would make 5 photons a second.
+DARK_W = 1e-12
 
 # Relative excitation where bleaching happens: on the doughnut's crest, off the centre of the
 # excitation focus. Fitted to pySTED's photobleaching against excitation power.
@@ -137,6 +142,13 @@ def detected_rate_per_s(rate_per_s: npt.ArrayLike, optics: Optics) -> npt.NDArra
     return rate / (1 + rate / optics.saturation_rate_per_s)
 
 
+class Brightness(Protocol):
+    """Factors on the brightness of a map's pixels, of which a scan needs a part: an array, say."""
+
+    def __getitem__(self, window: tuple[slice, slice], /) -> FloatMap:
+        """Return the factors on some rows and columns of the map."""
+
+
 @dataclass(frozen=True, eq=False)
 class LitLabel:
     """One dye of the sample as the light of a frame finds it.
@@ -151,7 +163,7 @@ class LitLabel:
         Powers at the back aperture, in W, as if delivered at the dye's own wavelengths.
     detected : float
         Light that is counted, of that in the dye's usual band.
-    brightness : ndarray of float32, shape (H, W), optional
+    brightness : ndarray of float32, shape (H, W), or what gives parts of it, optional
         Factor on each map pixel's brightness; none: 1.
     """
 
@@ -160,7 +172,7 @@ class LitLabel:
     excitation_W: float
     depletion_W: float
     detected: float = 1.0
-    brightness: FloatMap | None = None
+    brightness: Brightness | None = None
 
 
 def expose(
@@ -202,6 +214,8 @@ def expose_labels(
     """
     rate = np.zeros(exposure.shape, np.float32)
     for label in labels:
+        if label.excitation_W < DARK_W:
+            continue
         rate += _label_rate_per_s(exposure, label, optics)
     rate += background_rate_per_s(exposure.excitation_W, exposure.depletion_W, optics)
     expected = detected_rate_per_s(rate, optics) * exposure.time_on_pixel_s

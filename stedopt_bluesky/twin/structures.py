@@ -99,7 +99,7 @@ def deposit(density: FloatMap, points: Points, pixel_size_m: float) -> None:
     np.add.at(density, (row[inside], column[inside]), np.float32(1))
 
 
-def _labelled(rng: np.random.Generator, sites: Points, mean: float, spread_m: float) -> Points:
+def dyes_about(rng: np.random.Generator, sites: Points, mean: float, spread_m: float) -> Points:
     """Fluorophores about their sites: a geometric number with the mean given, normal spread."""
     x, y = sites
     number = rng.geometric(1 / mean, x.size)
@@ -117,7 +117,7 @@ def _empty(rng: np.random.Generator, pixels: int, pixel_size_m: float) -> FloatM
     density = np.zeros((pixels, pixels), np.float32)
     half = pixels * pixel_size_m / 2
     x, y = rng.uniform(-half, half, (2, rng.poisson(3e12 * (2 * half) ** 2)))
-    deposit(density, _labelled(rng, (x, y), 3.0, LABEL_SPREAD_M), pixel_size_m)
+    deposit(density, dyes_about(rng, (x, y), 3.0, LABEL_SPREAD_M), pixel_size_m)
     return density
 
 
@@ -129,11 +129,11 @@ def actin(rng: np.random.Generator, pixels: int, pixel_size_m: float) -> FloatMa
         period = rng.uniform(182e-9, 188e-9)
         rings = curved_path(rng, field, period, bend_per_m=0.15e6)
         sites = _axon_sites(rng, rings.within(field, 1e-6), period)
-        deposit(density, _labelled(rng, sites, 10.0, LABEL_SPREAD_M), pixel_size_m)
+        deposit(density, dyes_about(rng, sites, 10.0, LABEL_SPREAD_M), pixel_size_m)
         # Actin patches: one site in 500 is a bright blob of 100-150 nm.
         chosen = rng.uniform(size=sites[0].size) < 1 / 500
         patches = (sites[0][chosen], sites[1][chosen])
-        deposit(density, _labelled(rng, patches, 200.0, 50e-9), pixel_size_m)
+        deposit(density, dyes_about(rng, patches, 200.0, 50e-9), pixel_size_m)
     return density
 
 
@@ -166,7 +166,7 @@ def tubulin(rng: np.random.Generator, pixels: int, pixel_size_m: float) -> Float
     for _ in range(_number_of_lines(field, 2.0e6)):
         sites = curved_path(rng, field, 40e-9, bend_per_m=0.07e6).within(field, 0.1e-6)
         # 22 nm: a filament with two layers of antibodies is some 60 nm wide.
-        dyes = _labelled(rng, (sites.x_m, sites.y_m), 9.0, 22e-9)
+        dyes = dyes_about(rng, (sites.x_m, sites.y_m), 9.0, 22e-9)
         deposit(density, dyes, pixel_size_m)
     return density
 
@@ -182,8 +182,8 @@ def synapses(rng: np.random.Generator, pixels: int, pixel_size_m: float) -> Floa
         side = rng.choice((-1.0, 1.0), number) * rng.uniform(0.3e-6, 1.2e-6, number)
         x, y = spines.beside(rng.uniform(-0.5e-6, 0.5e-6, number), side)
         # Nanodomains lie within the 200-400 nm of a postsynaptic density.
-        domains = _labelled(rng, (x, y), 2.0, 90e-9)
-        deposit(density, _labelled(rng, domains, 90.0, 35e-9), pixel_size_m)
+        domains = dyes_about(rng, (x, y), 2.0, 90e-9)
+        deposit(density, dyes_about(rng, domains, 90.0, 35e-9), pixel_size_m)
     return density
 
 
@@ -207,5 +207,5 @@ def pores(rng: np.random.Generator, pixels: int, pixel_size_m: float) -> FloatMa
         corner_y = (y + distance * np.sin(angle))[:, None] + 53.5e-9 * np.sin(turn)
         labelled = rng.uniform(size=turn.shape) < 0.7  # labels miss some corners: usual
         sites = (corner_x[labelled], corner_y[labelled])
-        deposit(density, _labelled(rng, sites, 12.0, LABEL_SPREAD_M), pixel_size_m)
+        deposit(density, dyes_about(rng, sites, 12.0, LABEL_SPREAD_M), pixel_size_m)
     return density

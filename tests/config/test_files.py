@@ -25,6 +25,7 @@ def test_the_presets():
         "fixed_far_red",
         "live_far_red",
         "two_colour",
+        "uncaging",
     )
 
 
@@ -37,6 +38,7 @@ def test_the_presets():
         ("classical", 768, 60),
         ("fixed_far_red", 768, 100),
         ("live_far_red", 343, 80),
+        ("uncaging", 132, 80),
     ],
 )
 def test_each_preset_loads(name, size, images):

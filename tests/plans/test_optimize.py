@@ -324,7 +324,7 @@ def test_a_region_out_of_reach(bench):
 
 def test_a_region_of_another_size_than_the_scan(bench):
     refused(bench, ValueError, r"a region of 2 µm: .* 1.28 µm", regions=[Region(0, 0, 2.0)] * 3)
-    refused(bench, ValueError, r"a region of 4 µm", layout=RegionLayout(4.0))
+    refused(bench, ValueError, r"a region of 4 µm", lay=RegionLayout(4.0))
 
 
 def test_fewer_regions_than_images_given(bench):

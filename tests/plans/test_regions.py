@@ -168,7 +168,7 @@ def test_the_most_regions_are_spread_over_the_field():
 
 def test_a_layout_repeats_each_region():
     overview = overview_with([(0, 0), (2, 3)])
-    repeated = RegionLayout(2.0, 0.3, images_per_region=3).places(overview, 100.0, (0.0, 0.0))
+    repeated = RegionLayout(2.0, 0.3, images_per_region=3)(overview, 100.0, (0.0, 0.0))
     assert places(repeated) == [(-3, -3)] * 3 + [(3, 1)] * 3
 
 

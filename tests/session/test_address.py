@@ -4,7 +4,7 @@ from stedopt_bluesky.config import ConfigError, preset
 from stedopt_bluesky.imspector.connect import NoImspectorError
 from stedopt_bluesky.session import connect_application
 from stedopt_bluesky.session.address import Address, address_of
-from stedopt_bluesky.session.hardware import about_twin, start_twin
+from stedopt_bluesky.session.twin import about_twin, start_twin
 from stedopt_bluesky.twin import TwinApplication, make_sample
 from stedopt_bluesky.twin.server import TwinServer
 

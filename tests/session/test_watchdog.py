@@ -17,7 +17,7 @@ from stedopt_bluesky.imspector.guard import ScanBlockedError
 from stedopt_bluesky.imspector.watchdog import Rules
 from stedopt_bluesky.session import connect_application, open_session
 from stedopt_bluesky.session.address import Address
-from stedopt_bluesky.session.hardware import about_twin, start_twin
+from stedopt_bluesky.session.twin import about_twin, start_twin
 from stedopt_bluesky.session.watchdog import Watchdog, WatchdogError
 from stedopt_bluesky.session.watchdog_process import Spec
 from stedopt_bluesky.twin.measurement import TwinConfiguration

@@ -1,0 +1,161 @@
+"""Glutamate uncaging at spines, and the Ca²⁺ frames before and after it."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from stedopt_bluesky.config.errors import FieldError
+from stedopt_bluesky.config.lasers import LaserConfig, increasing_powers
+from stedopt_bluesky.config.sections import RANGES, Numbers, Positive
+
+# Tiles of the Ca²⁺ objectives: frames must hold one at least.
+TILE_PX = 8
+
+
+class UncagingConfig(LaserConfig):
+    """The 405-nm pulse near a spine; needs [calcium] for the frames around it."""
+
+    enabled: bool = Field(False, description="Whether spines are uncaged at all.")
+    laser: Annotated[int, Field(ge=0, le=15)] = Field(
+        0, description="Number of the laser in Imspector's list, from 0."
+    )
+    wavelength_nm: Annotated[int, Field(ge=300, le=1200)] = Field(
+        405, description="Wavelength, nm."
+    )
+    power_limit_uW: Positive = Field(
+        42.0, description="Hard limit, µW: nothing above it is ever sent."
+    )
+    calibration_percent: Numbers = Field(
+        (0.0, 100.0), description="Measured calibration: Imspector's percent ..."
+    )
+    calibration_power_uW: Numbers = Field(
+        (0.0, 50.0), description="... and the power measured at each, µW."
+    )
+    calibration_file: str = Field(
+        "",
+        description="CSV of the measured points, in place of calibration_percent and "
+        "calibration_power_uW; a relative path counts from this file's folder.",
+    )
+    power_uW: Positive = Field(20.0, description="Power of the pulse, µW, unless optimised.")
+    distance_um: Annotated[float, Field(ge=0.3, le=5)] = Field(
+        1.0,
+        description="Distance of the spot from the centre of the spine's head, away from the "
+        "dendrite, µm, 0.3 to 5, unless optimised.",
+    )
+    pulse_ms: Annotated[float, Field(gt=0, le=1000)] = Field(
+        30.0, description="Length of the pulse, ms."
+    )
+    energy_limit_uJ: Positive = Field(
+        1.5, description="Most energy of a pulse, µJ; no pulse above it is given."
+    )
+    spines: str = Field(
+        "",
+        description="CSV of the spines to use, in order: x_um, y_um (head's centre, from the "
+        "field's middle), axis_x, axis_y (away from the dendrite); empty: found on the overview.",
+    )
+    cells: Annotated[int, Field(ge=1, le=10)] = Field(
+        3, description="Dendrites of the twin's sample, each of its own cell (twin only)."
+    )
+
+    _increasing_powers = field_validator("calibration_power_uW")(increasing_powers)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self._check_calibration("calibration_power_uW", "power_limit_uW")
+        return self
+
+
+class CalciumConfig(LaserConfig):
+    """The Ca²⁺ indicator's frames before and after a pulse, and the overview for spines."""
+
+    laser: Annotated[int, Field(ge=0, le=15)] = Field(
+        1, description="Number of the exciting laser in Imspector's list, from 0."
+    )
+    wavelength_nm: Annotated[int, Field(ge=300, le=1200)] = Field(
+        485, description="Wavelength, nm."
+    )
+    power_limit_uW: Positive = Field(
+        15.0, description="Hard limit, µW: nothing above it is ever sent."
+    )
+    calibration_percent: Numbers = Field(
+        (0.0, 100.0), description="Measured calibration: Imspector's percent ..."
+    )
+    calibration_power_uW: Numbers = Field(
+        (0.0, 50.0), description="... and the power measured at each, µW."
+    )
+    calibration_file: str = Field(
+        "",
+        description="CSV of the measured points, in place of calibration_percent and "
+        "calibration_power_uW; a relative path counts from this file's folder.",
+    )
+    power_uW: Positive = Field(6.0, description="Power in the frames, µW.")
+    band_low_nm: Annotated[float, Field(ge=300, le=1200)] = Field(
+        500.0, description="Lower end of the detector's band, nm ..."
+    )
+    band_high_nm: Annotated[float, Field(ge=300, le=1200)] = Field(
+        550.0, description="... and its upper end, nm."
+    )
+    size_um: Annotated[float, Field(ge=1, le=50)] = Field(
+        9.6,
+        description="Side of a frame, µm, 1 to 50. An odd number of tiles of 8 pixels has the "
+        "head in the middle of one.",
+    )
+    pixel_size_nm: Annotated[float, Field(ge=20, le=500)] = Field(
+        80.0, description="Pixel size, nm, 20 to 500."
+    )
+    frame_rate_Hz: Annotated[float, Field(gt=0, le=50)] = Field(
+        4.0, description="Frames per second; the pixel dwelltime follows from it."
+    )
+    line_overhead_us: Annotated[float, Field(ge=0, le=10_000)] = Field(
+        200.0, description="Time that the scanner needs between two lines, µs; the twin's is 200."
+    )
+    baseline_frames: Annotated[int, Field(ge=1, le=1000)] = Field(
+        25, description="Frames before the pulse."
+    )
+    response_frames: Annotated[int, Field(ge=2, le=1000)] = Field(
+        75, description="Frames after the pulse, 2 at least."
+    )
+
+    _increasing_powers = field_validator("calibration_power_uW")(increasing_powers)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels along a side of a frame."""
+        return round(self.size_um * 1000 / self.pixel_size_nm)
+
+    @property
+    def dwelltime_us(self) -> float:
+        """Pixel dwelltime with which frames follow one another at the frame rate, µs."""
+        line_us = 1e6 / self.frame_rate_Hz / self.pixels
+        return (line_us - self.line_overhead_us) / self.pixels
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self._check_calibration("calibration_power_uW", "power_limit_uW")
+        if self.pixels < TILE_PX:
+            raise FieldError("size_um", self.size_um, f"at least {TILE_PX} pixels of pixel_size_nm")
+        if not self.band_low_nm < self.band_high_nm:
+            raise FieldError("band_low_nm", self.band_low_nm, "below band_high_nm")
+        if self.power_uW > self.power_limit_uW:
+            raise FieldError("power_uW", self.power_uW, f"at most {self.power_limit_uW:g} µW")
+        low, high = RANGES["dwelltime_us"]
+        if not low <= self.dwelltime_us <= high:
+            pixels = self.pixels
+            fastest = 1e6 / (pixels * (pixels * low + self.line_overhead_us))
+            slowest = 1e6 / (pixels * (pixels * high + self.line_overhead_us))
+            raise FieldError(
+                "frame_rate_Hz",
+                self.frame_rate_Hz,
+                f"{_down(slowest, up=True):g} to {_down(fastest):g} Hz with {pixels} × {pixels} "
+                f"pixels, for a dwelltime of {low:g} to {high:g} µs",
+            )
+        return self
+
+
+def _down(value: float, *, up: bool = False) -> float:
+    """Round to three digits, down or up: what is said to be allowed is allowed."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return (math.ceil if up else math.floor)(value / step) * step

@@ -1,0 +1,131 @@
+"""Sections [uncaging] and [calcium]: what goes together, and one line for what does not."""
+
+import pytest
+
+from stedopt_bluesky.config import ConfigError, load_config, parse_config, preset
+from stedopt_bluesky.config.files import commented_toml
+from stedopt_bluesky.config.spines_file import read_spines
+
+
+@pytest.fixture(scope="module")
+def config():
+    return preset("uncaging")
+
+
+def test_the_preset_is_the_papers_experiment(config):
+    power, distance = config.space
+
+    assert (power.values[0], power.values[-1]) == (7.3, 42.0)
+    assert (distance.values[0], distance.values[-1]) == (0.5, 3.0)
+    assert config.uncaging.pulse_ms == 30
+    assert (config.calcium.baseline_frames, config.calcium.response_frames) == (25, 75)
+    assert config.images == 80
+
+
+def test_frames_follow_one_another_at_the_frame_rate(config):
+    calcium = config.calcium
+    line_s = (calcium.pixels * calcium.dwelltime_us + calcium.line_overhead_us) * 1e-6
+
+    assert line_s * calcium.pixels == pytest.approx(1 / calcium.frame_rate_Hz)
+    # The head in the middle of a tile.
+    assert calcium.pixels % 8 == 0
+    assert calcium.pixels // 8 % 2 == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"uncaging.enabled": False}, "uncaging.enabled = false: true with parameter uncaging_po"),
+        ({"imaging.sted_images": 1}, "imaging.sted_images = 1: 2 with uncaging.enabled"),
+        ({"uncaging.laser": 5}, "uncaging.laser = 5: another one than excitation.laser"),
+        ({"calcium.laser": 0}, "uncaging.laser = 0: another one than calcium.laser"),
+        (
+            {"uncaging.power_limit_uW": 30.0},
+            r"parameters.0.high \(uncaging_power_uW\) = 42: at most 30 µW",
+        ),
+        ({"uncaging.power_uW": 43.0}, r"uncaging.power_uW = 43: at most 42 µW"),
+        ({"uncaging.energy_limit_uJ": 1.0}, r"uncaging.energy_limit_uJ = 1: at least 1.26 µJ"),
+        ({"uncaging.pulse_ms": 40.0}, r"uncaging.energy_limit_uJ = 1.5: at least 1.68 µJ"),
+        ({"calcium.power_uW": 16.0}, "calcium.power_uW = 16: at most 15 µW"),
+        ({"overview.excitation_power_uW": 16.0}, r"overview.excitation_power_uW = 16: at most 15"),
+        ({"calcium.frame_rate_Hz": 40.0}, r"calcium.frame_rate_Hz = 40: 0.0694 to 26 Hz with 120"),
+        ({"calcium.band_low_nm": 560.0}, "calcium.band_low_nm = 560: below band_high_nm"),
+        ({"calcium.size_um": 1.0, "calcium.pixel_size_nm": 200.0}, "calcium.size_um = 1: at leas"),
+        ({"overview.pixel_size_nm": 250.0}, "overview.pixel_size_nm = 250: at most 200 nm"),
+        ({"calcium.calibration_power_uW": [0.0, 10.0]}, "calcium.power_limit_uW = 15: at most 10"),
+        ({"limits.region_dose_mJ": 10.0}, "limits.region_dose_mJ = 10: at least"),
+    ],
+)
+def test_what_does_not_go_together_is_told_in_one_line(config, changes, message):
+    with pytest.raises(ConfigError, match=f"^{message}") as told:
+        config.updated(changes)
+    assert "\n" not in str(told.value)
+
+
+def test_a_distance_beyond_the_range_is_refused(config):
+    data = config.model_dump(exclude_none=True)
+    data["parameters"][1]["high"] = 6.0
+    with pytest.raises(ConfigError, match=r"parameters\.1\.high \(.*\) = 6: at most 5 µm"):
+        parse_config(data)
+
+
+def test_the_commented_file_gives_the_configuration_again(config, tmp_path):
+    path = tmp_path / "uncaging.toml"
+    path.write_text(commented_toml(config), "utf-8")
+
+    assert load_config(path) == config
+
+
+def test_powers_of_the_uncaging_laser_come_from_a_file(tmp_path):
+    (tmp_path / "powers.csv").write_text(
+        "laser,percent,power,unit\nuncaging,0,0,uW\nuncaging,100,60,uW\n"
+    )
+    path = tmp_path / "mine.toml"
+    path.write_text('preset = "uncaging"\n[uncaging]\ncalibration_file = "powers.csv"\n')
+
+    assert load_config(path).uncaging.calibration_power_uW == (0.0, 60.0)
+
+
+# --- a list of spines --------------------------------------------------------------------
+
+
+def written(tmp_path, text):
+    path = tmp_path / "spines.csv"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_a_list_of_spines_is_read_in_its_order(tmp_path):
+    path = written(
+        tmp_path, "# mine\nname,x_um,y_um,axis_x,axis_y\n\na,1,2,0,-3\nb,-4.5,0,0.6,0.8\n"
+    )
+    first, second = read_spines(path, 3.0)
+
+    assert (first.x_um, first.y_um, first.axis_x, first.axis_y) == (1, 2, 0, -1)
+    assert (second.x_um, second.axis_x, second.axis_y) == (-4.5, 0.6, 0.8)
+    assert first.size_um == 3.0
+    # Nothing in a file says that there is no dendrite.
+    assert first.free_um == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x_um,y_um,axis_x\n1,2,3\n", "column axis_y is needed once"),
+        ("", "column x_um is needed once"),
+        ("x_um,y_um,axis_x,axis_y\n", "no spine is in it"),
+        ("x_um,y_um,axis_x,axis_y\n1,2,0,0\n", r"line 2: axis \(0, 0\): finite and not zero"),
+        ("x_um,y_um,axis_x,axis_y\n1,2,nan,0\n", r"line 2: axis \(nan, 0\)"),
+        ("x_um,y_um,axis_x,axis_y\n1,b,1,0\n", "line 2: could not convert"),
+        ("x_um,y_um,axis_x,axis_y\n#\n1,2,1\n", "line 3: too few columns"),
+        ("x_um,y_um,axis_x,axis_y\ninf,2,1,0\n", "line 2: a region's centre must be finite"),
+    ],
+)
+def test_a_list_that_cannot_be_used_names_the_line(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=rf"uncaging.spines = .*spines.csv.*: {message}"):
+        read_spines(written(tmp_path, text), 3.0)
+
+
+def test_a_list_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(ConfigError, match=r"No such file or directory: expected a CSV file"):
+        read_spines(tmp_path / "none.csv", 3.0)
