@@ -83,7 +83,8 @@ def test_a_strong_pulse_is_widespread_and_a_weak_far_one_silent(activity):
 
     assert len(strong.spiked) == 1
     shafts = strong.calcium_nM[len(activity.dendrites.spines) :]
-    assert (brightness(calcium.REST_NM + shafts) > 1.75).sum() > 10
+    # Pieces of half a micrometre.
+    assert (brightness(calcium.REST_NM + shafts) > 1.75).sum() > 6
     assert not weak.spiked
     assert brightness(calcium.REST_NM + weak.calcium_nM).max() < 1.75
 
