@@ -71,6 +71,8 @@ class Task:
         Those of the run that is gone on with; None: as the configuration names them.
     stage_origin_um : tuple of float or None
         Position of the stage that counts as zero, µm; None: where it stands.
+    light_before : sequence of ((x, y), mJ)
+        What regions got in earlier images, by place, µm.
     """
 
     config: ExperimentConfig
@@ -84,6 +86,7 @@ class Task:
     reduced_from: str = ""
     networks: Networks | None = None
     stage_origin_um: tuple[float, float] | None = None
+    light_before: Sequence[tuple[tuple[float, float], float]] = ()
 
 
 def begin(
@@ -148,6 +151,7 @@ def go_on(
     from stedopt_bluesky.session import (
         check_complete,
         config_of,
+        light_of,
         networks_of,
         places_left,
         prior_of,
@@ -187,6 +191,7 @@ def go_on(
             reduced_to,
             networks,
             stage_origin_of(chain.last),
+            light_of(chain),
         )
     )
 
@@ -330,6 +335,7 @@ def _image(task: Task, application: Any) -> tuple[str, str]:
                 reduced_from=task.reduced_from,
                 networks=networks,
                 stage_origin_um=task.stage_origin_um,
+                light_before=task.light_before,
                 run_engine=engine,
             ) as session:
                 uid, problem = _run(session, task)

@@ -56,6 +56,16 @@ class LightBudget:
         """Begin the run's sum anew; what regions have got is not forgotten."""
         self._run_mJ = 0.0
 
+    def remember(self, place_um: tuple[float, float], dose_mJ: float) -> None:
+        """Book what a region got before: in a run that is gone on with."""
+        place = self._place(place_um)
+        self._regions_mJ[place] = self._regions_mJ.get(place, 0.0) + dose_mJ
+
+    @staticmethod
+    def _place(place_um: tuple[float, float]) -> tuple[float, float]:
+        x, y = (round(v, _SAME_PLACE_DIGITS) for v in place_um)
+        return x, y
+
     def spend(self, place_um: tuple[float, float], sted_image_s: float, dose_mJ: float) -> None:
         """Book an exposure that is about to begin.
 
@@ -74,7 +84,7 @@ class LightBudget:
             When a limit would be exceeded; nothing is booked then.
         """
         limits = self._limits
-        x, y = (round(v, _SAME_PLACE_DIGITS) for v in place_um)
+        x, y = self._place(place_um)
         if not sted_image_s <= limits.sted_image_s:
             raise LightLimitError(
                 f"a STED image of {sted_image_s:.3g} s: at most {limits.sted_image_s:g} s is "

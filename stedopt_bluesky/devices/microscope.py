@@ -114,7 +114,7 @@ class Microscope(StoresArrays, Device):
         self._scanner = scanner
         self._stage = stage
         self._confocal_dwelltime_us = confocal_dwelltime_us
-        self._budget = LightBudget(limits)
+        self.budget = LightBudget(limits)
         self._scans = Scans(instrument, self._step)
         self._store = ImageStore(folder)
         super().__init__(name=name, **kwargs)
@@ -143,7 +143,7 @@ class Microscope(StoresArrays, Device):
         self._instrument.set_value(CONFOCAL, "dwelltime_us", self._confocal_dwelltime_us)
         self._instrument.set_value(CONFOCAL, "line_steps", 1)
         self._store.open({key: (shape, np.int16) for key, shape in self._shapes().items()})
-        self._budget.begin_run()
+        self.budget.begin_run()
         self._scans.connect()
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -272,7 +272,7 @@ class Microscope(StoresArrays, Device):
             np.nan_to_num(self._scanner.x_um.get()) + self._stage.stage_x_um.get(),
             np.nan_to_num(self._scanner.y_um.get()) + self._stage.stage_y_um.get(),
         )
-        self._budget.spend(place_um, image_s, excitation_uJ * 1e-3 + depletion_mJ)
+        self.budget.spend(place_um, image_s, excitation_uJ * 1e-3 + depletion_mJ)
         self.exposure_s.put(sted_s + confocal_s + more_s)
         self.excitation_dose_uJ.put(excitation_uJ)
         self.depletion_dose_mJ.put(depletion_mJ)

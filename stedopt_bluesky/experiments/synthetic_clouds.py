@@ -32,7 +32,7 @@ GRID = (8, 8, 12)
 # Sides of 2 to 4.5 µm at 20 nm: with up to 100 µs a pixel, images of 0.05 to 5 s.
 SIDES_PX = (100, 224)
 # Standard deviation of what an image's objectives tell of their configuration.
-NOISE = {"quality": 0.07, "photobleaching": 0.05}
+NOISE = {"quality": 0.07, "photobleaching": 0.05, "quality_last": 0.07}
 CONFOCAL_FWHM_NM = 230.0
 
 
@@ -48,6 +48,8 @@ class CloudTask:
         Run k is drawn from ``default_rng([seed, k])``.
     with_time : bool
         Whether the imaging time is the third objective.
+    with_last : bool
+        Whether there are two STED images, and the quality of the last one is the third objective.
     adaptations : tuple of str
         Of `KernelTS`, in turn: the published one offers wide clouds, empirical Bayes narrow ones.
     grid : tuple of int
@@ -57,14 +59,17 @@ class CloudTask:
     runs: int
     seed: int
     with_time: bool = False
+    with_last: bool = False
     adaptations: tuple[Adaptation, ...] = ("empirical_bayes", "published")
     grid: tuple[int, int, int] = GRID
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """Columns of the clouds."""
-        names = ("quality", "photobleaching", "imaging_time_s")
-        return tuple(OBJECTIVES[name].objective for name in names[: 3 if self.with_time else 2])
+        names = ["quality", "photobleaching"]
+        names += ["imaging_time_s"] if self.with_time else []
+        names += ["quality_last"] if self.with_last else []
+        return tuple(OBJECTIVES[name].objective for name in names)
 
 
 def draw_clouds(
@@ -100,7 +105,7 @@ def draw_clouds(
 def _one_run(task: CloudTask, number: int, make_choose: MakeChoose) -> list[tuple[FloatArray, int]]:
     rng = np.random.default_rng([task.seed, number])
     space = _space(task.grid)
-    truth = random_sample(rng, space)
+    truth = random_sample(rng, space, with_last=task.with_last)
     choose = make_choose(rng)
     known = {"imaging_time_s": imaging_times_s(rng, space)} if task.with_time else None
     strategy = KernelTS(
@@ -139,30 +144,39 @@ def imaging_times_s(rng: np.random.Generator, space: ParameterSpace) -> FloatArr
     return np.asarray(space.grid[:, 2] * 1e-6 * side**2)
 
 
-def random_sample(rng: np.random.Generator, space: ParameterSpace) -> dict[str, FloatArray]:
+def random_sample(
+    rng: np.random.Generator, space: ParameterSpace, *, with_last: bool = False
+) -> dict[str, FloatArray]:
     """Draw how a sample answers to the parameters.
 
     The resolution is that of a saturated depletion, ``230 nm / √(1 + P / P_sat)``; a quality needs
     it to be fine enough for the structure and the photons, ``E · t``, to be enough; too much
-    excitation spoils it. Photobleaching is exponential in the dose and rises with depletion.
+    excitation spoils it. Photobleaching is exponential in the dose and rises with depletion. The
+    last of two STED images has as many photons less as the first one has bleached, half of all.
 
     Returns
     -------
     dict of str to ndarray, each of shape (G,)
-        Quality and photobleaching without noise, 0 to 1.
+        Quality and photobleaching without noise, 0 to 1; with ``with_last`` also the last quality.
     """
     excitation, depletion, dwelltime = space.grid.T
     fwhm_nm = CONFOCAL_FWHM_NM / np.sqrt(1 + depletion / _log_uniform(rng, 8, 60))
     detail_nm, softness_nm = rng.uniform(50, 120), rng.uniform(6, 20)
     dose = excitation * dwelltime / np.median(excitation * dwelltime)
     enough, photon_slope = _log_uniform(rng, 0.05, 0.6), rng.uniform(1.5, 4)
-    quality = rng.uniform(0.6, 1.0) * _logistic((detail_nm - fwhm_nm) / softness_nm)
-    quality *= _logistic(photon_slope * np.log(dose / enough))
-    quality /= 1 + (excitation / rng.uniform(20, 60)) ** 4
+    resolved = rng.uniform(0.6, 1.0) * _logistic((detail_nm - fwhm_nm) / softness_nm)
+    spoilt = 1 + (excitation / rng.uniform(20, 60)) ** 4
+
+    def quality(photons: FloatArray) -> FloatArray:
+        return resolved * _logistic(photon_slope * np.log(photons / enough)) / spoilt
+
     rate = _log_uniform(rng, 0.05, 0.7)
     by_depletion = rng.uniform(0.5, 3) * depletion / depletion.max()
     bleached = rate * dose ** rng.uniform(0.5, 1) * (0.3 + by_depletion)
-    return {"quality": quality, "photobleaching": 1 - np.exp(-bleached)}
+    truth = {"quality": quality(dose), "photobleaching": 1 - np.exp(-bleached)}
+    if with_last:
+        truth["quality_last"] = quality(dose * np.exp(-bleached / 2))
+    return truth
 
 
 def _logistic(x: FloatArray) -> FloatArray:

@@ -4,20 +4,23 @@ The rule: quality first. Photobleaching of up to 40 % is a small cost, as that m
 a good STED image; beyond it hurts more and more, because the next image of the same place must
 still show something. Of options that are as good, the faster. A quality above 1 and a
 photobleaching below 0, which sampled options have, are worth only a little more than 1 and 0.
+Of two STED images of a region, in living cells, the quality of both counts, each a half.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-# What the expert looks at, in this order; the time may be left out.
+# What the expert looks at, in this order; the third may be another one, or left out.
 OBJECTIVES = ("quality", "photobleaching", "imaging_time_s")
 UNITS = ("", "", "s")
+LAST = "quality_last"
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class SyntheticExpert:
         tells 0.80 from 0.81.
     mood : float
         Standard deviation of the logarithm of a day's factor of the cost of photobleaching.
+    third : {"imaging_time_s", "quality_last"}
+        What the third column is, where there is one.
     """
 
     bleaching_cost: float = 0.25
@@ -51,6 +56,7 @@ class SyntheticExpert:
     beyond: float = 0.1
     hesitation: float = 0.01
     mood: float = 0.15
+    third: Literal["imaging_time_s", "quality_last"] = "imaging_time_s"
 
     def worth(self, options: FloatArray, factor: float = 1.0) -> FloatArray:
         """Worth of options by the rule alone.
@@ -58,7 +64,7 @@ class SyntheticExpert:
         Parameters
         ----------
         options : ndarray, shape (G, 2) or (G, 3)
-            Columns as `OBJECTIVES`.
+            Columns as `OBJECTIVES`, or with `third` in the place of the time.
         factor : float
             Of the cost of photobleaching.
 
@@ -68,13 +74,18 @@ class SyntheticExpert:
             NaN where an objective is NaN.
         """
         quality, bleaching = options[:, 0], options[:, 1]
-        worth = np.minimum(quality, 1) + self.beyond * np.maximum(quality - 1, 0)
+        worth = self._of_quality(quality)
+        if self.third == LAST and options.shape[1] > 2:
+            worth = (worth + self._of_quality(options[:, 2])) / 2
         bleached = np.maximum(bleaching, 0) + self.beyond * np.minimum(bleaching, 0)
         excess = np.maximum(bleaching - self.tolerated, 0)
         worth -= factor * (self.bleaching_cost * bleached + self.bleaching_penalty * excess**2)
-        if options.shape[1] > 2:
+        if self.third != LAST and options.shape[1] > 2:
             worth -= self.time_cost_per_s * options[:, 2]
         return worth
+
+    def _of_quality(self, quality: FloatArray) -> FloatArray:
+        return np.minimum(quality, 1) + self.beyond * np.maximum(quality - 1, 0)
 
     def day(self, rng: np.random.Generator) -> ExpertOfTheDay:
         """Draw the expert as he is today."""

@@ -21,6 +21,7 @@ from stedopt_bluesky.session.prior import prior_observations
 from stedopt_bluesky.session.station import make_station
 from stedopt_bluesky.session.stored import (
     config_of,
+    light_of,
     places_left,
     prior_of,
     reduced_from,
@@ -35,6 +36,7 @@ __all__ = [
     "check_complete",
     "config_of",
     "connect_application",
+    "light_of",
     "make_choose",
     "make_instrument",
     "make_station",

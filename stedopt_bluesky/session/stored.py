@@ -103,3 +103,22 @@ def stage_origin_of(record: RunRecord) -> tuple[float, float] | None:
     """Position (x, y) of the stage that a run counts as zero, µm; None where it does not tell."""
     origin = (record.start.get("stedopt") or {}).get("stage_origin_um")
     return None if origin is None else (float(origin[0]), float(origin[1]))
+
+
+def light_of(chain: RunChain) -> list[tuple[tuple[float, float], float]]:
+    """What each image of a run and of those before it has cost its region: place, µm, and mJ."""
+    spent = []
+    for record in chain.records:
+        if record.keys.image_stream not in record.descriptors:
+            continue
+        for event in record.events(record.keys.image_stream):
+            data = event["data"]
+            x_um, y_um = (
+                float(data[f"region_{axis}_um"]) + float(data.get(f"stage_{axis}_um", 0.0))
+                for axis in "xy"
+            )
+            dose_mJ = (
+                data["microscope_excitation_dose_uJ"] * 1e-3 + data["microscope_depletion_dose_mJ"]
+            )
+            spent.append(((x_um, y_um), float(dose_mJ)))
+    return spent

@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stedopt_bluesky.experiments.shipped_preference import PREFERENCE, held_out_clouds
+from stedopt_bluesky.experiments.shipped_preference import PREFERENCE, expert_of, held_out_clouds
 from stedopt_bluesky.experiments.synthetic_clouds import STAGES, CloudTask, draw_clouds
-from stedopt_bluesky.experiments.synthetic_expert import SyntheticExpert
 from stedopt_bluesky.networks.clouds import Clouds
 from stedopt_bluesky.networks.preference import PreferenceScorer
 from stedopt_bluesky.networks.preference_evaluation import (
@@ -101,7 +100,8 @@ def taught(seeds: int) -> None:
 
 def shipped(name: str) -> None:
     """Print how well a shipped network chooses as the synthetic expert does."""
-    expert, scorer = SyntheticExpert(), PreferenceScorer.named(name)
+    recipe = PREFERENCE[name]
+    expert, scorer = expert_of(recipe.clouds), PreferenceScorer.named(name)
     drawn, by_rule = held_out_clouds(PREFERENCE[name], expert)
     print(f"Shipped: {name}. The expert hesitates; in the second part he does not.\n")
     print(HEAD)

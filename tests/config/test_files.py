@@ -24,6 +24,7 @@ def test_the_presets():
         "classical",
         "fixed_far_red",
         "live_far_red",
+        "live_green",
         "two_colour",
         "uncaging",
     )

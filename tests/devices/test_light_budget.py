@@ -60,3 +60,14 @@ def test_a_dose_that_is_no_number_is_refused():
     budget = LightBudget(LightLimits())
     with pytest.raises(RegionSpentError):
         budget.spend((0, 0), 1.0, math.nan)
+
+
+def test_what_a_region_got_before_counts():
+    budget = LightBudget(LightLimits(region_dose_mJ=3.0))
+    budget.remember((1.0, 2.0), 1.5)
+    budget.remember((1.0004, 2.0), 1.0)
+    budget.begin_run()
+    with pytest.raises(RegionSpentError, match=r"1 mJ more on 2\.5 mJ"):
+        budget.spend((1.0, 2.0), 1.0, 1.0)
+    budget.spend((1.0, 2.0), 1.0, 0.5)
+    budget.spend((5.0, 2.0), 1.0, 3.0)

@@ -133,3 +133,40 @@ def test_what_networks_are_evaluated_on_is_not_what_they_were_trained_on():
     trained_on = draw_clouds(CloudTask(1, recipe.clouds.seed), EXPERT.day)
     assert not any(np.array_equal(a, b) for a in drawn.values for b in trained_on.values)
     assert by_rule.chosen.tolist() == [int(EXPERT.worth(v).argmax()) for v in by_rule.values]
+
+
+# --- two STED images ----------------------------------------------------------------------------
+
+BOTH = SyntheticExpert(third="quality_last")
+
+
+def test_the_quality_of_both_images_counts_a_half_each():
+    options = np.array([[0.8, 0.2, 0.8], [0.8, 0.2, 0.6], [0.6, 0.2, 0.8], [0.8, 0.5, 0.8]])
+    same, worse_last, worse_first, bleached = BOTH.worth(options)
+    assert same == pytest.approx(EXPERT.worth(options[:1, :2])[0])
+    assert worse_last == pytest.approx(worse_first) == pytest.approx(same - 0.1)
+    assert bleached < same
+
+
+def test_the_last_image_has_what_the_first_has_left():
+    rng = np.random.default_rng(3)
+    space = ParameterSpace(
+        [
+            Parameter.linear("excitation_power_uW", "µW", 1, 25, 5),
+            Parameter.linear("depletion_power_mW", "mW", 60, 360, 5),
+            Parameter.linear("dwelltime_us", "µs", 5, 100, 5),
+        ]
+    )
+    truth = random_sample(rng, space, with_last=True)
+    lost = truth["quality"] - truth["quality_last"]
+    assert lost.min() >= 0
+    assert lost[np.argmax(truth["photobleaching"])] >= lost[np.argmin(truth["photobleaching"])]
+    # What was drawn before the last image came stays as it was.
+    again = random_sample(np.random.default_rng(3), space)
+    assert np.array_equal(again["quality"], truth["quality"])
+
+
+def test_clouds_of_both_images():
+    clouds = draw_clouds(CloudTask(1, 5, with_last=True, grid=(3, 3, 4)), BOTH.day)
+    assert clouds.objectives == ("quality", "photobleaching", "quality_last")
+    assert {cloud.shape for cloud in clouds.values} == {(36, 3)}

@@ -17,6 +17,7 @@ from stedopt_bluesky.networks.weights import (
     save_weights,
     shipped_names,
 )
+from stedopt_bluesky.objectives import OBJECTIVES
 
 NAMES = ("quality", "photobleaching", "imaging_time_s", "resolution_nm", "frc")
 
@@ -114,18 +115,20 @@ def test_by_name(tmp_path):
 def test_a_shipped_network_likes_what_is_better(name):
     """Over the usual ranges, more quality never lowers the score; less of the rest neither."""
     scorer = PreferenceScorer.named(name)
-    assert [(o.name, o.unit) for o in scorer.objectives] == [
-        ("quality", ""),
-        ("photobleaching", ""),
-        ("imaging_time_s", "s"),
-    ][: len(scorer.objectives)]
-    axes = [np.linspace(0, 1, 41), np.linspace(0, 1, 41), np.linspace(0, 5, 21)]
-    grid = np.meshgrid(*axes[: len(scorer.objectives)], indexing="ij")
+    found = [OBJECTIVES[o.name].objective for o in scorer.objectives]
+    assert [o.unit for o in scorer.objectives] == [objective.unit for objective in found]
+    axes = [np.linspace(*objective.range, 41 if n < 2 else 21) for n, objective in enumerate(found)]
+    grid = np.meshgrid(*axes, indexing="ij")
     options = np.stack([axis.ravel() for axis in grid], axis=1)
     scores = scorer.scores(options).reshape(grid[0].shape)
-    for axis, direction in zip(range(scores.ndim), (1, -1, -1), strict=False):
-        assert (direction * np.diff(scores, axis=axis) > 0).all(), scorer.objectives[axis].name
+    for axis, objective in enumerate(found):
+        direction = 1 if objective.direction == "maximise" else -1
+        assert (direction * np.diff(scores, axis=axis) > 0).all(), objective.name
 
 
 def test_networks_of_two_and_of_three_objectives_are_shipped():
-    assert shipped_names("preference") == ("quality-bleaching", "quality-bleaching-time")
+    assert shipped_names("preference") == (
+        "quality-bleaching",
+        "quality-bleaching-time",
+        "quality-last-bleaching",
+    )

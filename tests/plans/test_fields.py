@@ -10,6 +10,7 @@ from stedopt_bluesky.records.resume import RESUMES, close_for_resume, read_chain
 from stedopt_bluesky.session import (
     config_of,
     connect_application,
+    light_of,
     open_session,
     places_left,
     stage_origin_of,
@@ -198,3 +199,35 @@ def test_a_region_that_has_had_its_light_is_left_out(make_bench):
     # One image is 4096 pixels of 20 µs at 100 mW: 8.2 mJ.
     bench.engine(bench.session.optimize(regions=[region, region, other]))
     assert [x for *_, x, _ in where(bench.events("primary"))] == [0, 4]
+
+
+def test_a_run_that_goes_on_knows_what_its_regions_have_got(make_bench, tmp_path):
+    bench = make_bench(**{"time_lapse.images_per_region": 2, "images": 2})
+    bench.engine(bench.session.optimize(images=1))
+    chain = read_chain(bench.session.folder, bench.of("start")[0]["uid"])
+    ((place_um, dose_mJ),) = light_of(chain)
+    (event,) = bench.events("primary")
+    data = event["data"]
+    assert place_um == (data["region_x_um"], data["region_y_um"])
+    assert dose_mJ > 0
+    # So much and no more is allowed: the region is spent, and there is no other one.
+    limited = config_of(chain.last).updated(
+        {
+            "limits.region_dose_mJ": 1000.0,
+            "images": 1,
+            "parameters": [
+                {"name": "depletion_power_mW", "values": [300.0]},
+            ],
+        }
+    )
+    places = places_left(chain, config_of(chain.last))
+    with (
+        open_session(
+            limited,
+            connect_application(limited),
+            tmp_path / "cat",
+            light_before=[(place_um, 999.0)],
+        ) as session,
+        pytest.raises(NotEnoughRegionsError),
+    ):
+        session.run_engine(session.optimize(regions=places.regions[:1]))
