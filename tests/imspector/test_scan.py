@@ -366,3 +366,19 @@ def test_data_of_another_shape_are_an_error(scans, instrument, monkeypatch):
     monkeypatch.setattr(instrument.configuration(STED), "stack", lambda index: Stack())
     with pytest.raises(ScanError, match=r"expected a stack \(T, Z, Y, X\), got \(0, 1, 64, 64\)"):
         scans.acquire(STED, WAIT_S)
+
+
+def test_an_image_is_not_kept_when_a_condition_has_failed_meanwhile(scans, instrument, application):
+    why = []
+    instrument.application.gate.require(lambda: "".join(why))
+    assert scans.acquire(STED, WAIT_S).shape == (64, 64)
+    application.connect_measurement_cb(lambda: why.append("the watchdog has acted"), END)
+    # Before the scan's own callback: it is connected first.
+    scans.disconnect()
+    scans.connect()
+    with pytest.raises(ScanError, match="sted scan: not to be trusted: the watchdog has acted"):
+        scans.acquire(STED, WAIT_S)
+    scanned = len(application.emission_log)
+    with pytest.raises(ScanError, match="no scan may begin: the watchdog has acted"):
+        scans.acquire(STED, WAIT_S)
+    assert len(application.emission_log) == scanned
