@@ -39,6 +39,7 @@ def test_the_presets():
         ("classical", 768, 60),
         ("fixed_far_red", 768, 100),
         ("live_far_red", 343, 80),
+        ("live_green", 343, 80),
         ("uncaging", 132, 80),
     ],
 )
