@@ -171,11 +171,15 @@ def _modelled(config: ExperimentConfig) -> list[str]:
 def _fixed(config: ExperimentConfig) -> dict[str, float]:
     """Parameters that are not optimised, and what they are."""
     optimised = config.space.names
-    return {
+    fixed: dict[str, float] = {
         name: float(getattr(config.imaging, name))
         for name in PARAMETER_UNITS
-        if name not in optimised
+        if not name.startswith("uncaging_")
     }
+    if config.uncaging.enabled:
+        fixed["uncaging_power_uW"] = config.uncaging.power_uW
+        fixed["uncaging_distance_um"] = config.uncaging.distance_um
+    return {name: value for name, value in fixed.items() if name not in optimised}
 
 
 # --- tables -----------------------------------------------------------------------------
