@@ -44,6 +44,35 @@ def test_every_data_key_is_on_the_page_and_no_other(record, stream):
             assert described[key] == unit, key
 
 
+def test_every_data_key_of_an_uncaging_run_is_on_the_page(tmp_path):
+    config = preset("uncaging").updated(
+        {
+            "microscope.field_um": 20.0,
+            "overview.size_um": 20.0,
+            "uncaging.cells": 1,
+            "calcium.response_frames": 2,
+        }
+    )
+    folder = CatalogFolder.create_or_open(tmp_path / "catalog")
+    with open_session(config, connect_application(config), folder) as session:
+        (uid,) = session.run_engine(session.optimize(images=1))
+    recorded = RunRecord.read(find_run(folder, uid)).descriptors["primary"][0]["data_keys"]
+    text = PAGE.read_text("utf-8")
+    always = text.split("## Stream `primary`")[1].split("\n## ")[0]
+    described = {
+        key: cells[-1]
+        for section in (always, text.split("## Of an uncaging run")[1].split("\n## ")[0])
+        for key, cells in rows(section)
+    }
+    # Another STED image than the page's, and other objectives.
+    assert {k for k in recorded if not k.startswith("objective_")} - {"microscope_sted2"} == {
+        k for k in described if not k.startswith("objective_")
+    }
+    for key, cells in described.items():
+        if unit := recorded.get(key, {}).get("units"):
+            assert cells == unit, key
+
+
 def test_every_key_of_the_start_document_is_on_the_page(record):
     section = PAGE.read_text("utf-8").split("## Start document")[1].split("\n## ")[0]
     bluesky = {"uid", "time", "scan_id", "versions", "plan_type"}

@@ -371,7 +371,7 @@ def test_data_of_another_shape_are_an_error(scans, instrument, monkeypatch):
 def test_an_image_is_not_kept_when_a_condition_has_failed_meanwhile(scans, instrument, application):
     why = []
     instrument.application.gate.require(lambda: "".join(why))
-    assert scans.acquire(STED, WAIT_S).shape == (64, 64)
+    assert scans.acquire(STED, WAIT_S)[0].shape == (64, 64)
     application.connect_measurement_cb(lambda: why.append("the watchdog has acted"), END)
     # Before the scan's own callback: it is connected first.
     scans.disconnect()
