@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
+from stedopt_bluesky.twin.rescue import RescueRule
+
 # Time in which the scanner returns to the start of a line, in s: assumed, as for galvanometers.
 LINE_FLYBACK_S = 0.2e-3
 
@@ -41,6 +43,8 @@ class Exposure:
         Passes over each line; their counts add up.
     excitation_W, depletion_W : float
         Average powers at the back aperture, in W.
+    rescue : RescueRule, optional
+        When a pixel is left before its time is over; none: never.
 
     Raises
     ------
@@ -56,6 +60,7 @@ class Exposure:
     line_steps: int
     excitation_W: float
     depletion_W: float
+    rescue: RescueRule | None = None
 
     def __post_init__(self) -> None:
         for name, low, high in _EXPOSURE_LIMITS:

@@ -212,19 +212,47 @@ def expose_labels(
         Photon counts, held at 32767. Poisson also where dead time makes real counts
         more regular than that.
     """
-    rate = np.zeros(exposure.shape, np.float32)
-    for label in labels:
-        if label.excitation_W < DARK_W:
-            continue
-        rate += _label_rate_per_s(exposure, label, optics)
-    rate += background_rate_per_s(exposure.excitation_W, exposure.depletion_W, optics)
-    expected = detected_rate_per_s(rate, optics) * exposure.time_on_pixel_s
+    shining = [label for label in labels if label.excitation_W >= DARK_W]
+    dwelled = None
+    if exposure.rescue is not None:
+        # What each pixel would give, had it all its time: nothing bleaches yet.
+        looked_at = [dataclasses.replace(label, sample=_copy(label.sample)) for label in shining]
+        dwelled = exposure.rescue.dwelled(_expected(exposure, looked_at, optics, None))
+    expected = _expected(exposure, shining, optics, dwelled)
+    if dwelled is not None:
+        expected *= dwelled
     # Twice the largest count is held at it for certain, and Poisson numbers stay in their range.
     counts = rng.poisson(np.minimum(expected, 2 * INT16_MAX))
     return np.minimum(counts, INT16_MAX).astype(np.int16)
 
 
-def _label_rate_per_s(exposure: Exposure, label: LitLabel, optics: Optics) -> FloatMap:
+def _copy(sample: Sample) -> Sample:
+    """Copy a sample, to be bleached in its place."""
+    copied = dataclasses.replace(sample)
+    copied.survival[:] = sample.survival
+    return copied
+
+
+def _expected(
+    exposure: Exposure,
+    labels: Sequence[LitLabel],
+    optics: Optics,
+    dwelled: npt.NDArray[np.float64] | None,
+) -> npt.NDArray[np.float64]:
+    """Photons expected in each pixel in its whole dwelltime, (ny, nx); the sample is bleached."""
+    rate = np.zeros(exposure.shape, np.float32)
+    for label in labels:
+        rate += _label_rate_per_s(exposure, label, optics, dwelled)
+    rate += background_rate_per_s(exposure.excitation_W, exposure.depletion_W, optics)
+    return detected_rate_per_s(rate, optics) * exposure.time_on_pixel_s
+
+
+def _label_rate_per_s(
+    exposure: Exposure,
+    label: LitLabel,
+    optics: Optics,
+    dwelled: npt.NDArray[np.float64] | None,
+) -> FloatMap:
     """Detected photons per second and pixel of one dye, which stays photobleached."""
     sample, dye = label.sample, label.fluorophore
     light = dataclasses.replace(
@@ -242,6 +270,8 @@ def _label_rate_per_s(exposure: Exposure, label: LitLabel, optics: Optics) -> Fl
     dose = bleaching_dose(light, dye, optics) * np.outer(
         swept_fraction(scan_y, part_y, fwhm), swept_fraction(scan_x, part_x, fwhm)
     ).astype(np.float32, copy=False)
+    if dwelled is not None:
+        dose *= _mean_under_beam(dwelled, (scan_y, scan_x), (part_y, part_x), fwhm)
     lost = -np.expm1(-dose)
     emitting = sample.density[rows, columns] * sample.survival[rows, columns]
     if label.brightness is not None:
@@ -256,6 +286,26 @@ def _label_rate_per_s(exposure: Exposure, label: LitLabel, optics: Optics) -> Fl
         light.excitation_W, light.depletion_W, dye, optics
     )
     return rate
+
+
+def _mean_under_beam(
+    dwelled: npt.NDArray[np.float64],
+    scan: tuple[Axis, Axis],
+    part: tuple[Axis, Axis],
+    fwhm_m: float,
+) -> npt.NDArray[np.float32]:
+    """Mean over the pixels from which the beam reaches each map pixel; 1 where it does not."""
+    rows, columns = (beam_matrix(s, p, fwhm_m) for s, p in zip(scan, part, strict=True))
+    back = rows.T.tocsr(), columns.T.tocsr()
+    reached = scan_image(back[0], np.ones(dwelled.shape, np.float32), back[1])
+    mean = np.ones_like(reached)
+    np.divide(
+        scan_image(back[0], dwelled.astype(np.float32), back[1]),
+        reached,
+        out=mean,
+        where=reached > 0,
+    )
+    return mean
 
 
 def _mean_survival(

@@ -11,6 +11,7 @@ from stedopt_bluesky.twin.detection import Detection
 from stedopt_bluesky.twin.instrument import LaserUnit
 from stedopt_bluesky.twin.parameters import steps_total
 from stedopt_bluesky.twin.photophysics import Exposure
+from stedopt_bluesky.twin.rescue import RescueRule, rescue_of
 
 FRAME_AXES = ("ExpControl X", "ExpControl Y")
 TIME_AXIS = "ExpControl T"
@@ -37,6 +38,8 @@ class ChannelScan:
         and of all that deplete, in W.
     detection : Detection
         How its light is detected.
+    rescue : RescueRule or None
+        When a pixel is left early.
     """
 
     name: str
@@ -44,6 +47,7 @@ class ChannelScan:
     excitation_W: float
     depletion_W: float
     detection: Detection
+    rescue: RescueRule | None
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ class ScanPlan:
             line_steps=self.line_steps,
             excitation_W=channel.excitation_W,
             depletion_W=channel.depletion_W,
+            rescue=channel.rescue,
         )
 
 
@@ -239,5 +244,10 @@ def _channel(
         scattered = detection.scattered(unit.wavelength_nm) if unit.role == "excitation" else 1.0
         total_W[unit.role] += scattered * powers_W.get(unit.id, 0.0)
     return ChannelScan(
-        tree["name"], powers_W, total_W["excitation"], total_W["depletion"], detection
+        tree["name"],
+        powers_W,
+        total_W["excitation"],
+        total_W["depletion"],
+        detection,
+        rescue_of(tree),
     )
