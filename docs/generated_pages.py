@@ -38,14 +38,22 @@ def command_line() -> str:
 
 def configuration() -> str:
     """One table per section: each field with its type, default, range and meaning."""
-    parts = ["## Top level\n", _table(ExperimentConfig, only_plain=True)]
-    for name, field in ExperimentConfig.model_fields.items():
-        section = _section_of(field.annotation)
+    return "\n".join(["## Top level\n", _table(ExperimentConfig), *_sections(ExperimentConfig, "")])
+
+
+def _sections(model: type[sections.Section], prefix: str) -> list[str]:
+    """Headings and tables of a model's sections, each followed by those inside of it."""
+    parts = []
+    for field_name, field in model.model_fields.items():
+        section, name = _section_of(field.annotation), f"{prefix}{field_name}"
         if section is None:
             continue
-        heading = f"[[{name}]]" if section is not field.annotation else f"[{name}]"
-        parts += [f"## `{heading}`\n", f"{section.__doc__}\n", _table(section)]
-    return "\n".join(parts)
+        is_list = "tuple" in str(field.annotation)
+        heading = f"[[{name}]]" if is_list else f"[{name}]"
+        meaning = (section.__doc__ or "").strip().splitlines()[0]
+        parts += [f"## `{heading}`\n", f"{field.description or meaning}\n", _table(section)]
+        parts += _sections(section, f"{name}.")
+    return parts
 
 
 def objectives() -> str:
@@ -101,11 +109,12 @@ def _section_of(annotation: Any) -> type[sections.Section] | None:
     return inner if isinstance(inner, type) and issubclass(inner, sections.Section) else None
 
 
-def _table(section: type[sections.Section], *, only_plain: bool = False) -> str:
+def _table(section: type[sections.Section]) -> str:
+    """Fields of a section that are no sections themselves."""
     schema = section.model_json_schema()
     rows = ["| field | type | default | meaning |", "|---|---|---|---|"]
     for name, field in section.model_fields.items():
-        if only_plain and _section_of(field.annotation):
+        if _section_of(field.annotation):
             continue
         entry = schema["properties"][name]
         cells = (f"`{name}`", _kind(entry), _default(field), field.description or "")
