@@ -14,7 +14,8 @@ from stedopt_bluesky.config.files import (
     preset,
     preset_names,
 )
-from stedopt_bluesky.config.sections import MAX_CONFIGURATIONS, PARAMETER_UNITS
+from stedopt_bluesky.config.parameters import PARAMETER_UNITS
+from stedopt_bluesky.config.sections import MAX_CONFIGURATIONS
 
 __all__ = [
     "DEFAULT_PRESET",

@@ -9,7 +9,8 @@ from pydantic import Field, field_validator, model_validator
 
 from stedopt_bluesky.config.errors import FieldError
 from stedopt_bluesky.config.lasers import LaserConfig, increasing_powers
-from stedopt_bluesky.config.sections import RANGES, Numbers, Positive
+from stedopt_bluesky.config.parameters import RANGES
+from stedopt_bluesky.config.sections import Numbers, Positive
 
 # Tiles of the Ca²⁺ objectives: frames must hold one at least.
 TILE_PX = 8

@@ -20,10 +20,9 @@ from stedopt_bluesky.imspector.api import Application
 from stedopt_bluesky.imspector.calibration import PowerCalibration
 from stedopt_bluesky.imspector.guard import (
     Gate,
-    GuardedApplication,
-    GuardedConfiguration,
     PowerLimitError,
 )
+from stedopt_bluesky.imspector.guarded import GuardedApplication, GuardedConfiguration
 from stedopt_bluesky.imspector.interlock import NO_INTERLOCK, Interlock
 from stedopt_bluesky.imspector.lasers_off import is_scanning, switch_off
 from stedopt_bluesky.imspector.pulse import PulseRule

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from stedopt_bluesky.acquisition import PriorObservation
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
-from stedopt_bluesky.config.sections import parameter_unit
+from stedopt_bluesky.config.parameters import parameter_unit
 from stedopt_bluesky.session.decisions import objectives_of
 from stedopt_bluesky.session.stored import config_of
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
-from stedopt_bluesky.config.sections import ParameterConfig
+from stedopt_bluesky.config.parameters import ParameterConfig
 from stedopt_bluesky.session.stored import config_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stedopt_bluesky.config import MAX_CONFIGURATIONS, ConfigError, parse_config, preset
-from stedopt_bluesky.config.sections import PARAMETER_UNITS
+from stedopt_bluesky.config.parameters import PARAMETER_UNITS
 
 DEMO = preset("classical")
 # What pydantic would say, and a microscopist not understand.
