@@ -9,7 +9,8 @@ from stedopt_bluesky.config import preset
 from stedopt_bluesky.devices.microscope import CONFOCAL, STED
 from stedopt_bluesky.devices.overview import OVERVIEW
 from stedopt_bluesky.imspector.calibration import PowerCalibration
-from stedopt_bluesky.imspector.instrument import Instrument, LaserLine
+from stedopt_bluesky.imspector.instrument import Instrument
+from stedopt_bluesky.imspector.laser_line import LaserLine
 from stedopt_bluesky.session import make_station
 from stedopt_bluesky.twin import TwinApplication, make_sample
 

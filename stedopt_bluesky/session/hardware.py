@@ -11,7 +11,8 @@ from stedopt_bluesky.session.twin import check_same_twin, start_twin
 
 if TYPE_CHECKING:
     from stedopt_bluesky.imspector.api import Application
-    from stedopt_bluesky.imspector.instrument import Instrument, LaserLine
+    from stedopt_bluesky.imspector.instrument import Instrument
+from stedopt_bluesky.imspector.laser_line import LaserLine
 
 
 def connect_application(config: ExperimentConfig) -> Application:
@@ -92,7 +93,7 @@ def _lines(config: ExperimentConfig) -> list[LaserLine]:
     from stedopt_bluesky.config.lasers import DepletionConfig
     from stedopt_bluesky.devices.uncaging import UNCAGING
     from stedopt_bluesky.imspector.calibration import PowerCalibration
-    from stedopt_bluesky.imspector.instrument import LaserLine
+    from stedopt_bluesky.imspector.laser_line import LaserLine
 
     lines = []
     for name, laser in config.lasers:

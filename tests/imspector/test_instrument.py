@@ -17,7 +17,8 @@ from stedopt_bluesky.devices.overview import OVERVIEW
 from stedopt_bluesky.imspector import paths
 from stedopt_bluesky.imspector.calibration import PowerCalibration
 from stedopt_bluesky.imspector.guard import PowerLimitError, ScanBlockedError
-from stedopt_bluesky.imspector.instrument import Instrument, LaserLine, PowerReadbackError
+from stedopt_bluesky.imspector.instrument import Instrument, PowerReadbackError
+from stedopt_bluesky.imspector.laser_line import LaserLine
 from stedopt_bluesky.imspector.scan import Scans
 
 LIMITS = {"excitation": 30.0, "depletion": 380.0}

@@ -4,7 +4,8 @@ import pytest
 
 from stedopt_bluesky.imspector.calibration import PowerCalibration
 from stedopt_bluesky.imspector.guard import PowerLimitError, ScanBlockedError
-from stedopt_bluesky.imspector.instrument import Instrument, LaserLine
+from stedopt_bluesky.imspector.instrument import Instrument
+from stedopt_bluesky.imspector.laser_line import LaserLine
 from stedopt_bluesky.imspector.pulse import PulseRule
 from stedopt_bluesky.imspector.scan import BadImageError, Scans
 
