@@ -11,6 +11,7 @@ and a ``tls://`` address, with certificates in Dask's configuration, keeps other
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -158,9 +159,13 @@ _steps: list[SimpleQueue[int]] = []
 
 
 def _begin_stepping(steps: SimpleQueue[int]) -> None:
-    """Prepare a worker's process: Ctrl-C is for its parent, BLAS has one thread."""
+    """Prepare a worker's process: Ctrl-C is for its parent, BLAS has one thread.
+
+    What goes wrong reaches the parent as an exception; nothing is printed beside its progress.
+    """
     from threadpoolctl import threadpool_limits
 
+    logging.disable(logging.CRITICAL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threadpool_limits(limits=1, user_api="blas")
     _steps[:] = [steps]

@@ -10,6 +10,7 @@ from stedopt_bluesky.acquisition import Region, Spine
 from stedopt_bluesky.config import preset
 from stedopt_bluesky.devices.light_budget import LightLimitError
 from stedopt_bluesky.devices.uncaging import CALCIUM, UNCAGING, PulseRefusedError
+from stedopt_bluesky.imspector.scan import BadImageError
 from stedopt_bluesky.session.hardware import connect_application, make_instrument, make_station
 from stedopt_bluesky.twin.calcium import DECAY_S
 from stedopt_bluesky.twin.fluorophores import FLUOROPHORES
@@ -230,3 +231,45 @@ def test_what_is_stored_is_described(station, spine):
     assert described["microscope_uncaging_energy_uJ"]["units"] == "µJ"
     spot = station.spot.describe()
     assert spot["uncaging_distance_um"]["units"] == "µm"
+
+
+def test_a_scan_that_is_stopped_before_the_pulse_gives_none(
+    station, instrument, application, spine, monkeypatch
+):
+    at(station, spine)
+    scans = station.microscope._scans
+    acquire = scans.acquire_frames
+
+    def stopped(configuration, deadline_s):
+        frames = acquire(configuration, deadline_s)
+        if configuration == CALCIUM:
+            scans.stop()
+        return frames
+
+    monkeypatch.setattr(scans, "acquire_frames", stopped)
+    trigger(station)
+
+    assert station.microscope.images is None
+    assert scanned(application) == ["confocal", "sted", CALCIUM]
+    assert instrument.power(UNCAGING, "uncaging") == 0
+
+
+def test_a_pulse_that_fails_leaves_its_laser_off(station, instrument, spine, monkeypatch):
+    at(station, spine)
+    scans = station.microscope._scans
+    acquire = scans.acquire_frames
+
+    def failing(configuration, deadline_s):
+        if configuration == UNCAGING:
+            assert instrument.power(UNCAGING, "uncaging") == pytest.approx(20.0)
+            raise BadImageError("no image")
+        return acquire(configuration, deadline_s)
+
+    monkeypatch.setattr(scans, "acquire_frames", failing)
+    station.microscope.stage()
+    try:
+        with pytest.raises(BadImageError):
+            station.microscope.trigger().wait(WAIT_S)
+        assert instrument.power(UNCAGING, "uncaging") == 0
+    finally:
+        station.microscope.unstage()
