@@ -11,6 +11,7 @@ and a ``tls://`` address, with certificates in Dask's configuration, keeps other
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from concurrent.futures import (
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Event
 from typing import Any, TypeVar
 
 from stedopt_bluesky.config import ConfigError
@@ -133,9 +135,9 @@ def run_each(
     if workers <= 1:
         return [run(experiment, job, advance) for job in jobs]
     context = get_context("spawn")
-    steps = context.SimpleQueue()
+    steps, stop = context.SimpleQueue(), context.Event()
     with ProcessPoolExecutor(
-        workers, context, initializer=_begin_stepping, initargs=(steps,)
+        workers, context, initializer=_begin_stepping, initargs=(steps, stop)
     ) as pool:
         futures = [pool.submit(_run_stepping, run, experiment, job) for job in jobs]
         waiting: set[Future[_Result]] = set(futures)
@@ -150,26 +152,40 @@ def run_each(
         except BrokenProcessPool:
             raise WorkersError("a worker's process was ended from outside; no result") from None
         finally:
+            # Jobs that have begun, or were handed to a worker before, end at their next step.
+            stop.set()
             pool.shutdown(cancel_futures=True)
 
 
-# Where a worker tells of its steps.
-_steps: list[SimpleQueue[int]] = []
+# Where a worker tells of its steps, and is told to stop.
+_steps: list[tuple[SimpleQueue[int], Event]] = []
 
 
-def _begin_stepping(steps: SimpleQueue[int]) -> None:
-    """Prepare a worker's process: Ctrl-C is for its parent, BLAS has one thread."""
+def _begin_stepping(steps: SimpleQueue[int], stop: Event) -> None:
+    """Prepare a worker's process: Ctrl-C is for its parent, BLAS has one thread.
+
+    What goes wrong reaches the parent as an exception; nothing is printed beside its progress.
+    """
     from threadpoolctl import threadpool_limits
 
+    logging.disable(logging.CRITICAL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threadpool_limits(limits=1, user_api="blas")
-    _steps[:] = [steps]
+    _steps[:] = [(steps, stop)]
 
 
 def _run_stepping(
     run: Callable[[_Experiment, Job, Advance], _Result], experiment: _Experiment, job: Job
 ) -> _Result:
-    return run(experiment, job, _steps[0].put)
+    steps, stop = _steps[0]
+
+    def advance(count: int) -> None:
+        if stop.is_set():
+            raise WorkersError("told to stop")
+        steps.put(count)
+
+    advance(0)
+    return run(experiment, job, advance)
 
 
 def check_cluster(address: str) -> None:

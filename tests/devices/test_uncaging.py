@@ -230,3 +230,45 @@ def test_what_is_stored_is_described(station, spine):
     assert described["microscope_uncaging_energy_uJ"]["units"] == "µJ"
     spot = station.spot.describe()
     assert spot["uncaging_distance_um"]["units"] == "µm"
+
+
+def test_a_scan_that_is_stopped_before_the_pulse_gives_none(
+    station, instrument, application, spine, monkeypatch
+):
+    at(station, spine)
+    scans = station.microscope._scans
+    acquire = scans.acquire_frames
+
+    def stopped(configuration, deadline_s):
+        frames = acquire(configuration, deadline_s)
+        if configuration == CALCIUM:
+            scans.stop()
+        return frames
+
+    monkeypatch.setattr(scans, "acquire_frames", stopped)
+    trigger(station)
+
+    assert station.microscope.images is None
+    assert scanned(application) == ["confocal", "sted", CALCIUM]
+    assert instrument.power(UNCAGING, "uncaging") == 0
+
+
+def test_a_pulse_that_fails_leaves_its_laser_off(station, instrument, spine, monkeypatch):
+    at(station, spine)
+    scans = station.microscope._scans
+    acquire = scans.acquire_frames
+
+    def failing(configuration, deadline_s):
+        if configuration == UNCAGING:
+            assert instrument.power(UNCAGING, "uncaging") == pytest.approx(20.0)
+            raise RuntimeError("no image")
+        return acquire(configuration, deadline_s)
+
+    monkeypatch.setattr(scans, "acquire_frames", failing)
+    station.microscope.stage()
+    try:
+        with pytest.raises(RuntimeError, match="no image"):
+            station.microscope.trigger().wait(WAIT_S)
+        assert instrument.power(UNCAGING, "uncaging") == 0
+    finally:
+        station.microscope.unstage()
