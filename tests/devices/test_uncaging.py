@@ -256,7 +256,7 @@ def test_a_scan_that_is_stopped_before_the_pulse_gives_none(
 def test_a_pulse_that_fails_leaves_its_laser_off(station, instrument, spine, monkeypatch):
     at(station, spine)
     scans = station.microscope._scans
-    acquire = scans.acquire_frames
+    acquire = scans.acquire
 
     def failing(configuration, deadline_s):
         if configuration == UNCAGING:
@@ -264,7 +264,7 @@ def test_a_pulse_that_fails_leaves_its_laser_off(station, instrument, spine, mon
             raise RuntimeError("no image")
         return acquire(configuration, deadline_s)
 
-    monkeypatch.setattr(scans, "acquire_frames", failing)
+    monkeypatch.setattr(scans, "acquire", failing)
     station.microscope.stage()
     try:
         with pytest.raises(RuntimeError, match="no image"):
