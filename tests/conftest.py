@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from bluesky import RunEngine
+from hypothesis import settings
 
 from stedopt_bluesky.config import preset
 from stedopt_bluesky.devices.microscope import CONFOCAL, STED
@@ -13,6 +14,10 @@ from stedopt_bluesky.imspector.instrument import Instrument
 from stedopt_bluesky.imspector.laser_line import LaserLine
 from stedopt_bluesky.session import make_station
 from stedopt_bluesky.twin import TwinApplication, make_sample
+
+# No test is timed: other work may slow down an example.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 CHANNELS = "ExpControl/measurement/channels"
 LASERS = "ExpControl/measurement/lasers"
