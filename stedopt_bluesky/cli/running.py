@@ -339,6 +339,8 @@ def _image(task: Task, application: Any) -> tuple[str, str]:
                 run_engine=engine,
             ) as session:
                 uid, problem = _run(session, task)
+        except typer.Exit:  # a RuntimeError too; its reason has been told
+            raise
         except RuntimeError as error:  # what Imspector refuses, in the vendor's words
             if not uid:
                 fail(f"the microscope failed: {error}", code=1)

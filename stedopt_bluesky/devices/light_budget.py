@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-# Positions that are the same region, µm.
-_SAME_PLACE_DIGITS = 3
+# Regions that share less than this along an axis only touch one another, µm.
+_TOUCHING_UM = 1e-3
 
 
 class LightLimitError(RuntimeError):
@@ -50,29 +50,41 @@ class LightBudget:
     def __init__(self, limits: LightLimits) -> None:
         self._limits = limits
         self._run_mJ = 0.0  # mJ is the unit's own name
-        self._regions_mJ: dict[tuple[float, float], float] = {}
+        # Of each exposure: centre, side, dose.
+        self._exposures: list[tuple[float, float, float, float]] = []
 
     def begin_run(self) -> None:
         """Begin the run's sum anew; what regions have got is not forgotten."""
         self._run_mJ = 0.0
 
-    def remember(self, place_um: tuple[float, float], dose_mJ: float) -> None:
+    def remember(self, place_um: tuple[float, float], size_um: float, dose_mJ: float) -> None:
         """Book what a region got before: in a run that is gone on with."""
-        place = self._place(place_um)
-        self._regions_mJ[place] = self._regions_mJ.get(place, 0.0) + dose_mJ
+        self._exposures.append((*place_um, size_um, dose_mJ))
 
-    @staticmethod
-    def _place(place_um: tuple[float, float]) -> tuple[float, float]:
-        x, y = (round(v, _SAME_PLACE_DIGITS) for v in place_um)
-        return x, y
+    def _before(self, place_um: tuple[float, float], size_um: float) -> float:
+        """Light on a region so far, mJ: that of all exposures that overlap with it."""
+        x_um, y_um = place_um
+        return sum(
+            dose_mJ
+            for x, y, size, dose_mJ in self._exposures
+            if max(abs(x - x_um), abs(y - y_um)) < (size + size_um) / 2 - _TOUCHING_UM
+        )
 
-    def spend(self, place_um: tuple[float, float], sted_image_s: float, dose_mJ: float) -> None:
+    def spend(
+        self,
+        place_um: tuple[float, float],
+        size_um: float,
+        sted_image_s: float,
+        dose_mJ: float,
+    ) -> None:
         """Book an exposure that is about to begin.
 
         Parameters
         ----------
         place_um : tuple of float
             The region's centre in the sample, µm.
+        size_um : float
+            Its side, µm; what overlaps with it counts as the same region.
         sted_image_s : float
             Time of one STED image, s.
         dose_mJ : float
@@ -84,13 +96,13 @@ class LightBudget:
             When a limit would be exceeded; nothing is booked then.
         """
         limits = self._limits
-        x, y = self._place(place_um)
+        x, y = place_um
         if not sted_image_s <= limits.sted_image_s:
             raise LightLimitError(
                 f"a STED image of {sted_image_s:.3g} s: at most {limits.sted_image_s:g} s is "
                 "allowed (limits.sted_image_s)"
             )
-        before = self._regions_mJ.get((x, y), 0.0)
+        before = self._before(place_um, size_um)
         if not before + dose_mJ <= limits.region_dose_mJ:
             raise RegionSpentError(
                 f"light on the region at ({x:g}, {y:g}) µm: {dose_mJ:.3g} mJ more on "
@@ -102,5 +114,5 @@ class LightBudget:
                 f"light of the run: {dose_mJ:.3g} mJ more on {self._run_mJ:.3g} mJ, at most "
                 f"{limits.run_dose_mJ:g} mJ is allowed (limits.run_dose_mJ)"
             )
-        self._regions_mJ[x, y] = before + dose_mJ
+        self.remember(place_um, size_um, dose_mJ)
         self._run_mJ += dose_mJ

@@ -121,8 +121,6 @@ class Microscope(StoresArrays, Device):
         sted = [(f"sted{i}", STED) for i in range(1, sted_images + 1)]
         self._shots = [("confocal1", CONFOCAL), *sted, ("confocal2", CONFOCAL)]
         self._acquisition: AcquisitionStatus | None = None
-        # When the confocal images' power was set: an open interlock switches all lasers off.
-        self._lit_at = -1
         self.images: ImageSet | None = None
         # Why the plan is suspended, and waits for a person; empty: it is not.
         self.suspended = ""
@@ -162,7 +160,6 @@ class Microscope(StoresArrays, Device):
         for number, light in enumerate(self._lights):
             power_uW = light.confocal_excitation_power_uW
             self._instrument.set_power(CONFOCAL, light.excitation.line, power_uW, number)
-        self._lit_at = self._instrument.times_off
 
     def interlock_open(self) -> str:
         """Say why the interlock lets nothing be imaged, with all lasers off; "" when it does."""
@@ -197,8 +194,8 @@ class Microscope(StoresArrays, Device):
     def _acquire(self) -> None:
         start = time.monotonic()
         self._reckon()
-        if self._lit_at != self._instrument.times_off:
-            self._set_confocal_powers()
+        # Anew for every region: somebody may have zeroed them in Imspector's window.
+        self._set_confocal_powers()
         for light in self._lights:
             light.excitation.apply()
             light.depletion.apply()
@@ -272,7 +269,8 @@ class Microscope(StoresArrays, Device):
             np.nan_to_num(self._scanner.x_um.get()) + self._stage.stage_x_um.get(),
             np.nan_to_num(self._scanner.y_um.get()) + self._stage.stage_y_um.get(),
         )
-        self.budget.spend(place_um, image_s, excitation_uJ * 1e-3 + depletion_mJ)
+        size_um = float(self._scanner.size_um.get())
+        self.budget.spend(place_um, size_um, image_s, excitation_uJ * 1e-3 + depletion_mJ)
         self.exposure_s.put(sted_s + confocal_s + more_s)
         self.excitation_dose_uJ.put(excitation_uJ)
         self.depletion_dose_mJ.put(depletion_mJ)

@@ -79,8 +79,6 @@ class Overview(StoresArrays, Device):
         self.key = f"{name}_image"
         self.image: npt.NDArray[np.int16] | None = None
         self._acquisition: AcquisitionStatus | None = None
-        # When its power was set: an open interlock switches all lasers off.
-        self._lit_at = -1
 
     def stage(self) -> list[object]:
         """Set field, power and speed, connect to Imspector's signals, make the image file."""
@@ -105,7 +103,6 @@ class Overview(StoresArrays, Device):
     def _set_power(self) -> None:
         power_uW = self.settings.excitation_power_uW
         self._instrument.set_power(OVERVIEW, self._laser, power_uW)
-        self._lit_at = self._instrument.times_off
 
     def trigger(self) -> Status:
         """Take the overview; done when Imspector has reported the end of the scan.
@@ -136,8 +133,7 @@ class Overview(StoresArrays, Device):
 
     def _acquire(self) -> None:
         deadline = deadline_s(self._scan_s)
-        if self._lit_at != self._instrument.times_off:
-            self._set_power()
+        self._set_power()
         try:
             # Regions are laid over the first channel.
             image = self._scans.acquire(OVERVIEW, deadline)[0]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
 from ophyd.status import Status
+
+_log = logging.getLogger(__name__)
 
 
 class AcquisitionStatus(Status):
@@ -39,7 +42,8 @@ class AcquisitionStatus(Status):
         # Fly-back and settling are not expected: nearly there until it is.
         current_s = min(elapsed_s, 0.99 * self._expected_s)
         for watcher in list(self._watchers):
-            watcher(
+            self._tell(
+                watcher,
                 name=self._name,
                 current=current_s,
                 initial=0.0,
@@ -51,3 +55,11 @@ class AcquisitionStatus(Status):
                 time_elapsed=elapsed_s,
                 time_remaining=self._expected_s - current_s,
             )
+
+    def _tell(self, watcher: Callable[..., Any], **told: Any) -> None:
+        try:
+            watcher(**told)
+        except Exception:
+            # A picture of the progress must not cost the image.
+            _log.exception("a watcher of the progress failed and is told no more")
+            self._watchers.remove(watcher)

@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from ophyd import Component as Cpt
 from ophyd import Signal
+from ophyd.status import Status
 
 from stedopt_bluesky.acquisition import CalciumFrames
 from stedopt_bluesky.devices.light_budget import LightLimitError
 from stedopt_bluesky.devices.microscope import CONFOCAL, STED, Microscope, deadline_s
 from stedopt_bluesky.devices.uncaging_spot import UncagingSpot
+from stedopt_bluesky.imspector.scan import ScanStoppedError
 
 CALCIUM = "calcium"
 UNCAGING = "uncaging"
@@ -118,8 +120,18 @@ class UncagingMicroscope(Microscope):
         super().__init__(**kwargs)
         if len(self._shots) != 4:
             raise ValueError(f"sted_images = {len(self._shots) - 2}: 2 with uncaging")
+        self._paused = False
         self._baseline_key = f"{self.name}_baseline"
         self._response_key = f"{self.name}_response"
+
+    def trigger(self) -> Status:
+        """Image and uncage; see :meth:`Microscope.trigger`."""
+        self._paused = False
+        return super().trigger()
+
+    def pause(self) -> None:
+        """Give no pulse any more in this exposure; the RunEngine calls it at every pause."""
+        self._paused = True
 
     def _prepare(self) -> None:
         calcium, instrument = self._calcium, self._instrument
@@ -218,6 +230,8 @@ class UncagingMicroscope(Microscope):
     def _give_pulse(self) -> None:
         """Give the pulse; the laser is off in its configuration but for that time."""
         spot = self._spot
+        if self._paused:
+            raise ScanStoppedError("paused before the pulse: it is not given")
         try:
             self._instrument.set_power(UNCAGING, spot.line, spot.power.get())
             self._scans.acquire(UNCAGING, deadline_s(self._pulse_settings.pulse_ms * 1e-3))

@@ -12,7 +12,7 @@ Software limits complement the hardware interlock, they do not replace it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,6 +80,8 @@ class Gate:
         self._pulses = {rule.laser: rule for rule in pulses}
         # Why no scan may begin; empty: it may.
         self._blocked = ""
+        # Names of configurations that stay what they are.
+        self._names: frozenset[str] = frozenset()
         self._conditions: list[Callable[[], str]] = []
 
     def limit_percent(self, laser: int) -> float:
@@ -89,6 +91,24 @@ class Gate:
     def block(self, reason: str) -> None:
         """Refuse every scan from now on, with this reason; `""` allows them again."""
         self._blocked = reason
+
+    def keep_names(self, names: Iterable[str]) -> None:
+        """Let no configuration get one of these names any more, nor lose it."""
+        self._names = frozenset(names)
+
+    def check_rename(self, old: str, new: str) -> None:
+        """Refuse to rename a configuration of the session, or another one to its name.
+
+        Raises
+        ------
+        SettingRefusedError
+            What a laser may do depends on the configuration's name.
+        """
+        if old != new and {old, new} & self._names:
+            raise SettingRefusedError(
+                f"configuration {old!r} cannot be called {new!r}: the session's configurations "
+                "keep their names"
+            )
 
     def require(self, condition: Callable[[], str]) -> None:
         """Ask a condition before every scan, and after it: it says why not, or ""."""

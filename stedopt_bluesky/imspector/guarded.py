@@ -58,7 +58,8 @@ class GuardedConfiguration:
         return self._backend.name()
 
     def set_name(self, name: str) -> None:
-        """Rename the configuration."""
+        """Rename the configuration, unless it is one of the session's."""
+        self._gate.check_rename(self._backend.name(), name)
         self._backend.set_name(name)
 
     def parameters(self, at: str) -> ParameterValue:

@@ -92,10 +92,16 @@ class Instrument:
             )
         limits = {line.number: line.calibration.to_percent(line.power_limit) for line in lasers}
         self.interlock = interlock
-        # How often all lasers were switched off: whose powers were set before sets them anew.
-        self.times_off = 0
+        # What was set, in %, by configuration, channel and number of the laser; else 0.
+        self._powers_set: dict[tuple[str, int, int], float] = {}
         pulses = [
-            PulseRule(line.number, line.pulsed_in, line.longest_pulse_s)
+            PulseRule(
+                line.number,
+                line.pulsed_in,
+                line.longest_pulse_s,
+                line.pulse_energy_limit_uJ,
+                line.calibration.to_power,
+            )
             for line in lasers
             if line.pulsed_in
         ]
@@ -111,6 +117,7 @@ class Instrument:
             clone.set_name(name)
             made.append(clone)
         self._configurations = dict(zip(configurations, made, strict=True))
+        self.application.gate.keep_names(configurations)
         for configuration in made:
             configuration.set_parameters(layout.path("scan_mode"), paths.XY_SCAN_MODE)
             configuration.set_parameters(layout.path("scan_axes"), list(paths.XY_SCAN_AXES))
@@ -166,6 +173,7 @@ class Instrument:
             if not abs(told - percent) <= _READBACK_PERCENT + _READBACK_RELATIVE * percent:
                 reason = f"{line.name} was set to {percent:g} % and reports {told:g} %"
                 self._read_back_wrong(target, (power_path, active_path), reason)
+            self._powers_set[configuration, channel, line.number] = percent
 
     def _read_back_wrong(
         self, target: GuardedConfiguration, laser_paths: tuple[str, str], reason: str
@@ -178,6 +186,21 @@ class Instrument:
             # Until `lasers_off` has seen that everything is at zero.
             self.application.gate.block(reason)
         raise PowerReadbackError(f"{reason}: switched off again, no scan may begin")
+
+    def powers_changed(self, configuration: str) -> str:
+        """Say which laser has another power than was set, by whoever; ``""``: none."""
+        channels = self._configurations[configuration].parameters(paths.CHANNELS)
+        for line in self.lasers.values():
+            for number, channel in enumerate(channels):
+                laser = channel["lasers"][line.number]
+                told = float(laser["power"]["calibrated"]) if laser["active"] else 0.0
+                percent = self._powers_set.get((configuration, number, line.number), 0.0)
+                if not abs(told - percent) <= _READBACK_PERCENT + _READBACK_RELATIVE * percent:
+                    return (
+                        f"{line.name} was set to {percent:g} % and has {told:g} % after it: "
+                        "another program has changed it"
+                    )
+        return ""
 
     def _laser_paths(self, line: LaserLine, channel: int) -> tuple[str, str]:
         where = {"channel": channel, "laser": line.number}
@@ -210,7 +233,7 @@ class Instrument:
         """
         failures = []
         with self._lock:
-            self.times_off += 1
+            self._powers_set.clear()
             # Whatever the exception: the other lasers must still be switched off.
             try:
                 count = self.measurement.number_of_configurations()

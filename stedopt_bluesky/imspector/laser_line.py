@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from stedopt_bluesky.imspector.calibration import PowerCalibration
@@ -27,6 +28,8 @@ class LaserLine:
         Name of the only configuration in which it may be on, for one pulse; empty: any.
     longest_pulse_s : float
         Longest pulse, s.
+    pulse_energy_limit_uJ : float
+        Most energy of a pulse, µJ.
 
     Raises
     ------
@@ -40,6 +43,7 @@ class LaserLine:
     power_limit: float
     pulsed_in: str = ""
     longest_pulse_s: float = 0.0
+    pulse_energy_limit_uJ: float = math.inf
 
     def __post_init__(self) -> None:
         highest = self.calibration.power[-1]

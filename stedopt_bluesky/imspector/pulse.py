@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,10 @@ class PulseRule:
         Name of the only configuration in which it may be on.
     longest_s : float
         Longest time that it may be on in one scan, s.
+    energy_limit_uJ : float
+        Most energy of one scan, µJ.
+    to_power_uW : callable
+        From the percentage of the calibrated power to the power, µW.
 
     Raises
     ------
@@ -34,6 +38,8 @@ class PulseRule:
     laser: int
     configuration: str
     longest_s: float
+    energy_limit_uJ: float = math.inf
+    to_power_uW: Callable[[float], float] = float
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.longest_s) and self.longest_s > 0):
@@ -70,15 +76,36 @@ class PulseRule:
             for number in range(len(lasers)):
                 if number != self.laser and _is_on(lasers, number):
                     return f"{which} together with laser {number} ({at}): alone is allowed"
+        percent = max(lasers[self.laser]["power"]["calibrated"] for at, lasers in lists if at in on)
+        reasons = (
+            self._too_wide(configuration, layout),
+            self._too_much(configuration, layout, percent),
+        )
+        return next((f"{which} {reason}" for reason in reasons if reason), "")
+
+    @staticmethod
+    def _too_wide(configuration: Configuration, layout: Layout) -> str:
         pixels = [
             int(configuration.parameters(layout.path("pixels", axis=axis))) for axis in ("x", "y")
         ]
         if pixels != [1, 1]:
-            return f"{which} for {pixels[0]} × {pixels[1]} pixels: one pixel is allowed"
+            return f"for {pixels[0]} × {pixels[1]} pixels: one pixel is allowed"
+        axes = list(configuration.parameters(layout.path("scan_axes")))
+        if axes != paths.XY_SCAN_AXES:
+            return f"along {', '.join(map(str, axes))}: one pixel in the plane is allowed"
+        return ""
+
+    def _too_much(self, configuration: Configuration, layout: Layout, percent: float) -> str:
         pulse_s = _time_on_pixel_s(configuration, layout)
         # A billionth: what a sum of floats may be off by.
         if not pulse_s <= self.longest_s * (1 + 1e-9):
-            return f"{which} for {pulse_s:.3g} s: at most {self.longest_s:.3g} s is allowed"
+            return f"for {pulse_s:.3g} s: at most {self.longest_s:.3g} s is allowed"
+        try:
+            energy_uJ = self.to_power_uW(percent) * pulse_s
+        except ValueError as error:  # a power that was not measured
+            return f"with {percent:g} %: {error}"
+        if not energy_uJ <= self.energy_limit_uJ * (1 + 1e-9):
+            return f"with {energy_uJ:.3g} µJ: at most {self.energy_limit_uJ:.3g} µJ is allowed"
         return ""
 
 

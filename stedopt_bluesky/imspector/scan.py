@@ -41,7 +41,7 @@ class ScanStoppedError(ScanError):
 
 
 class BadImageError(ScanError):
-    """A scan that ended and left no usable image; the next one may."""
+    """A scan that ended and left no usable image, or not one with the powers that were set."""
 
 
 class Scans:
@@ -116,7 +116,7 @@ class Scans:
             When :meth:`stop` was called, before or in the scan.
         BadImageError
             When the scan ended and left no stack, or one that is not of the shape that was
-            asked for, or not of whole numbers.
+            asked for, or not of whole numbers; or when another program has changed a power.
         InterlockOpenError
             When the interlock is open, or was opened in the scan: the scan is over and all
             lasers are off.
@@ -145,21 +145,21 @@ class Scans:
         return self._scanned(configuration, deadline_s)[0]
 
     def _scanned(self, configuration: str, deadline_s: float) -> list[npt.NDArray[np.int16]]:
-        """Scan and return the frames (T, Y, X) of each channel; dark where the interlock opens."""
+        """Scan and return the frames (T, Y, X) of each channel."""
+        self._activate(configuration)
         try:
-            return self._acquired(configuration, deadline_s)
-        except InterlockOpenError:
+            self._start(configuration)
+            ended = self._wait_for_end(deadline_s)
+            if not self._stopped.is_set():
+                self._check_interlock()
+        except BaseException as error:
+            # Whatever has gone wrong here: the scan must not go on without anybody.
             with contextlib.suppress(RuntimeError):
                 self._instrument.application.pause(self._instrument.measurement)
-            self._instrument.lasers_off()
+            if isinstance(error, InterlockOpenError):
+                self._instrument.lasers_off()
             self._wait_until_idle()
             raise
-
-    def _acquired(self, configuration: str, deadline_s: float) -> list[npt.NDArray[np.int16]]:
-        self._activate(configuration)
-        self._start(configuration)
-        try:
-            ended = self._wait_for_end(deadline_s)
         finally:
             with self._lock:
                 self._running = False
@@ -172,9 +172,10 @@ class Scans:
             raise ScanError(
                 f"{configuration} scan: Imspector did not report its end within {deadline_s:.3g} s"
             )
-        self._check_interlock()
         if why := self._instrument.application.gate.why_not():
             raise ScanError(f"{configuration} scan: not to be trusted: {why}")
+        if why := self._instrument.powers_changed(configuration):
+            raise BadImageError(f"{configuration} scan: {why}")
         channels = range(self._instrument.channels)
         return [self._frames(configuration, channel) for channel in channels]
 
@@ -217,13 +218,14 @@ class Scans:
                 raise ScanStoppedError(f"{configuration} scan: stopped before it began")
             self._told = False
             self._woken.clear()
+            # Before the start: it may have begun also when the call fails.
+            self._running = True
             try:
                 self._instrument.application.start(self._instrument.measurement)
             except InterlockOpenError:
                 raise
             except RuntimeError as error:
                 raise ScanError(f"{configuration} scan: cannot be started: {error}") from error
-            self._running = True
 
     def _wait_for_end(self, deadline_s: float) -> bool:
         """Wait until the scan in progress has ended; False when it has not in time.

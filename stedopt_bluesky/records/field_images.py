@@ -243,7 +243,10 @@ class FieldReader:
                 key: own.get(name + key, self._configured(section, name + key))
                 for key in ("excitation_power_uW", "dwelltime_us")
             }
-        found["excitation_wavelength_nm"] = self._wavelength_nm("excitation", own)
+        laser = "excitation"
+        if shot == OVERVIEW and self._configured("uncaging", "enabled"):
+            laser = "calcium"  # spines are seen by the indicator
+        found["excitation_wavelength_nm"] = self._wavelength_nm(laser, own)
         return {key: value for key, value in found.items() if value is not None}
 
     def _colour(self, name: str) -> Mapping[str, Any]:

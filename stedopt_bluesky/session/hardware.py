@@ -102,7 +102,11 @@ def _lines(config: ExperimentConfig) -> list[LaserLine]:
         powers = getattr(laser, f"calibration_power_{field}")
         pulse: dict[str, Any] = {}
         if name == UNCAGING:
-            pulse = {"pulsed_in": UNCAGING, "longest_pulse_s": config.uncaging.pulse_ms * 1e-3}
+            pulse = {
+                "pulsed_in": UNCAGING,
+                "longest_pulse_s": config.uncaging.pulse_ms * 1e-3,
+                "pulse_energy_limit_uJ": config.uncaging.energy_limit_uJ,
+            }
         lines.append(
             LaserLine(
                 name,

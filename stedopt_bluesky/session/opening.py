@@ -237,7 +237,7 @@ def open_session(
             keep_network(folder, weights)
         station = make_station(config, instrument, folder.arrays, stage_origin_um)
         for place_um, dose_mJ in light_before:
-            station.microscope.budget.remember(place_um, dose_mJ)
+            station.microscope.budget.remember(place_um, config.imaging.region_size_um, dose_mJ)
         engine = run_engine or RunEngine({})
         journal, last = Journal(folder), LastRun()
         closing.callback(journal.close)

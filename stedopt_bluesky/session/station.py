@@ -94,9 +94,6 @@ def make_station(
     )
     spot = None
     if config.uncaging.enabled:
-        for configuration in (OVERVIEW, CALCIUM):
-            instrument.set_value(configuration, "spectral_min_nm", config.calcium.band_low_nm)
-            instrument.set_value(configuration, "spectral_max_nm", config.calcium.band_high_nm)
         spot = _make_spot(config, instrument)
         microscope = _uncaging_microscope(config, spot, microscope.keywords)
     station = Station(
@@ -129,6 +126,11 @@ def make_station(
         label=ImageLabel(name="image"),
         rating=Rating(objectives=objectives_of(config), name="objective"),
     )
+    if config.uncaging.enabled:
+        # After the first channel's own band: spines and their Ca²⁺ are seen by the indicator.
+        for configuration in (OVERVIEW, CALCIUM):
+            instrument.set_value(configuration, "spectral_min_nm", config.calcium.band_low_nm)
+            instrument.set_value(configuration, "spectral_max_nm", config.calcium.band_high_nm)
     if config.optics.focus_um is not None:
         stage.focus_um.put(config.optics.focus_um)
     for name in config.space.names:

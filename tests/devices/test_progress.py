@@ -72,3 +72,18 @@ def test_who_waits_can_watch(station, run_engine, device):
 
     run_engine(plan())
     assert [s for s in waited_for if hasattr(s, "watch")]
+
+
+def test_a_watcher_that_fails_costs_no_image(station, caplog):
+    status = AcquisitionStatus(station.microscope, 1.0)
+    told = []
+
+    def broken(**_):
+        raise ArithmeticError("no picture today")
+
+    status.watch(broken)
+    status.watch(lambda **kwargs: told.append(kwargs))
+    status.step()
+    status.step()
+    assert len(told) == 2
+    assert caplog.text.count("is told no more") == 1

@@ -9,6 +9,7 @@ from ophyd.utils import LimitError
 from stedopt_bluesky.acquisition import Region, Spine
 from stedopt_bluesky.config import preset
 from stedopt_bluesky.devices.light_budget import LightLimitError
+from stedopt_bluesky.devices.overview import OVERVIEW
 from stedopt_bluesky.devices.uncaging import CALCIUM, UNCAGING, PulseRefusedError
 from stedopt_bluesky.session import connect_application, make_instrument, make_station
 from stedopt_bluesky.twin.calcium import DECAY_S
@@ -272,3 +273,40 @@ def test_a_pulse_that_fails_leaves_its_laser_off(station, instrument, spine, mon
         assert instrument.power(UNCAGING, "uncaging") == 0
     finally:
         station.microscope.unstage()
+
+
+def test_after_a_pause_no_pulse_is_given(station, spine, application):
+    """The RunEngine pauses the microscope while the images before the pulse are taken."""
+    at(station, spine)
+    microscope = station.microscope
+    microscope.stage()
+    shoot, shots = microscope._shoot, []
+
+    def pausing(shot, configuration):
+        shots.append(shot)
+        if len(shots) == 2:
+            microscope.pause()
+        return shoot(shot, configuration)
+
+    microscope._shoot = pausing
+    microscope.trigger().wait(WAIT_S)
+    assert microscope.images is None
+    assert not [r for r in application.emission_log if r.laser == "LAS0"]
+    # The next exposure is another one.
+    microscope._shoot = shoot
+    microscope.trigger().wait(WAIT_S)
+    microscope.unstage()
+    assert microscope.images.calcium is not None
+    assert len([r for r in application.emission_log if r.laser == "LAS0"]) == 1
+
+
+def test_the_first_channels_band_is_not_the_indicators(config, application, tmp_path):
+    banded = config.updated(
+        {"detection.spectral_min_nm": 650.0, "detection.spectral_max_nm": 720.0}
+    )
+    instrument = make_instrument(banded, application)
+    make_station(banded, instrument, tmp_path / "arrays")
+    for configuration in (OVERVIEW, CALCIUM):
+        assert instrument.value(configuration, "spectral_min_nm") == 500.0
+    assert instrument.value("sted", "spectral_min_nm") == 650.0
+    instrument.close()

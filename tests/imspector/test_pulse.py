@@ -3,7 +3,11 @@
 import pytest
 
 from stedopt_bluesky.imspector.calibration import PowerCalibration
-from stedopt_bluesky.imspector.guard import PowerLimitError, ScanBlockedError
+from stedopt_bluesky.imspector.guard import (
+    PowerLimitError,
+    ScanBlockedError,
+    SettingRefusedError,
+)
 from stedopt_bluesky.imspector.instrument import Instrument
 from stedopt_bluesky.imspector.laser_line import LaserLine
 from stedopt_bluesky.imspector.pulse import PulseRule
@@ -14,13 +18,20 @@ LASERS = "ExpControl/measurement/lasers"
 RANGE = "ExpControl/scan/range"
 FIRST, PULSE = "confocal", "uncaging"
 LONGEST_S = 0.05
+ENERGY_LIMIT_UJ = 1.5
 WAIT_S = 20.0
 
 
 @pytest.fixture
 def instrument(application, laser_lines):
     uncaging = LaserLine(
-        "uncaging", 0, PowerCalibration((0.0, 100.0), (0.0, 50.0), "µW"), 42.0, PULSE, LONGEST_S
+        "uncaging",
+        0,
+        PowerCalibration((0.0, 100.0), (0.0, 50.0), "µW"),
+        42.0,
+        PULSE,
+        LONGEST_S,
+        ENERGY_LIMIT_UJ,
     )
     return Instrument(application, [*laser_lines, uncaging], (FIRST, PULSE))
 
@@ -79,17 +90,33 @@ def test_whatever_way_it_is_written(instrument, way):
         writes[way]()
 
 
+def in_depth(instrument):
+    axes = ["ExpControl X", "ExpControl Y", "ExpControl Z", "None"]
+    instrument.configuration(PULSE).set_parameters("Measurement/axes/scan_axes", axes)
+
+
+def strong_and_long(instrument):
+    instrument.set_value(PULSE, "dwelltime_us", 40_000.0)
+    instrument.set_power(PULSE, "uncaging", 40.0)
+
+
+def renamed_by_another(instrument):
+    instrument.configuration(PULSE)._backend.set_name("other")
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
         (lambda i: i.set_field(PULSE, 0.2, 100.0), r"for 2 × 2 pixels: one pixel"),
         (lambda i: i.set_value(PULSE, "dwelltime_us", 51_000.0), r"for 0.051 s: at most 0.05 s"),
         (lambda i: i.set_value(PULSE, "line_steps", 2), r"for 0.06 s"),
-        (lambda i: i.set_frames(PULSE, 2), r"for 0.06 s"),
+        (lambda i: i.set_frames(PULSE, 2), r"along .* ExpControl T, None: one pixel in the plane"),
+        (in_depth, r"along ExpControl X, ExpControl Y, ExpControl Z, None: one pixel in the plane"),
+        (strong_and_long, r"with 1.6 µJ: at most 1.5 µJ is allowed"),
         (lambda i: i.set_power(PULSE, "excitation", 1.0), r"together with laser 5"),
-        (lambda i: i.configuration(PULSE).set_name("other"), r"in 'other', it may only be in"),
+        (renamed_by_another, r"in 'other', it may only be in"),
     ],
-    ids=["field", "dwelltime", "line steps", "frames", "other laser", "name"],
+    ids=["field", "dwelltime", "line steps", "frames", "depth", "energy", "other laser", "name"],
 )
 def test_no_other_scan_begins_while_it_is_on(instrument, scans, application, change, why):
     prepare(instrument)
@@ -105,6 +132,17 @@ def test_a_longer_scan_of_its_configuration_begins_while_it_is_off(instrument, s
     prepare(instrument, power_uW=0.0, pulse_us=100_000.0)
     scans.acquire(PULSE, WAIT_S)
     assert emitted(application) == []
+
+
+@pytest.mark.parametrize(("old", "new"), [(PULSE, "other"), (FIRST, PULSE), (FIRST, "x")])
+def test_the_sessions_configurations_keep_their_names(instrument, old, new):
+    with pytest.raises(SettingRefusedError, match="configurations keep their names"):
+        instrument.configuration(old).set_name(new)
+    assert instrument.configuration(old).name() == old
+    clone = instrument.measurement.clone(instrument.configuration(FIRST))
+    with pytest.raises(SettingRefusedError):
+        clone.set_name(PULSE)
+    clone.set_name("mine")
 
 
 def test_another_program_does_not_get_past_the_scan(instrument, application):

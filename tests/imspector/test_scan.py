@@ -11,7 +11,7 @@ from stedopt_bluesky.devices.overview import OVERVIEW
 from stedopt_bluesky.imspector import scan
 from stedopt_bluesky.imspector.api import MeasurementSignal
 from stedopt_bluesky.imspector.instrument import Instrument
-from stedopt_bluesky.imspector.scan import ScanError, Scans
+from stedopt_bluesky.imspector.scan import BadImageError, ScanError, Scans
 from stedopt_bluesky.twin import TwinApplication
 
 WAIT_S = 20.0  # a bound against hanging, not a duration
@@ -382,3 +382,33 @@ def test_an_image_is_not_kept_when_a_condition_has_failed_meanwhile(scans, instr
     with pytest.raises(ScanError, match="no scan may begin: the watchdog has acted"):
         scans.acquire(STED, WAIT_S)
     assert len(application.emission_log) == scanned
+
+
+# --- nothing goes on without anybody, and nothing dark is taken for an image ---------------------
+
+
+def test_whatever_fails_while_it_waits_the_scan_is_stopped(instrument, application):
+    def broken():
+        raise ArithmeticError("no picture today")
+
+    scans = Scans(instrument, broken)
+    scans.connect()
+    instrument.set_value(STED, "dwelltime_us", 1000.0)
+    with pytest.raises(ArithmeticError, match="no picture today"):
+        scans.acquire(STED, WAIT_S)
+    assert not instrument.scanning()
+    assert not any(application.emitting.values())
+
+
+@pytest.mark.parametrize("percent", [0.0, 7.0])
+def test_an_image_with_other_powers_than_were_set_is_given_up(scans, instrument, percent):
+    instrument.set_power(STED, "excitation", 10.0)
+    assert len(scans.acquire(STED, WAIT_S)) == 1
+    # In Imspector's own window.
+    lasers = "ExpControl/measurement/channels/0/lasers/5"
+    backend = instrument.configuration(STED)._backend
+    backend.set_parameters(f"{lasers}/power/calibrated", percent)
+    with pytest.raises(BadImageError, match=r"excitation was set to 20 % and has .* % after it"):
+        scans.acquire(STED, WAIT_S)
+    instrument.set_power(STED, "excitation", 10.0)
+    assert len(scans.acquire(STED, WAIT_S)) == 1
