@@ -62,7 +62,8 @@ def check(
     measure more points.
 
     A configuration takes the powers from the file by
-    calibration_file = "powers.csv" in its sections excitation and depletion.
+    calibration_file = "powers.csv" in its sections excitation, depletion, uncaging or
+    calcium, and in those of further channels.
 
     Examples: [bold]stedopt calibrate check powers.csv[/],
     [bold]stedopt calibrate check powers.csv --out pictures/powers.png --json[/]

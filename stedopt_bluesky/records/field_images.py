@@ -301,6 +301,9 @@ class FieldReader:
         found = {
             "number": event["seq_num"],
             "configuration_index": data.get(self.record.keys.image_configuration_index),
+            "parameters": {
+                name: data[name] for name in self.record.start.get("parameters", ()) if name in data
+            },
             "objectives": objectives,
             "invalid_because": data.get("invalid_because"),
         }

@@ -100,11 +100,12 @@ def _channels(channels: Any) -> dict[str, Any]:
 
 
 def _annotations(images: FieldImages) -> list[dict[str, Any]]:
-    region = {k: v for k, v in images.region.items() if k != "objectives"}
-    objectives = images.region.get("objectives", {})
+    region = dict(images.region)
+    objectives, parameters = region.pop("objectives", {}), region.pop("parameters", {})
     maps = [
         ("run", images.run),
         ("region", {**region, "centre_x_um": images.x_um, "centre_y_um": images.y_um}),
+        ("parameters", parameters),
         ("objectives", {k: "invalid" if v is None else v for k, v in objectives.items()}),
         *((channel.name, channel.settings) for channel in images.channels),
     ]
