@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from stedopt_bluesky.acquisition import Objective
-from stedopt_bluesky.preference.local import image_utilities
 from stedopt_bluesky.preference.rule import utilities
 from stedopt_bluesky.records.run_record import RunRecord
 
@@ -137,11 +136,12 @@ def report_of(
     for number, event in enumerate(events, start=1):
         _, values = record.observation(event)
         row = np.array([values[o.name] for o in objectives])
-        utility = (
-            image_utilities(row, objectives)
-            if rule == "local"
-            else utilities(row, objectives, weights)
-        )
+        if rule == "local":
+            from stedopt_bluesky.preference.local import image_utilities  # SciPy is slow
+
+            utility = image_utilities(row, objectives)
+        else:
+            utility = utilities(row, objectives, weights)
         rows.append(
             ImageRow(
                 number=number,

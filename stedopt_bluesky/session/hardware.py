@@ -12,7 +12,7 @@ from stedopt_bluesky.session.twin import check_same_twin, start_twin
 if TYPE_CHECKING:
     from stedopt_bluesky.imspector.api import Application
     from stedopt_bluesky.imspector.instrument import Instrument
-from stedopt_bluesky.imspector.laser_line import LaserLine
+    from stedopt_bluesky.imspector.laser_line import LaserLine
 
 
 def connect_application(config: ExperimentConfig) -> Application:

@@ -24,8 +24,10 @@ from typing import Any
 
 import numpy as np
 
+from stedopt_bluesky.config import preset
 from stedopt_bluesky.records import CatalogFolder, RunRecord
 from stedopt_bluesky.records.journal import journal_paths
+from stedopt_bluesky.session.twin import about_twin
 from stedopt_bluesky.twin import TwinApplication, make_sample
 from stedopt_bluesky.twin.server import TwinServer
 
@@ -117,8 +119,8 @@ def all_zero(twin: Any) -> bool:
 def watched_twin(*, real_time: bool = True) -> Iterator[tuple[Watched, TwinServer]]:
     """Serve a twin from this process, and watch its lasers."""
     twin = TwinApplication(make_sample("actin", 1, _FIELD_M), seed=1, real_time=real_time)
-    about = {"sample.name": "actin", "microscope.fluorophore": "STAR635P"}
-    with TwinServer(twin, KEY, about={**about, "microscope.field_um": 30.0}) as server:
+    served = preset("classical").updated({"sample.name": "actin", "microscope.field_um": 30.0})
+    with TwinServer(twin, KEY, about=about_twin(served)) as server:
         watched = Watched(twin)
         thread = threading.Thread(target=watched.look)
         thread.start()
