@@ -338,7 +338,8 @@ def config(
         print_json(chosen.model_dump(mode="json", exclude_none=True))
     else:
         typer.echo(configuration.commented_toml(chosen), nl=False)
-        console.print("# save it: stedopt config > mine.toml, then: stedopt run mine.toml")
+        asked = f" {preset}" if preset else ""
+        console.print(f"# save it: stedopt config{asked} > mine.toml, then: stedopt run mine.toml")
 
 
 @app.command()

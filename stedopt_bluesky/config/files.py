@@ -16,6 +16,7 @@ from stedopt_bluesky.config.experiment import ExperimentConfig, parse_config
 from stedopt_bluesky.config.lasers import DepletionConfig, ExcitationConfig, LaserConfig
 from stedopt_bluesky.config.regions_file import read_regions
 from stedopt_bluesky.config.sections import Section
+from stedopt_bluesky.config.spines_file import read_spines
 from stedopt_bluesky.config.uncaging import CalciumConfig, UncagingConfig
 
 DEFAULT_PRESET = "demo"
@@ -81,7 +82,7 @@ def load_config(path: str | Path) -> ExperimentConfig:
         if name not in preset_names():
             raise ConfigError(f"{path}: preset = {name!r}: {allowed_text(name, preset_names())}")
         data = _merged(_preset_data(name), data)
-    data = _with_regions(_with_calibrations(data, own, path), path)
+    data = _with_spines(_with_regions(_with_calibrations(data, own, path), path), path)
     return parse_config(data, source=str(path))
 
 
@@ -92,12 +93,30 @@ def _with_regions(data: dict[str, Any], path: Path) -> dict[str, Any]:
         return data
     where = f"{path}: regions_file = {shown(name)}"
     for field in ("regions", "rectangles"):
-        if field in data:
+        if data.get(field):
             raise ConfigError(f"{where}: not together with {field}; leave out one")
     try:
         return {**data, "regions_file": "", **read_regions(path.parent / name)}
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def _with_spines(data: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Read the list of spines that a file names into the configuration."""
+    uncaging = data.get("uncaging")
+    if not isinstance(uncaging, dict):
+        return data
+    name = uncaging.get("spines_file")
+    if not (name and isinstance(name, str)):
+        return data
+    where = f"{path}: uncaging.spines_file = {shown(name)}"
+    if uncaging.get("spines"):
+        raise ConfigError(f"{where}: not together with uncaging.spines; leave out one")
+    try:
+        spines = read_spines(path.parent / name)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return {**data, "uncaging": {**uncaging, "spines_file": "", "spines": spines}}
 
 
 def _with_calibrations(data: dict[str, Any], own: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -163,14 +182,17 @@ def commented_toml(config: ExperimentConfig) -> str:
     document = tomlkit.document()
     document.add(tomlkit.comment("stedopt run THIS_FILE.toml"))
     tables: list[tuple[str, tomlkit.items.Table | tomlkit.items.AoT]] = []
+    absent: list[tuple[str, str]] = []
     for name, field in ExperimentConfig.model_fields.items():
         value = getattr(config, name)
         if isinstance(value, Section):
-            tables.append((name, _table(value)))
+            tables.append((name, _table(value, name)))
+        elif isinstance(value, tuple) and not value:
+            absent.append((name, field.description or name))
         elif isinstance(value, tuple):
             array = tomlkit.aot()
             for i, entry in enumerate(value):  # the first entry explains the others
-                array.append(_table(entry, commented=i == 0))
+                array.append(_table(entry, name, commented=i == 0))
             tables.append((name, array))
         else:
             document.add(tomlkit.nl())
@@ -179,33 +201,44 @@ def commented_toml(config: ExperimentConfig) -> str:
     for name, table in tables:
         document.add(tomlkit.nl())
         document.add(name, table)
+    for name, description in absent:
+        document.add(tomlkit.nl())
+        document.add(tomlkit.comment(f"[[{name}]]"))
+        document.add(tomlkit.comment(description))
     return tomlkit.dumps(document)
 
 
-def _table(section: Section, *, commented: bool = True) -> tomlkit.items.Table:
+def _table(section: Section, path: str, *, commented: bool = True) -> tomlkit.items.Table:
+    """Write a section; ``path`` is its own, dotted."""
     table = tomlkit.table()
     if commented and section.__doc__:
         table.add(tomlkit.comment(section.__doc__.strip().splitlines()[0]))
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
+        if value == () and "Config" in str(field.annotation):
+            # An empty list could not be added to: TOML has closed it.
+            if commented:
+                table.add(tomlkit.comment(f"{field.description or name}"))
+                table.add(tomlkit.comment(f"[[{path}.{name}]]"))
+            continue
         if commented and field.description:
             table.add(tomlkit.comment(field.description))
         if isinstance(value, Section):
-            table.add(name, _table(value, commented=commented))
+            table.add(name, _table(value, f"{path}.{name}", commented=commented))
         elif value is not None:
-            table.add(name, _plain(value))
+            table.add(name, _plain(value, f"{path}.{name}"))
         elif commented:
             table.add(tomlkit.comment(f"{name} = ..."))
     return table
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, path: str) -> Any:
     """Return a list of numbers, or of tables, as tomlkit takes it."""
     if not isinstance(value, tuple):
         return value
     if value and isinstance(value[0], Section):
         array = tomlkit.aot()
         for entry in value:
-            array.append(_table(entry, commented=False))
+            array.append(_table(entry, path, commented=False))
         return array
     return list(value)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stedopt_bluesky.config.sections import NotNegative, Positive, Section
+from stedopt_bluesky.config.sections import Positive, Section
 
 # A million steps of the stage's grid are no sample.
 MOST_FIELDS = 400
@@ -52,6 +52,8 @@ class TimeLapseConfig(Section):
     images_per_region: Annotated[int, Field(ge=1, le=100_000)] = Field(
         1, description="Images of each region; the experiment's images: a time-lapse at one region."
     )
-    interval_s: NotNegative = Field(
-        0.0, description="Time from the beginning of one image to that of the next, s, at least."
+    interval_s: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        0.0,
+        description="Time from the beginning of one image to that of the next, s, at least; 0 to "
+        "86,400.",
     )

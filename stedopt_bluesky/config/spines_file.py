@@ -13,71 +13,63 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
 from pathlib import Path
-
-from stedopt_bluesky.acquisition import Spine
-from stedopt_bluesky.config.errors import ConfigError
 
 COLUMNS = ("x_um", "y_um", "axis_x", "axis_y")
 MAX_SPINES = 10_000
 
 
-def read_spines(path: str | Path, size_um: float) -> list[Spine]:
+def read_spines(path: str | Path) -> list[dict[str, float]]:
     """Read a list of spines.
 
     Parameters
     ----------
     path : str or Path
         CSV file in UTF-8.
-    size_um : float
-        Side of the region around each head, µm.
 
     Returns
     -------
-    list of Spine
-        In the file's order; axes of any length are made unit vectors. How far an axis is free
-        is not known from a file: `free_um` is 0.
+    list of dict
+        In the file's order, as a configuration has them.
 
     Raises
     ------
-    ConfigError
-        One line that names the file, the row and what is wrong.
+    ValueError
+        One line that names the row and what is wrong.
     """
-    where = f"uncaging.spines = {str(path)!r}"
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        # "utf-8-sig": Excel and Windows' Notepad put a byte-order mark in front.
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
             lines = [
                 (number, line)
                 for number, line in enumerate(file, start=1)
                 if line.strip() and not line.lstrip().startswith("#")
             ]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise ConfigError(f"{where}: {reason}: expected a CSV file") from None
-    if len(lines) > MAX_SPINES + 1:
-        raise ConfigError(f"{where}: {len(lines) - 1:,} rows: at most {MAX_SPINES:,}")
-    rows = csv.reader([line for _, line in lines])
-    header = [name.strip() for name in next(rows, [])]
+        rows = [(number, next(csv.reader([line], strict=True))) for number, line in lines]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ValueError(f"{reason}: expected a CSV file, one spine a line") from None
+    if not 2 <= len(rows) <= MAX_SPINES + 1:
+        raise ValueError(f"{max(0, len(rows) - 1):,} spines; 1 to {MAX_SPINES:,} are allowed")
+    header = [name.strip() for name in rows[0][1]]
     for column in COLUMNS:
         if header.count(column) != 1:
-            raise ConfigError(f"{where}: column {column} is needed once: {', '.join(COLUMNS)}")
-    at = [header.index(column) for column in COLUMNS]
-    spines = []
-    for (number, _), row in zip(lines[1:], rows, strict=True):
+            raise ValueError(f"column {column} is needed once: {', '.join(COLUMNS)}")
+    return [_spine(header, number, row) for number, row in rows[1:]]
+
+
+def _spine(header: list[str], number: int, row: list[str]) -> dict[str, float]:
+    if len(row) < len(header):
+        raise ValueError(f"line {number}: too few columns")
+    spine = {}
+    for column in COLUMNS:
+        cell = row[header.index(column)]
         try:
-            spines.append(_spine([float(row[i]) for i in at], size_um))
-        except (ValueError, IndexError) as error:
-            reason = "too few columns" if isinstance(error, IndexError) else error
-            raise ConfigError(f"{where}: line {number}: {reason}") from None
-    if not spines:
-        raise ConfigError(f"{where}: no spine is in it")
-    return spines
-
-
-def _spine(values: Sequence[float], size_um: float) -> Spine:
-    x, y, axis_x, axis_y = values
-    length = math.hypot(axis_x, axis_y)
-    if not (math.isfinite(length) and length > 0):
-        raise ValueError(f"axis ({axis_x:g}, {axis_y:g}): finite and not zero")
-    return Spine(x, y, size_um, axis_x / length, axis_y / length)
+            spine[column] = float(cell)
+        except ValueError:
+            spine[column] = math.nan
+        if not math.isfinite(spine[column]):
+            raise ValueError(f"line {number}: {column} = {cell.strip()!r}: a finite number")
+    if not math.hypot(spine["axis_x"], spine["axis_y"]) > 0:
+        raise ValueError(f"line {number}: axis (0, 0): not zero")
+    return spine

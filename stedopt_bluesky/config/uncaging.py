@@ -10,10 +10,25 @@ from pydantic import Field, field_validator, model_validator
 from stedopt_bluesky.config.errors import FieldError
 from stedopt_bluesky.config.lasers import LaserConfig, increasing_powers
 from stedopt_bluesky.config.parameters import RANGES
-from stedopt_bluesky.config.sections import Numbers, Positive
+from stedopt_bluesky.config.sections import Numbers, Positive, Section
 
 # Tiles of the Ca²⁺ objectives: frames must hold one at least.
 TILE_PX = 8
+
+
+class SpineConfig(Section):
+    """A spine chosen by hand."""
+
+    x_um: float = Field(description="Centre of its head along x, µm, from the field's middle.")
+    y_um: float = Field(description="Centre of its head along y, µm.")
+    axis_x: float = Field(description="Direction away from the dendrite, of any length ...")
+    axis_y: float = Field(description="... along y.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not math.hypot(self.axis_x, self.axis_y) > 0:
+            raise FieldError("axis_x", self.axis_x, "not 0 together with axis_y")
+        return self
 
 
 class UncagingConfig(LaserConfig):
@@ -52,16 +67,27 @@ class UncagingConfig(LaserConfig):
     energy_limit_uJ: Positive = Field(
         1.5, description="Most energy of a pulse, µJ; no pulse above it is given."
     )
-    spines: str = Field(
+    spines: tuple[SpineConfig, ...] = Field(
+        (), strict=False, description="Spines to use, in order; none: found on the overview."
+    )
+    spines_file: str = Field(
         "",
-        description="CSV of the spines to use, in order: x_um, y_um (head's centre, from the "
-        "field's middle), axis_x, axis_y (away from the dendrite); empty: found on the overview.",
+        description="CSV of the spines (x_um, y_um, axis_x, axis_y), in place of them; a relative "
+        "path counts from this file's folder.",
     )
     cells: Annotated[int, Field(ge=1, le=10)] = Field(
         3, description="Dendrites of the twin's sample, each of its own cell (twin only)."
     )
 
     _increasing_powers = field_validator("calibration_power_uW")(increasing_powers)
+
+    # The file is read where the configuration's own file is (config/files.py).
+    @field_validator("spines_file")
+    @classmethod
+    def _no_file(cls, name: str) -> str:
+        if name:
+            raise ValueError("only in a configuration file, with which it is read")
+        return name
 
     @model_validator(mode="after")
     def _check(self) -> Self:

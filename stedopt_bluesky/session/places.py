@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stedopt_bluesky.acquisition import Region
+from stedopt_bluesky.acquisition import Region, Spine
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
 
 if TYPE_CHECKING:
+    from stedopt_bluesky.config.uncaging import SpineConfig
     from stedopt_bluesky.plans.regions import RegionLayout
     from stedopt_bluesky.plans.spines import SpineSites
 
@@ -43,31 +44,25 @@ class Places:
 
 
 def sites_of(config: ExperimentConfig) -> RegionLayout | SpineSites:
-    """Make what lays the regions of a configuration over an overview: squares, or spines.
-
-    Raises
-    ------
-    ConfigError
-        When a list of spines cannot be used.
-    """
+    """Make what lays the regions of a configuration over an overview: squares, or spines."""
     return spines_of(config) if config.uncaging.enabled else tiles_of(config)
 
 
 def spines_of(config: ExperimentConfig) -> SpineSites:
-    """Make what finds the spines of an overview.
-
-    Raises
-    ------
-    ConfigError
-        When the list of spines cannot be used.
-    """
-    from stedopt_bluesky.config.spines_file import read_spines
+    """Make what finds the spines of an overview."""
     from stedopt_bluesky.plans.spines import SpineSites
 
-    size_um, path = config.imaging.region_size_um, config.uncaging.spines
-    given = tuple(read_spines(path, size_um)) if path else ()
+    size_um = config.imaging.region_size_um
+    given = tuple(_spine(spine, size_um) for spine in config.uncaging.spines)
     distances = [p.values[-1] for p in config.space if p.name == "uncaging_distance_um"]
     return SpineSites(size_um, max(distances or [config.uncaging.distance_um]), given)
+
+
+def _spine(spine: SpineConfig, size_um: float) -> Spine:
+    length = math.hypot(spine.axis_x, spine.axis_y)
+    axis = (spine.axis_x / length, spine.axis_y / length)
+    # How far its axis is free is not known before the overview.
+    return Spine(spine.x_um, spine.y_um, size_um, *axis)
 
 
 def tiles_of(config: ExperimentConfig) -> RegionLayout:
@@ -96,15 +91,32 @@ def places_of(config: ExperimentConfig) -> Places:
     if not (config.regions or config.rectangles):
         stage = config.stage
         step_um = config.overview.size_um if stage.step_um is None else stage.step_um
+        farthest_um = (max(stage.columns, stage.rows) - 1) * step_um
+        if not farthest_um <= stage.reach_um:
+            raise ConfigError(
+                f"stage.reach_um = {stage.reach_um:g}: at least {farthest_um:g} µm, the farthest "
+                "of the fields"
+            )
         return Places(None, tuple(stage_fields(stage.columns, stage.rows, step_um)))
     if config.uncaging.enabled:
         raise ConfigError("regions: not with uncaging; list the spines in uncaging.spines")
+    if config.stage.columns * config.stage.rows > 1:
+        raise ConfigError(
+            "stage: columns and rows are 1 with regions or rectangles by hand, which say for "
+            "themselves where the stage goes"
+        )
     size_um = config.imaging.region_size_um
     regions = [
         Region(r.x_um, r.y_um, size_um, stage_x_um=r.stage_x_um, stage_y_um=r.stage_y_um)
         for r in config.regions
     ]
     for i, rectangle in enumerate(config.rectangles):
+        for field in ("width_um", "height_um"):
+            if not getattr(rectangle, field) <= config.overview.size_um:
+                raise ConfigError(
+                    f"rectangles.{i}.{field} = {getattr(rectangle, field):g}: at most "
+                    f"{config.overview.size_um:g} µm (overview.size_um)"
+                )
         filled = fill_rectangle(
             (rectangle.x_um, rectangle.y_um),
             (rectangle.width_um, rectangle.height_um),

@@ -83,7 +83,7 @@ def test_every_field_is_in_the_commented_file_with_its_meaning():
         assert name in text
         inner = getattr(field.annotation, "model_fields", {})
         for inner_name, inner_field in inner.items():
-            assert f"{inner_name} = " in text
+            assert f"{inner_name} = " in text or f"# [[{name}.{inner_name}]]" in text
             assert f"# {inner_field.description}" in text
     assert "# bandwidth = ..." in text
 
@@ -223,3 +223,16 @@ def test_what_is_no_file_is_refused(tmp_path):
         with pytest.raises(ConfigError, match=says) as refused:
             load_config(path)
         assert str(refused.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_tables_can_be_appended_to_a_written_configuration(tmp_path, name):
+    """A list of tables that is written as an empty list could not be added to."""
+    text = commented_toml(preset(name))
+    more = '[[regions]]\nx_um = 1.0\ny_um = 2.0\n[[microscope.labels]]\nsample = "actin"\n'
+    more += 'fluorophore = "EGFP"\n'
+    path = tmp_path / "mine.toml"
+    path.write_text(text + more, "utf-8")
+    config = load_config(path)
+    assert [(r.x_um, r.y_um) for r in config.regions] == [(1.0, 2.0)]
+    assert config.microscope.labels[-1].fluorophore == "EGFP"

@@ -5,6 +5,7 @@ import pytest
 from stedopt_bluesky.config import ConfigError, load_config, parse_config, preset
 from stedopt_bluesky.config.files import commented_toml
 from stedopt_bluesky.config.spines_file import read_spines
+from stedopt_bluesky.session.places import spines_of
 
 
 @pytest.fixture(scope="module")
@@ -99,33 +100,47 @@ def test_a_list_of_spines_is_read_in_its_order(tmp_path):
     path = written(
         tmp_path, "# mine\nname,x_um,y_um,axis_x,axis_y\n\na,1,2,0,-3\nb,-4.5,0,0.6,0.8\n"
     )
-    first, second = read_spines(path, 3.0)
+    first, second = read_spines(path)
+    assert first == {"x_um": 1, "y_um": 2, "axis_x": 0, "axis_y": -3}
+    assert second == {"x_um": -4.5, "y_um": 0, "axis_x": 0.6, "axis_y": 0.8}
 
-    assert (first.x_um, first.y_um, first.axis_x, first.axis_y) == (1, 2, 0, -1)
-    assert (second.x_um, second.axis_x, second.axis_y) == (-4.5, 0.6, 0.8)
-    assert first.size_um == 3.0
+
+def test_the_configuration_keeps_the_list_and_needs_the_file_no_more(tmp_path):
+    written(tmp_path, "x_um,y_um,axis_x,axis_y\n1,2,0,-3\n")
+    path = tmp_path / "mine.toml"
+    path.write_text('preset = "uncaging"\n[uncaging]\nspines_file = "spines.csv"\n', "utf-8")
+    config = load_config(path)
+    assert config.uncaging.spines_file == ""
+    (spine,) = spines_of(config).given
+    assert (spine.x_um, spine.y_um, spine.axis_x, spine.axis_y) == (1, 2, 0, -1)
+    assert spine.size_um == config.imaging.region_size_um
     # Nothing in a file says that there is no dendrite.
-    assert first.free_um == 0
+    assert spine.free_um == 0
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("x_um,y_um,axis_x\n1,2,3\n", "column axis_y is needed once"),
-        ("", "column x_um is needed once"),
-        ("x_um,y_um,axis_x,axis_y\n", "no spine is in it"),
-        ("x_um,y_um,axis_x,axis_y\n1,2,0,0\n", r"line 2: axis \(0, 0\): finite and not zero"),
-        ("x_um,y_um,axis_x,axis_y\n1,2,nan,0\n", r"line 2: axis \(nan, 0\)"),
-        ("x_um,y_um,axis_x,axis_y\n1,b,1,0\n", "line 2: could not convert"),
+        ("", "0 spines; 1 to 10,000 are allowed"),
+        ("x_um,y_um,axis_x,axis_y\n", "0 spines"),
+        ("x_um,y_um,axis_x,axis_y\n1,2,0,0\n", r"line 2: axis \(0, 0\): not zero"),
+        ("x_um,y_um,axis_x,axis_y\n1,2,nan,0\n", "line 2: axis_x = 'nan': a finite number"),
+        ("x_um,y_um,axis_x,axis_y\n1,b,1,0\n", "line 2: y_um = 'b': a finite number"),
         ("x_um,y_um,axis_x,axis_y\n#\n1,2,1\n", "line 3: too few columns"),
-        ("x_um,y_um,axis_x,axis_y\ninf,2,1,0\n", "line 2: a region's centre must be finite"),
+        ('x_um,y_um,axis_x,axis_y\n"1\n2",2,1,0\n', "unexpected end of data"),
+        ("x_um,y_um,axis_x,axis_y\n" + "1" * 140_000 + ",2,1,0\n", "field larger than"),
     ],
 )
 def test_a_list_that_cannot_be_used_names_the_line(tmp_path, text, message):
-    with pytest.raises(ConfigError, match=rf"uncaging.spines = .*spines.csv.*: {message}"):
-        read_spines(written(tmp_path, text), 3.0)
+    written(tmp_path, text)
+    path = tmp_path / "mine.toml"
+    path.write_text('preset = "uncaging"\n[uncaging]\nspines_file = "spines.csv"\n', "utf-8")
+    with pytest.raises(ConfigError, match=rf"spines_file = 'spines.csv': .*{message}") as refused:
+        load_config(path)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_list_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(ConfigError, match=r"No such file or directory: expected a CSV file"):
-        read_spines(tmp_path / "none.csv", 3.0)
+    with pytest.raises(ValueError, match=r"No such file or directory: expected a CSV file"):
+        read_spines(tmp_path / "none.csv")

@@ -1,6 +1,7 @@
 """Several fields by moves of the stage, regions by hand, the same region again."""
 
 import pytest
+from ophyd.utils import LimitError
 
 from stedopt_bluesky.acquisition import Region
 from stedopt_bluesky.config import preset
@@ -60,9 +61,9 @@ def test_fields_without_regions_enough(make_bench):
 
 
 def test_a_field_out_of_reach_is_refused_before_anything_moves(make_bench):
-    bench = make_bench(**{**TWO_FIELDS, "stage.reach_um": 9.0})
-    with pytest.raises(Exception, match="stage_x_um = 10 µm: -9 to 9 µm is allowed"):
-        bench.engine(bench.session.optimize())
+    bench = make_bench(**{**TWO_FIELDS, "stage.reach_um": 10.0})
+    with pytest.raises(LimitError, match="stage_x_um = 11 µm: -10 to 10 µm is allowed"):
+        bench.engine(bench.session.optimize(fields_um=[(0.0, 0.0), (11.0, 0.0)]))
     assert bench.documents == []
 
 

@@ -129,11 +129,9 @@ def test_regions_that_are_no_spines_are_refused_before_the_run(bench):
     assert application.emission_log == []
 
 
-def with_list(tmp_path, spines):
-    path = tmp_path / "spines.csv"
-    lines = [f"{s.x_um},{s.y_um},{s.axis_x},{s.axis_y}" for s in spines]
-    path.write_text("\n".join(["x_um,y_um,axis_x,axis_y", *lines]))
-    return str(path)
+def with_list(spines):
+    keys = ("x_um", "y_um", "axis_x", "axis_y")
+    return [{key: getattr(spine, key) for key in keys} for spine in spines]
 
 
 def test_a_list_of_spines_is_taken_in_its_order(done, tmp_path):
@@ -143,7 +141,7 @@ def test_a_list_of_spines_is_taken_in_its_order(done, tmp_path):
         first.station.overview.image, config.overview.pixel_size_nm, (0.0, 0.0)
     )
     chosen = [spines[5], spines[1]]
-    listed = with_list(tmp_path, chosen)
+    listed = with_list(chosen)
     with opened(tmp_path / "catalogue", images=2, **{"uncaging.spines": listed}) as (
         session,
         _,
@@ -162,7 +160,7 @@ def test_a_spine_of_a_list_that_points_at_its_dendrite_gets_no_pulse(done, tmp_p
         first.station.overview.image, config.overview.pixel_size_nm, (0.0, 0.0)
     )[0]
     inwards = Spine(spine.x_um, spine.y_um, 1.0, -spine.axis_x, -spine.axis_y)
-    listed = with_list(tmp_path, [inwards])
+    listed = with_list([inwards])
     with (
         opened(tmp_path / "catalogue", images=1, **{"uncaging.spines": listed}) as (
             session,

@@ -1,0 +1,66 @@
+"""Where a configuration images."""
+
+import pytest
+
+from stedopt_bluesky.acquisition import Region
+from stedopt_bluesky.config import ConfigError, preset
+from stedopt_bluesky.session.places import Places, places_of
+
+
+def places(**changes):
+    return places_of(preset("classical").updated({"images": 1, **changes}))
+
+
+def test_where_the_stage_stands():
+    assert places() == Places(None, ((0.0, 0.0),))
+
+
+def test_fields_are_a_step_apart():
+    found = places(**{"stage.columns": 2, "stage.rows": 2, "stage.step_um": 50.0})
+    assert found == Places(None, ((0, 0), (50, 0), (50, 50), (0, 50)))
+    # Left out, the step is the overview's side.
+    assert places(**{"stage.columns": 2}).fields_um == ((0, 0), (80, 0))
+
+
+def test_regions_by_hand_are_imaged_as_often_as_it_says():
+    found = places(
+        **{
+            "regions": [{"x_um": 1.0, "y_um": 2.0, "stage_x_um": 80.0}],
+            "time_lapse.images_per_region": 3,
+        }
+    )
+    assert found == Places((Region(1.0, 2.0, 4.48, stage_x_um=80.0),) * 3)
+
+
+RECTANGLE = {"x_um": 0.0, "y_um": 0.0, "width_um": 10.0, "height_um": 5.0}
+
+
+def test_rectangles_are_filled():
+    found = places(rectangles=[RECTANGLE]).regions
+    assert [(r.x_um, r.y_um) for r in found] == [(-2.24, 0.0), (2.24, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"rectangles": [{**RECTANGLE, "width_um": 1e12}]}, "rectangles.0.width_um = 1e"),
+        ({"rectangles": [{**RECTANGLE, "height_um": 4.0}]}, "hold no region of 4.48 µm"),
+        ({"rectangles": [{**RECTANGLE, "x_um": 39.0}]}, "region 1, x_um = 41.24: -40 to 40 µm"),
+        ({"regions": [{"x_um": 41.0, "y_um": 0.0}]}, "region 0, x_um = 41: -40 to 40 µm"),
+        ({"regions": [{"x_um": 1.0, "y_um": 0.0}], "images": 2}, "images = 2: .* at most 1"),
+        ({"regions": [{"x_um": 1.0, "y_um": 0.0}], "stage.rows": 2}, "stage: columns and rows"),
+        ({"stage.columns": 3, "stage.step_um": 9000.0}, "stage.reach_um = 5000: at least 18000 µm"),
+    ],
+)
+def test_what_cannot_be_imaged_is_told_in_one_line(changes, says):
+    with pytest.raises(ConfigError, match=says) as refused:
+        places(**changes)
+    assert "\n" not in str(refused.value)
+
+
+def test_too_few_places_are_left():
+    left = Places((Region(0.0, 0.0, 4.48),))
+    left.check(1, "abc")
+    with pytest.raises(ConfigError, match="images = 2: only 1 regions of run abc are left"):
+        left.check(2, "abc")
+    Places((), ((0.0, 0.0),)).check(9, "abc")
