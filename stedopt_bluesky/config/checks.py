@@ -47,6 +47,22 @@ def check_channels(config: ExperimentConfig) -> None:
             )
 
 
+def check_bands(config: ExperimentConfig) -> None:
+    """Refuse a grid in which a detector's band would be empty."""
+    values = {p.name: p.parameter.values for p in config.parameters}
+    sections = [("", "detection", config.detection)]
+    for i, channel in enumerate(config.channels):
+        sections.append((f"{channel.name}_", f"channels.{i}.detection", channel.detection))
+    for prefix, where, detection in sections:
+        low = max(values.get(f"{prefix}spectral_min_nm", ()), default=detection.spectral_min_nm)
+        high = min(values.get(f"{prefix}spectral_max_nm", ()), default=detection.spectral_max_nm)
+        if low is not None and high is not None and not low < high:
+            raise ValueError(
+                f"{where}: spectral_min_nm reaches {low:g}, spectral_max_nm {high:g} nm: each "
+                "below the other, in all configurations of the grid"
+            )
+
+
 def check_powers(config: ExperimentConfig) -> None:
     """Refuse every power that a laser's limit or its calibration does not allow."""
     for field, parameter, power in _powers(config):

@@ -15,6 +15,7 @@ from stedopt_bluesky.config.channels import (
     RescueConfig,
 )
 from stedopt_bluesky.config.checks import (
+    check_bands,
     check_channels,
     check_distinct,
     check_light,
@@ -117,7 +118,7 @@ class ExperimentConfig(Section):
     def _check(self) -> Self:
         check_distinct("parameters", [p.name for p in self.parameters])
         check_distinct("objectives", [o.name for o in self.objectives])
-        for check in (check_channels, check_uncaging, check_powers, check_light):
+        for check in (check_channels, check_bands, check_uncaging, check_powers, check_light):
             check(self)
         size = math.prod(len(p.parameter.values) for p in self.parameters)
         if size > MAX_CONFIGURATIONS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -226,7 +227,9 @@ def run_quietly(engine: RunEngine, plan: MsgGenerator[str]) -> None:
     """Run a plan; Ctrl-C closes its run and is passed on."""
     from bluesky.utils import RunEngineInterrupted
 
-    # Bluesky's remarks on a pause are for a person at its prompt.
+    # Bluesky's remarks on a pause are for a person at its prompt, and so is its traceback of what
+    # is raised here anyhow; a worker process has no other handler of it.
+    logging.getLogger("bluesky").setLevel(logging.CRITICAL)
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             engine(plan)

@@ -53,3 +53,36 @@ def test_every_setting_can_be_optimised(name, values):
     config = preset("classical").updated({"parameters": [{"name": name, "values": values}]})
     assert config.space.names == (name,)
     assert name not in config.fixed_parameters
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {
+                "parameters": [{"name": "spectral_min_nm", "values": [650, 720]}],
+                "detection.spectral_max_nm": 720.0,
+            },
+            "detection: spectral_min_nm reaches 720, spectral_max_nm 720 nm",
+        ),
+        (
+            {
+                "parameters": [{"name": "orange_spectral_max_nm", "values": [570, 630]}],
+                "channels": [{"name": "orange", "detection": {"spectral_min_nm": 580.0}}],
+            },
+            "channels.0.detection: spectral_min_nm reaches 580, spectral_max_nm 570 nm",
+        ),
+        (
+            {
+                "parameters": [
+                    {"name": "spectral_min_nm", "values": [650, 700]},
+                    {"name": "spectral_max_nm", "values": [690, 720]},
+                ]
+            },
+            "reaches 700, spectral_max_nm 690",
+        ),
+    ],
+)
+def test_no_configuration_of_the_grid_has_an_empty_band(changes, says):
+    with pytest.raises(ConfigError, match=says):
+        preset("classical").updated(changes)
