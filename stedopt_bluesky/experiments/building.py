@@ -229,13 +229,17 @@ def run_quietly(engine: RunEngine, plan: MsgGenerator[str]) -> None:
 
     # Bluesky's remarks on a pause are for a person at its prompt, and so is its traceback of what
     # is raised here anyhow; a worker process has no other handler of it.
-    logging.getLogger("bluesky").setLevel(logging.CRITICAL)
+    log = logging.getLogger("bluesky")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             engine(plan)
         except RunEngineInterrupted:
             engine.abort(reason="interrupted by the user (Ctrl-C)")
             raise KeyboardInterrupt from None
+        finally:
+            log.setLevel(level)
 
 
 def _fresh_regions(session: Session) -> list[Region]:
