@@ -12,7 +12,7 @@ from stedopt_bluesky.devices.overview import OVERVIEW
 from stedopt_bluesky.imspector.calibration import PowerCalibration
 from stedopt_bluesky.imspector.instrument import Instrument
 from stedopt_bluesky.imspector.laser_line import LaserLine
-from stedopt_bluesky.session import make_station
+from stedopt_bluesky.session import make_station, occupancy
 from stedopt_bluesky.twin import TwinApplication, make_sample
 
 # No test is timed: other work may slow down an example.
@@ -21,6 +21,12 @@ settings.load_profile("untimed")
 
 CHANNELS = "ExpControl/measurement/channels"
 LASERS = "ExpControl/measurement/lasers"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_locks(tmp_path_factory):
+    """Locks of the tests' microscopes are not among those of this computer's users."""
+    occupancy.FOLDER = tmp_path_factory.mktemp("microscopes")
 
 
 @pytest.fixture(scope="session")

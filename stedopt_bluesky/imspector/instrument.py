@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from stedopt_bluesky.imspector import paths
 from stedopt_bluesky.imspector.api import Application
@@ -34,12 +34,26 @@ _READBACK_RELATIVE = 0.01
 _READBACK_PERCENT = 0.05
 
 
+class NoMeasurementError(RuntimeError):
+    """Imspector opens no measurement; the message is the vendor's."""
+
+
 class TooFewChannelsError(RuntimeError):
     """A measurement in Imspector with fewer channels than are to be imaged."""
 
 
 class PowerReadbackError(RuntimeError):
     """A laser that reports another power than was set; it is off again."""
+
+
+class Guard(Protocol):
+    """Switches the lasers off in this program's place, while it is armed."""
+
+    def arm(self, measurement: str) -> None:
+        """Be told that this measurement was made: lasers may be on from now on."""
+
+    def release(self) -> None:
+        """Be told that all lasers were read back as off, and the measurement is closed."""
 
 
 class Instrument:
@@ -57,6 +71,10 @@ class Instrument:
         Channels that are imaged at once: the first ones of the measurement.
     interlock : Interlock
         Without which nothing is scanned.
+    guard : Guard, optional
+        Armed when the measurement has been made, released when it has been closed. When the
+        instrument cannot be made, what was made is switched off and closed before the error
+        is raised; only where that fails the guard stays armed.
 
     Raises
     ------
@@ -64,6 +82,8 @@ class Instrument:
         When two lasers have the same name or number.
     UnknownLayoutError
         When Imspector is of a version whose lasers could not be switched off for sure.
+    NoMeasurementError
+        When Imspector opens no measurement, for example while it scans another one.
     TooFewChannelsError
         When a new measurement in Imspector has fewer channels.
     RuntimeError
@@ -78,13 +98,14 @@ class Instrument:
         *,
         channels: int = 1,
         interlock: Interlock = NO_INTERLOCK,
+        guard: Guard | None = None,
     ) -> None:
         self.channels = channels
         self.lasers: Mapping[str, LaserLine] = {laser.name: laser for laser in lasers}
         # Imspector's tree is read, changed and set back: one writer at a time.
         self._lock = threading.RLock()
         _check_different(lasers)
-        self._layout = layout = paths.layout_for(application.version())
+        layout = self._layout = paths.layout_for(application.version())
         if layout.name != "16.3":
             raise paths.UnknownLayoutError(
                 f"Imspector {application.version()!r}: its settings are known, but not how it "
@@ -107,7 +128,25 @@ class Instrument:
         ]
         gate = Gate(layout, limits, interlock, pulses)
         self.application = GuardedApplication(application, gate)
-        self.measurement = self.application.create_measurement()
+        self._guard = guard
+        self._configurations: dict[str, GuardedConfiguration] = {}
+        try:
+            self.measurement = self.application.create_measurement()
+        except RuntimeError as error:
+            raise NoMeasurementError(str(error)) from error
+        try:
+            if guard is not None:
+                guard.arm(self.measurement.name())
+            self._set_up(configurations)
+        except BaseException as error:
+            try:
+                self.close()
+            except Exception as left:
+                error.add_note(str(left))
+            raise
+
+    def _set_up(self, configurations: Sequence[str]) -> None:
+        layout = self._layout
         first = self.measurement.active_configuration()
         self._check_channels(first)
         first.set_name(configurations[0])
@@ -128,7 +167,6 @@ class Instrument:
         if self.channels > 1:
             there = len(configuration.parameters(paths.CHANNELS))
         if there < self.channels:
-            self.application.close(self.measurement)
             raise TooFewChannelsError(
                 f"a new measurement in Imspector has {there} channels, {self.channels} are needed: "
                 "add them to the template that Imspector makes new measurements of"
@@ -354,6 +392,8 @@ class Instrument:
                 self.application.close(self.measurement)
             raise
         self.application.close(self.measurement)
+        if self._guard is not None:
+            self._guard.release()
 
 
 def _check_different(lasers: Sequence[LaserLine]) -> None:

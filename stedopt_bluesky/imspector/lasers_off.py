@@ -56,11 +56,16 @@ def _lasers(configuration: Configuration) -> Iterator[tuple[str, int, dict[str, 
 
 def is_scanning(application: Application) -> bool:
     """Whether Imspector says that it scans; False when it does not say."""
+    return bool(scans(application))
+
+
+def scans(application: Application) -> bool | None:
+    """Whether Imspector says that it scans; None when it does not say."""
     try:
-        progress = application.value_at(paths.PROGRESS, ValueTreeRoot.Status).get()
-        return bool(progress["active"])
+        active = application.value_at(paths.PROGRESS, ValueTreeRoot.Status).get()["active"]
     except (RuntimeError, KeyError, TypeError):
-        return False
+        return None
+    return bool(active) if isinstance(active, bool | int | float) else None
 
 
 def switch_everything_off(application: Application) -> list[str]:
@@ -76,7 +81,8 @@ def switch_everything_off(application: Application) -> list[str]:
     Returns
     -------
     list of str
-        What could not be done; empty when no laser is on and nothing scans.
+        What could not be done; empty when no laser is on and nothing scans. Not to know whether
+        a scan goes on is not to have stopped it.
     """
     failures: list[str] = []
     measurements = _open_measurements(application, failures)
@@ -97,7 +103,10 @@ def switch_everything_off(application: Application) -> list[str]:
                 switch_off(measurement.configuration(number))
             except Exception as error:
                 failures.append(f"{name}, configuration {number}: {error}")
-    if is_scanning(application):
+    scanning = scans(application)
+    if scanning is None:
+        failures.append("Imspector does not say whether a scan goes on")
+    elif scanning:
         failures.append("a scan goes on")
     return failures
 
@@ -114,7 +123,10 @@ def any_laser_on(application: Application) -> bool:
     measurements = _open_measurements(application, failures)
     if failures:
         raise RuntimeError("; ".join(failures))
-    return is_scanning(application) or any(
+    scanning = scans(application)
+    if scanning is None:
+        raise RuntimeError("Imspector does not say whether a scan goes on")
+    return scanning or any(
         laser["active"] and laser["power"]["calibrated"] != 0
         for measurement in measurements
         for configuration in range(measurement.number_of_configurations())

@@ -3,7 +3,8 @@
 The controlling program sends a beat every second through a pipe of which it alone has the
 writing end. The operating system closes that end when the program ends, however it ends:
 the watchdog then stops every scan and zeroes every laser, over a connection of its own.
-So it does when the beats stop while a laser is on: the program hangs.
+So it does when the beats stop while a laser is on: the program hangs. Until the program says
+that it has a measurement of its own, what is on is somebody else's, and left alone.
 """
 
 from __future__ import annotations
@@ -28,8 +29,21 @@ class Heard(Enum):
     died = ""
 
 
+@dataclass(frozen=True)
+class Armed:
+    """The program has a measurement of its own: lasers may be on from now on.
+
+    Parameters
+    ----------
+    measurement : str
+        Its name; empty: none is closed.
+    """
+
+    measurement: str = ""
+
+
 class _Messages(Protocol):
-    def get(self, block: bool = ..., timeout: float | None = ...) -> Heard: ...
+    def get(self, block: bool = ..., timeout: float | None = ...) -> Heard | Armed: ...
 
 
 @dataclass(frozen=True)
@@ -47,12 +61,15 @@ class Rules:
         for last may still have been on its way.
     give_up_s : float
         How long it is tried, s.
+    close_s : float
+        How long the program's own measurement may take to close afterwards, s.
     """
 
     silence_s: float = 10.0
     retry_s: float = 0.2
     settle_s: float = 0.2
     give_up_s: float = 60.0
+    close_s: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +98,7 @@ def watch(
 
     Parameters
     ----------
-    messages : queue of Heard
+    messages : queue of Heard or Armed
         What comes through the pipe; the death of the program comes last.
     connect : callable
         Makes a connection of the watchdog's own.
@@ -91,24 +108,30 @@ def watch(
         Its patience.
     """
     dark = Dark(connect, rules)
+    armed: Armed | None = None
     while True:
         try:
             heard = messages.get(timeout=rules.silence_s)
         except queue.Empty:
-            if dark.is_due():
+            if armed is not None and dark.is_due():
                 _tell(f"nothing was heard of it for {rules.silence_s:g} s", dark.make(), tell)
             continue
-        if heard is Heard.released:
+        if isinstance(heard, Armed):
+            armed = heard
+        elif heard is Heard.released or (heard is Heard.died and armed is None):
             return True
-        if heard is Heard.died:
-            return _tell("it has ended without a word", dark.make(), tell)
+        elif heard is Heard.died and armed is not None:
+            done = dark.make()
+            closed = "" if done.failure else dark.close(armed.measurement)
+            return _tell("it has ended without a word", done, tell, closed)
 
 
-def _tell(why: str, done: Darkened, tell: Callable[[str], None]) -> bool:
+def _tell(why: str, done: Darkened, tell: Callable[[str], None], closed: str = "") -> bool:
     if done.failure:
         tell(f"{why}: LASERS MAY BE ON, switch them off by hand: {done.failure}")
     else:
-        tell(f"{why}: every scan was stopped and all lasers are at zero ({done.seconds:.2f} s)")
+        off = f"every scan was stopped and all lasers are at zero ({done.seconds:.2f} s)"
+        tell(f"{why}: {off}{closed and '; '}{closed}")
     return not done.failure
 
 
@@ -164,6 +187,28 @@ class Dark:
             return Darkened("", off_s[0])
         stop.set()
         return Darkened(tried[-1] if tried else "it does not answer", time.monotonic() - begin)
+
+    def close(self, name: str) -> str:
+        """Close a measurement, if it is open; say what came of it, "" when it was not."""
+        said: list[str] = []
+
+        def work() -> None:
+            try:
+                application = self._connected()
+                if name in application.measurement_names():
+                    application.close(application.measurement(name))
+                    said.append(f"{name} was closed")
+                else:
+                    said.append("")
+            except Exception as error:
+                said.append(f"{name} stays open: {str(error) or type(error).__name__}")
+
+        if not name:
+            return ""
+        thread = threading.Thread(target=work, name="close", daemon=True)
+        thread.start()
+        thread.join(self._rules.close_s)
+        return said[0] if said else f"{name} stays open: it does not answer"
 
     def _attempt(self, begin: float, off_s: list[float]) -> str:
         """Try once, and look again when it has gone well; return what is not as it should be."""

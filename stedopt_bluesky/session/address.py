@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -46,6 +47,24 @@ class Address:
             return f"the Imspector on {self.host or 'this computer'}"
         return f"the twin at {self.host}:{self.port}" if self.host else "the twin"
 
+    @property
+    def computer(self) -> str:
+        """Computer it is on, the same whatever name was given for it; empty: this one."""
+        host = self.host.strip().rstrip(".").lower()
+        own = socket.gethostname().lower()
+        if host in ("", *_LOOPBACK, own, own.partition(".")[0]):
+            return ""
+        try:
+            found = {
+                (family, at[0])
+                for family, _, _, _, at in socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+            }
+        except (OSError, ValueError):  # not known, or no name: nothing answers there either
+            return host
+        if any(_is_own(family, str(address)) for family, address in found):
+            return ""
+        return min(str(address) for _, address in found)
+
     def connect(self) -> Application:
         """Connect to a microscope that is not private.
 
@@ -69,6 +88,16 @@ class Address:
             return RemoteTwin(self.host, self.port, key)
         except NoTwinError as error:
             raise NoImspectorError(f"{error}: start one with 'stedopt serve twin'") from None
+
+
+def _is_own(family: int, address: str) -> bool:
+    """Whether this computer has an address: only then can something listen there."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
 
 
 def address_of(config: ExperimentConfig) -> Address:

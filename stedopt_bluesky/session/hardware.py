@@ -11,7 +11,7 @@ from stedopt_bluesky.session.twin import check_same_twin, start_twin
 
 if TYPE_CHECKING:
     from stedopt_bluesky.imspector.api import Application
-    from stedopt_bluesky.imspector.instrument import Instrument
+    from stedopt_bluesky.imspector.instrument import Guard, Instrument
     from stedopt_bluesky.imspector.laser_line import LaserLine
 
 
@@ -37,20 +37,30 @@ def connect_application(config: ExperimentConfig) -> Application:
     return start_twin(config)
 
 
-def make_instrument(config: ExperimentConfig, application: Application) -> Instrument:
+def make_instrument(
+    config: ExperimentConfig, application: Application, guard: Guard | None = None
+) -> Instrument:
     """Make the instrument of a configuration: its lasers, with their limits, in Imspector.
 
     Raises
     ------
     ConfigError
         When Imspector has no laser of a configured number, or does not tell of the interlock.
+    MicroscopeInUseError
+        When Imspector scans, or opens no measurement: nothing was touched.
     """
     from stedopt_bluesky.devices.microscope import CONFOCAL, STED
     from stedopt_bluesky.devices.overview import OVERVIEW
     from stedopt_bluesky.devices.uncaging import CALCIUM, UNCAGING
-    from stedopt_bluesky.imspector.instrument import Instrument, TooFewChannelsError
+    from stedopt_bluesky.imspector.instrument import (
+        Instrument,
+        NoMeasurementError,
+        TooFewChannelsError,
+    )
     from stedopt_bluesky.imspector.interlock import Interlock
+    from stedopt_bluesky.imspector.lasers_off import is_scanning
     from stedopt_bluesky.imspector.paths import UnknownLayoutError
+    from stedopt_bluesky.session.occupancy import MicroscopeInUseError
 
     interlock = Interlock(config.microscope.interlock_path, config.microscope.interlock_closed)
     try:
@@ -61,6 +71,9 @@ def make_instrument(config: ExperimentConfig, application: Application) -> Instr
             f"microscope.interlock_path = {interlock.path!r}: Imspector has no such status "
             f"({' '.join(str(error).split())})"
         ) from None
+    where = address_of(config).name
+    if is_scanning(application):
+        raise MicroscopeInUseError(f"{where} is scanning: end that scan, or wait for its end")
     lines = {line.number: line for line in reversed(_lines(config))}
     configurations = [CONFOCAL, STED, OVERVIEW]
     if config.uncaging.enabled:
@@ -72,7 +85,11 @@ def make_instrument(config: ExperimentConfig, application: Application) -> Instr
             configurations,
             channels=1 + len(config.channels),
             interlock=interlock,
+            guard=guard,
         )
+    except NoMeasurementError as error:
+        words = " ".join(str(error).split())
+        raise MicroscopeInUseError(f"{where} opens no measurement: {words}") from None
     except TooFewChannelsError as error:
         raise ConfigError(f"channels: {error}") from None
     except UnknownLayoutError as error:

@@ -1,7 +1,9 @@
 """One session per microscope: whoever comes second is told who is there.
 
 A lock of the operating system, free again when its process ends, however it ends. It is
-one per computer: two computers that drive one Imspector are not kept apart.
+one per computer: two computers that drive one Imspector are not kept apart. Its folder is the
+same for all users and takes no setting from the environment, or two sessions might each have a
+lock of their own.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import json
 import os
 import re
 import shlex
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,13 +22,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stedopt_bluesky.records import locks
+from stedopt_bluesky.session import shared_lock
 
 if TYPE_CHECKING:
     from stedopt_bluesky.session.address import Address
 
-# Whoever uses this computer shares its microscope.
-_FOLDER_MODE, _FILE_MODE = 0o777, 0o666
+# Another folder, in tests.
+FOLDER: Path | None = None
+# Whoever uses this computer shares its microscope, and removes nobody else's lock.
+_FOLDER_MODE = 0o1777
 # The watchdog of a session that died is done in less, unless Imspector does not answer.
 _WATCHDOG_S = 5.0
 _SHOWN = 200
@@ -36,11 +41,22 @@ class MicroscopeInUseError(ValueError):
 
 
 def lock_path(address: Address, what: str = "session") -> Path:
-    """Lock file of a microscope, the same for all users of this computer."""
-    shared = os.environ.get("PROGRAMDATA") if os.name == "nt" else None
-    folder = Path(shared or tempfile.gettempdir()) / "stedopt-microscopes"
-    where = re.sub(r"[^a-z0-9.-]", "_", f"{address.host}-{address.port}".lower())
-    return folder / f"{address.kind}-{where}.{what}.lock"
+    """Lock file of a microscope, the same for all users of this computer and all its names."""
+    where = re.sub(r"[^a-z0-9.-]", "_", f"{address.computer or 'here'}-{address.port}")
+    return (FOLDER or _folder_of_all()) / f"{address.kind}-{where}.{what}.lock"
+
+
+def _folder_of_all() -> Path:
+    name = "stedopt-microscopes"
+    if os.name == "nt":
+        return Path(os.environ.get("PROGRAMDATA", "C:/ProgramData")) / name
+    # By its mode, not by what this user may do: root must come to the same answer.
+    try:
+        mode = Path("/run/lock").stat().st_mode
+    except OSError:
+        mode = 0
+    for_all = stat.S_ISVTX | stat.S_IWOTH
+    return Path("/run/lock" if mode & for_all == for_all else "/tmp") / name  # noqa: S108
 
 
 @contextlib.contextmanager
@@ -50,12 +66,11 @@ def occupied(address: Address) -> Iterator[None]:
     Raises
     ------
     MicroscopeInUseError
-        When another session has it, or the watchdog of one that died is not done yet.
+        When another session has it, or the watchdog of one that died is not done yet; when
+        the lock cannot be written, or somebody could take it away.
     """
     path = lock_path(address)
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.parent.chmod(_FOLDER_MODE)  # not as the umask has it
+    _make_folder(path.parent, address)
     lock = _held(path, address)
     if lock is None:
         raise MicroscopeInUseError(f"{address.name} is in use{_holder(path)}: end that session")
@@ -66,18 +81,43 @@ def occupied(address: Address) -> Iterator[None]:
                 f"{address.name} is still being switched off by the watchdog of a session that "
                 "died; lasers may be on: look at the microscope, then try again"
             )
-        locks.let_go(dog)
+        dog.let_go()
         _write_holder(path)
         yield
     finally:
         with contextlib.suppress(OSError):
             _beside(path).unlink()
-        locks.let_go(lock)
+        lock.let_go()
 
 
-def _held(path: Path, address: Address, wait_s: float = 0.0) -> locks.BaseFileLock | None:
+def _make_folder(folder: Path, address: Address) -> None:
+    """Make the folder of the locks, or see that nobody can take locks away from it."""
+    why = ""
     try:
-        return locks.hold(path, wait_s, mode=_FILE_MODE)
+        try:
+            folder.mkdir(_FOLDER_MODE)
+            folder.chmod(_FOLDER_MODE)  # not as the umask has it
+        except FileExistsError:
+            pass
+        there = folder.lstat()
+        me = os.getuid() if hasattr(os, "getuid") else there.st_uid
+        if not stat.S_ISDIR(there.st_mode):
+            why = "is no folder but a link or a file"
+        elif there.st_uid == me:
+            folder.chmod(_FOLDER_MODE)
+        elif there.st_uid != 0 and not there.st_mode & stat.S_ISVTX:
+            why = "belongs to another user and is not sticky (mode 1777)"
+    except OSError as error:
+        why = f"cannot be made: {error.strerror}"
+    if why:
+        raise MicroscopeInUseError(
+            f"{address.name} cannot be taken, the folder of its lock {folder} {why}: remove it"
+        )
+
+
+def _held(path: Path, address: Address, wait_s: float = 0.0) -> shared_lock.SharedLock | None:
+    try:
+        return shared_lock.hold(path, wait_s)
     except OSError as error:
         raise MicroscopeInUseError(
             f"{address.name} cannot be taken, its lock {path} cannot be written: {error.strerror}"
@@ -85,11 +125,13 @@ def _held(path: Path, address: Address, wait_s: float = 0.0) -> locks.BaseFileLo
 
 
 def _beside(path: Path) -> Path:
-    return path.with_suffix(".json")
+    # Of each user one: nobody can replace what another user's session left when it was killed.
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    return path.with_suffix(f".{user}.json")
 
 
 def _write_holder(path: Path) -> None:
-    """Say beside the lock who has it; the lock's own file is emptied by whoever tries it."""
+    """Say beside the lock who has it; a locked file cannot be read on Windows."""
     with contextlib.suppress(OSError):
         descriptor, made = tempfile.mkstemp(dir=path.parent)
         with open(descriptor, "w", encoding="utf-8") as file:
@@ -114,7 +156,9 @@ def _me() -> dict[str, Any]:
 
 def _holder(path: Path) -> str:
     try:
-        told = json.loads(_beside(path).read_bytes())
+        beside = path.parent.glob(f"{path.stem}.*.json")
+        newest = max(beside, key=lambda file: file.lstat().st_mtime_ns)
+        told = json.loads(newest.read_bytes())
         text = f" by process {told['pid']} of {told['user']} since {told['since']} ({told['what']})"
     except (OSError, ValueError, KeyError, TypeError):
         return " by another session"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stedopt_bluesky.acquisition import Choice, ImageSet, Options, PriorObservation, Region
-from stedopt_bluesky.config import ConfigError, ExperimentConfig
+from stedopt_bluesky.config import ExperimentConfig
 from stedopt_bluesky.session.address import address_of
 from stedopt_bluesky.session.decisions import make_choose
 from stedopt_bluesky.session.hardware import make_instrument
@@ -205,7 +205,7 @@ def open_session(
     CatalogError
         When the folder cannot be a catalogue.
     MicroscopeInUseError
-        When another session has the microscope.
+        When another session has the microscope, or a person scans with it.
     WatchdogError
         When the watchdog cannot be started; nothing has been switched on then.
     """
@@ -293,15 +293,8 @@ def _instrument(
             yield instrument
         return
     watchdog.wait_until_ready()
-    watchdog.arm()
-    try:
-        instrument = make_instrument(config, application)
-    except ConfigError:  # nothing was on, and what was made is closed again
-        watchdog.release()
-        raise
-    instrument.application.gate.require(watchdog.why_not)
-    try:
+    # The instrument arms the watchdog when it has made its measurement, and releases it when
+    # that is dark and closed: a session that could not begin leaves other people's scans alone.
+    with contextlib.closing(make_instrument(config, application, watchdog)) as instrument:
+        instrument.application.gate.require(watchdog.why_not)
         yield instrument
-    finally:
-        instrument.close()
-        watchdog.release()  # not reached when the lasers may be on

@@ -18,7 +18,8 @@ from typing import Any
 
 from stedopt_bluesky.imspector.watchdog import Heard, Rules
 from stedopt_bluesky.session.address import Address
-from stedopt_bluesky.session.watchdog_process import Spec
+from stedopt_bluesky.session.occupancy import lock_path
+from stedopt_bluesky.session.watchdog_process import ARMED, Spec
 
 _BEAT_S = 1.0
 # Of the silence at which the watchdog acts: the program notices earlier, never later.
@@ -62,7 +63,8 @@ class Watchdog:
         self._answered = threading.Event()
         self._answer = self._acted = ""
         self._last_beat = time.monotonic()
-        spec = Spec(address, os.getpid(), str(log.absolute()), rules)
+        lock = str(lock_path(address, "watchdog"))
+        spec = Spec(address, os.getpid(), str(log.absolute()), rules, lock)
         # -P: the folder that the program was started in is no place to import from.
         module = "stedopt_bluesky.session.watchdog_process"
         command = [sys.executable, "-P", "-m", module, spec.as_json()]
@@ -84,13 +86,21 @@ class Watchdog:
 
     def __exit__(self, *_: object) -> None:
         if self._armed:
-            self._leave(b"")
+            self._leave("")
         else:
             self.release()
 
-    def arm(self) -> None:
-        """Say that lasers may be on from now on."""
+    def arm(self, measurement: str = "") -> None:
+        """Say that lasers may be on from now on; until then it does nothing.
+
+        Parameters
+        ----------
+        measurement : str
+            Name of the session's own measurement, which it closes when it has had to act.
+        """
         self._armed = True
+        with self._lock:
+            self._say(ARMED + " ".join(measurement.splitlines()))
 
     def wait_until_ready(self) -> None:
         """Wait until it has its own connection to the microscope.
@@ -120,18 +130,29 @@ class Watchdog:
 
     def release(self) -> None:
         """Let it go without doing anything: the lasers are off."""
-        self._leave(Heard.released.value.encode())
+        self._leave(Heard.released.value)
 
-    def _leave(self, last_word: bytes) -> None:
+    def _say(self, word: str) -> bool:
+        """Write a line to the pipe; False when nobody reads it any more."""
+        pipe = self._process.stdin
+        if pipe is None:
+            return False
+        try:
+            pipe.write(f"{word}\n".encode())
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def _leave(self, last_word: str) -> None:
         """Close the pipe, and wait until it has done what it does then."""
         if self._left.is_set():
             return
         self._left.set()
         pipe = self._process.stdin
         if pipe is not None:
-            with self._lock, contextlib.suppress(OSError):
+            with self._lock:
                 if last_word:
-                    pipe.write(last_word)
+                    self._say(last_word)
             with contextlib.suppress(OSError):
                 pipe.close()
         # Longer than that it goes on without us; it tells a person itself.
@@ -139,17 +160,12 @@ class Watchdog:
             self._process.wait(_END_S)
 
     def _beat(self) -> None:
-        pipe = self._process.stdin
-        while pipe is not None and not self._left.wait(_BEAT_S):
+        while not self._left.wait(_BEAT_S):
             self._check_gap()
             # Before it is sent: the watchdog must not have waited longer than this program knows.
             self._last_beat = time.monotonic()
             with self._lock:
-                if self._left.is_set():
-                    return
-                try:
-                    pipe.write(Heard.beat.value.encode())
-                except (OSError, ValueError):
+                if self._left.is_set() or not self._say(Heard.beat.value):
                     return
 
     def _check_gap(self) -> None:

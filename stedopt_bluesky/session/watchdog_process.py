@@ -19,11 +19,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from stedopt_bluesky.imspector.watchdog import Heard, Rules, watch
-from stedopt_bluesky.records import locks
+from stedopt_bluesky.imspector.watchdog import Armed, Heard, Rules, watch
+from stedopt_bluesky.session import shared_lock
 from stedopt_bluesky.session.address import Address
-from stedopt_bluesky.session.occupancy import lock_path
 
+# Begins the line that names the session's measurement.
+ARMED = "a"
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 # The watchdog of an earlier session is done by then, or the session was refused.
 _LOCK_S = 10.0
@@ -43,33 +44,38 @@ class Spec:
         File that is appended to when the watchdog has had to act; its folder is made.
     rules : Rules
         Its patience.
+    lock : str
+        Lock file that it holds while it lives; its folder is made by the session.
     """
 
     address: Address
     pid: int
     log: str
     rules: Rules
+    lock: str
 
     def as_json(self) -> str:
         """Write it for the command line; it holds no secret."""
         parts = {"address": vars(self.address), "rules": vars(self.rules)}
-        return json.dumps({**parts, "pid": self.pid, "log": self.log})
+        return json.dumps({**parts, "pid": self.pid, "log": self.log, "lock": self.lock})
 
     @classmethod
     def from_json(cls, text: str) -> Spec:
         """Read what `as_json` wrote."""
         told = json.loads(text)
-        return cls(Address(**told["address"]), told["pid"], told["log"], Rules(**told["rules"]))
+        address, rules = Address(**told["address"]), Rules(**told["rules"])
+        return cls(address, told["pid"], told["log"], rules, told["lock"])
 
 
 def main() -> None:
     """Watch, and end the process."""
     _leave_signals_to_the_program()
     spec = Spec.from_json(sys.argv[1])
-    messages: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+    messages: queue.SimpleQueue[Heard | Armed] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(messages,), daemon=True).start()
-    lock = locks.hold(lock_path(spec.address, "watchdog"), _LOCK_S, mode=0o666)
+    lock = None
     try:
+        lock = shared_lock.hold(Path(spec.lock), _LOCK_S)
         if lock is None:
             raise RuntimeError("the watchdog of an earlier session is still there")
         ok = watch(messages, _connecting(spec.address), _telling(spec), spec.rules)
@@ -77,7 +83,7 @@ def main() -> None:
         _write(_STDOUT, f"error: {' '.join(str(error).split())}")
         ok = False
     if lock is not None:
-        locks.let_go(lock)
+        lock.let_go()
     # A call to a dead microscope may hang in a thread: nobody waits for it.
     os._exit(0 if ok else 1)
 
@@ -89,11 +95,22 @@ def _leave_signals_to_the_program() -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
-def _listen(messages: queue.SimpleQueue[Heard]) -> None:
+def _listen(messages: queue.SimpleQueue[Heard | Armed]) -> None:
     # A thread: a pipe cannot be waited for with a timeout on Windows.
+    rest = b""
     while data := os.read(_STDIN, 4096):
-        messages.put(Heard.released if Heard.released.value.encode() in data else Heard.beat)
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            messages.put(heard_in(line))
     messages.put(Heard.died)
+
+
+def heard_in(line: bytes) -> Heard | Armed:
+    """Read a line of the pipe: a word of `Heard`, or a measurement's name after ``a``."""
+    text = line.decode(errors="replace")
+    if text.startswith(ARMED):
+        return Armed(text[1:])
+    return Heard.released if text == Heard.released.value else Heard.beat
 
 
 def _connecting(address: Address) -> Any:

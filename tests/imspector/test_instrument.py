@@ -17,7 +17,12 @@ from stedopt_bluesky.devices.overview import OVERVIEW
 from stedopt_bluesky.imspector import paths
 from stedopt_bluesky.imspector.calibration import PowerCalibration
 from stedopt_bluesky.imspector.guard import PowerLimitError, ScanBlockedError
-from stedopt_bluesky.imspector.instrument import Instrument, PowerReadbackError
+from stedopt_bluesky.imspector.instrument import (
+    Instrument,
+    NoMeasurementError,
+    PowerReadbackError,
+    TooFewChannelsError,
+)
 from stedopt_bluesky.imspector.laser_line import LaserLine
 from stedopt_bluesky.imspector.scan import Scans
 
@@ -456,3 +461,57 @@ def test_lasers_go_off_one_by_one_where_their_list_is_refused(instrument, all_da
         monkeypatch.setattr(configuration, "set_parameters", only_leaves)
     instrument.lasers_off()
     assert all_dark(instrument)
+
+
+class Told:
+    """A guard that notes what it is told, and what was open then."""
+
+    def __init__(self, application):
+        self._application = application
+        self.words = []
+
+    def arm(self, measurement):
+        self.words.append(("arm", measurement, self._application.measurement_names()))
+
+    def release(self):
+        self.words.append(("release", self._application.measurement_names()))
+
+
+def test_the_guard_is_armed_while_the_measurement_is_there(application, laser_lines):
+    guard = Told(application)
+    instrument = Instrument(application, laser_lines, CONFIGURATIONS, guard=guard)
+    name = instrument.measurement.name()
+    assert guard.words == [("arm", name, [name])]
+    instrument.close()
+    assert guard.words[1:] == [("release", [])]
+
+
+def test_an_instrument_that_cannot_be_made_leaves_nothing_behind(application, laser_lines):
+    guard = Told(application)
+    with pytest.raises(TooFewChannelsError):
+        Instrument(application, laser_lines, CONFIGURATIONS, channels=9, guard=guard)
+    assert [word[0] for word in guard.words] == ["arm", "release"]
+    assert application.measurement_names() == []
+
+
+def test_without_a_measurement_the_guard_is_not_armed(application, laser_lines, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("Measurement 1 is running")
+
+    monkeypatch.setattr(type(application), "create_measurement", refuse)
+    guard = Told(application)
+    with pytest.raises(NoMeasurementError, match=r"^Measurement 1 is running$"):
+        Instrument(application, laser_lines, CONFIGURATIONS, guard=guard)
+    assert guard.words == []
+
+
+def test_what_cannot_be_closed_stays_armed(application, laser_lines, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("Hardware is not ready")
+
+    monkeypatch.setattr(type(application), "close", refuse)
+    guard = Told(application)
+    with pytest.raises(TooFewChannelsError) as error:
+        Instrument(application, laser_lines, CONFIGURATIONS, channels=9, guard=guard)
+    assert error.value.__notes__ == ["Hardware is not ready"]
+    assert [word[0] for word in guard.words] == ["arm"]

@@ -5,6 +5,7 @@ import pytest
 from stedopt_bluesky.imspector.lasers_off import (
     any_laser_on,
     is_scanning,
+    scans,
     switch_everything_off,
     switch_off,
 )
@@ -92,4 +93,20 @@ def test_a_microscope_that_does_not_answer(monkeypatch, application):
         "list of measurements: connect: Connection refused"
     ]
     with pytest.raises(RuntimeError, match="Connection refused"):
+        any_laser_on(application)
+
+
+@pytest.mark.parametrize("progress", [RuntimeError, None, {}, {"active": None}, {"active": "no"}])
+def test_whether_it_scans_may_be_unknown(application, monkeypatch, progress):
+    class Node:
+        def get(self):
+            if progress is RuntimeError:
+                raise RuntimeError("no such status")
+            return progress
+
+    monkeypatch.setattr(TwinApplication, "value_at", lambda *_: Node())
+    assert scans(application) is None
+    assert not is_scanning(application)
+    assert switch_everything_off(application) == ["Imspector does not say whether a scan goes on"]
+    with pytest.raises(RuntimeError, match="does not say whether"):
         any_laser_on(application)

@@ -387,13 +387,18 @@ def test_an_image_is_not_kept_when_a_condition_has_failed_meanwhile(scans, instr
 # --- nothing goes on without anybody, and nothing dark is taken for an image ---------------------
 
 
-def test_whatever_fails_while_it_waits_the_scan_is_stopped(instrument, application):
+def test_whatever_fails_while_it_waits_the_scan_is_stopped(sample, laser_lines):
     def broken():
         raise ArithmeticError("no picture today")
 
+    # In real time: the first step comes before the end.
+    application = TwinApplication(sample, real_time=True)
+    instrument = Instrument(application, laser_lines, (CONFOCAL, STED))
     scans = Scans(instrument, broken)
     scans.connect()
+    instrument.set_field(STED, 0.8, 20.0)
     instrument.set_value(STED, "dwelltime_us", 1000.0)
+    instrument.set_power(STED, "excitation", 10.0)
     with pytest.raises(ArithmeticError, match="no picture today"):
         scans.acquire(STED, WAIT_S)
     assert not instrument.scanning()

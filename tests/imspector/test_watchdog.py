@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from stedopt_bluesky.imspector.watchdog import Heard, Rules, watch
+from stedopt_bluesky.imspector.watchdog import Armed, Heard, Rules, watch
 from stedopt_bluesky.twin import TwinApplication
 from stedopt_bluesky.twin.measurement import TwinConfiguration
 from tests.benchmarks.kills import all_zero
@@ -22,10 +22,10 @@ def lit(application):
     return application
 
 
-def said_of(application, *messages, rules=QUICK, connect=None):
+def said_of(application, *messages, rules=QUICK, connect=None, armed=""):
     """Let a watchdog hear messages; whether all was well, and what it has said."""
     heard = queue.SimpleQueue()
-    for message in messages:
+    for message in (Armed(armed), *messages):
         heard.put(message)
     said = []
     ok = watch(heard, connect or (lambda: application), said.append, rules)
@@ -59,7 +59,9 @@ class Silence:
 
 def test_a_program_that_hangs_with_a_laser_on(lit):
     said = []
-    assert watch(Silence(None, Heard.beat, Heard.released), lambda: lit, said.append, QUICK)
+    assert watch(
+        Silence(Armed(), None, Heard.beat, Heard.released), lambda: lit, said.append, QUICK
+    )
     assert len(said) == 1
     assert said[0].startswith("nothing was heard of it for 0.05 s: every scan was stopped")
     assert all_zero(lit)
@@ -68,7 +70,8 @@ def test_a_program_that_hangs_with_a_laser_on(lit):
 def test_a_program_that_hangs_in_the_dark_is_left_alone(application):
     application.create_measurement()
     said = []
-    assert watch(Silence(None, None, Heard.released), lambda: application, said.append, QUICK)
+    messages = Silence(Armed(), None, None, Heard.released)
+    assert watch(messages, lambda: application, said.append, QUICK)
     assert said == []
 
 
@@ -146,3 +149,78 @@ def test_one_that_cannot_connect_does_not_begin():
 
     with pytest.raises(RuntimeError, match="no Imspector answers"):
         said_of(None, Heard.released, connect=refuse)
+
+
+@pytest.mark.parametrize("end", [Heard.died, Heard.released])
+def test_what_is_on_before_the_program_has_a_measurement_is_somebody_elses(lit, end):
+    said = []
+    assert watch(Silence(None, Heard.beat, None, end), lambda: lit, said.append, QUICK)
+    assert said == []
+    assert not all_zero(lit)
+
+
+def test_the_programs_own_measurement_is_closed(lit):
+    others = lit.create_measurement()
+    own = lit.create_measurement()
+    ok, (said,) = said_of(lit, Heard.died, armed=own.name())
+    assert ok
+    assert said.endswith(f"s); {own.name()} was closed")
+    assert own.closed
+    assert not others.closed
+    assert len(lit.measurement_names()) == 2
+
+
+def test_one_that_the_program_has_closed_is_not_looked_for(lit):
+    ok, (said,) = said_of(lit, Heard.died, armed="Measurement 9")
+    assert ok
+    assert said.endswith(" s)")
+
+
+def test_one_that_cannot_be_closed_is_told(lit, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("Hardware is not ready")
+
+    monkeypatch.setattr(TwinApplication, "close", refuse)
+    ok, (said,) = said_of(lit, Heard.died, armed="Measurement 1")
+    assert ok  # the lasers are off
+    assert said.endswith("s); Measurement 1 stays open: Hardware is not ready")
+
+
+def test_a_microscope_that_hangs_when_it_is_to_close_is_not_waited_for(lit, monkeypatch):
+    never = threading.Event()
+    monkeypatch.setattr(TwinApplication, "close", lambda *_: never.wait(30))
+    ok, (said,) = said_of(
+        lit, Heard.died, armed="Measurement 1", rules=Rules(settle_s=0.01, close_s=0.05)
+    )
+    never.set()
+    assert ok
+    assert said.endswith("Measurement 1 stays open: it does not answer")
+
+
+def test_not_to_know_whether_it_scans_is_no_success(lit, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("no such status")
+
+    monkeypatch.setattr(TwinApplication, "value_at", refuse)
+    ok, (said,) = said_of(
+        lit, Heard.died, armed="Measurement 1", rules=Rules(retry_s=0.01, give_up_s=0.1)
+    )
+    assert not ok
+    assert said.endswith("by hand: Imspector does not say whether a scan goes on")
+    assert all_zero(lit)
+    assert lit.measurement_names() == ["Measurement 1"]  # for a person to look at
+
+
+def test_a_status_that_comes_back_is_success(lit, monkeypatch):
+    asked = itertools.count()
+    value_at = TwinApplication.value_at
+
+    def late(self, *at):
+        if next(asked) < 3:
+            raise RuntimeError("busy")
+        return value_at(self, *at)
+
+    monkeypatch.setattr(TwinApplication, "value_at", late)
+    ok, (said,) = said_of(lit, Heard.died)
+    assert ok
+    assert "every scan was stopped" in said
