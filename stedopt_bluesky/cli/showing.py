@@ -255,7 +255,7 @@ def _continue_options(report: RunReport, folder: CatalogFolder) -> str | None:
     try:
         chain = read_chain(folder, report.uid)
         places = places_left(chain, config_of(chain.last))
-    except (ValueError, RuntimeError):  # regions by hand, an earlier run that is gone, no spines
+    except ValueError:  # regions by hand, spines that cannot be used, an earlier run that is gone
         return None
     wanted = planned if planned > 0 else _MORE_IMAGES
     if places.fields_um or places.regions is None or len(places.regions) >= planned > 0:

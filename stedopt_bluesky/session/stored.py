@@ -95,7 +95,12 @@ def places_left(chain: RunChain, config: ExperimentConfig) -> Places:
     number = fields.index(field_um) if field_um in fields else 0
     if image.min() == image.max() and not chain.regions_used:
         return Places(None, fields[number:])
-    regions = sites_of(config)(image, config.overview.pixel_size_nm, field_um)
+    from stedopt_bluesky.plans.spines import SpineRefusedError
+
+    try:
+        regions = sites_of(config)(image, config.overview.pixel_size_nm, field_um)
+    except SpineRefusedError as error:
+        raise ConfigError(f"run {chain.last.uid[:8]}: {error}") from None
     return Places(tuple(regions[chain.regions_used :]), fields[number + 1 :])
 
 

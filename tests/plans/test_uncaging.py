@@ -171,6 +171,10 @@ def test_a_spine_of_a_list_that_points_at_its_dendrite_gets_no_pulse(done, tmp_p
     ):
         engine(session.optimize())
     assert not [r for r in application.emission_log if r.laser in ("LAS0", "LAS5", "LAS6")]
+    (path,) = journal_paths(session.folder)
+    chain = read_chain(session.folder, RunRecord.read(path).uid)
+    with pytest.raises(ConfigError, match=r"spine 1 of the list, at .*3 µm are needed"):
+        places_left(chain, config_of(chain.last))
 
 
 @pytest.mark.parametrize(
