@@ -187,6 +187,8 @@ class ImageSet:
         Pixel dwelltime of the STED images, in µs.
     line_steps : int
         Line repetitions of the STED images.
+    frames : int
+        Frames that each STED image is the sum of.
     lines : tuple of Line
         Lines that a person drew for the objectives of line profiles; none: lines are laid
         automatically.
@@ -206,6 +208,7 @@ class ImageSet:
     pixel_size_nm: float
     dwelltime_us: float
     line_steps: int = 1
+    frames: int = 1
     lines: tuple[Line, ...] = ()
     excitation_power_uW: float = math.nan
     depletion_power_mW: float = math.nan

@@ -36,6 +36,20 @@ def as_number(value: object) -> float | None:
         return math.inf if value > 0 else -math.inf  # type: ignore[operator]
 
 
+def pixels_along(size_um: float, pixel_size_nm: float) -> int:
+    """Pixels along a side of so many µm, as Imspector rounds it.
+
+    Raises
+    ------
+    ValueError
+        When a size is not positive and finite.
+    """
+    for name, value in (("region_size_um", size_um), ("pixel_size_nm", pixel_size_nm)):
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be positive and finite, got {value:g}")
+    return round(size_um * 1000 / pixel_size_nm)
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One imaging parameter and the values it may take.

@@ -63,6 +63,20 @@ def check_bands(config: ExperimentConfig) -> None:
             )
 
 
+def check_fields(config: ExperimentConfig) -> None:
+    """Refuse a grid with a region larger than those that are laid over the sample."""
+    largest_um = config.imaging.region_size_um
+    for i, entry in enumerate(config.parameters):
+        for field, value in entry.ends:
+            if entry.name == "region_size_um" and value > largest_um:
+                raise FieldError(
+                    f"parameters.{i}.{field}",
+                    value,
+                    f"at most {largest_um:g} µm (imaging.region_size_um): regions are laid so "
+                    "large, and a smaller one is imaged in the middle of its place",
+                )
+
+
 def check_powers(config: ExperimentConfig) -> None:
     """Refuse every power that a laser's limit or its calibration does not allow."""
     for field, parameter, power in _powers(config):
@@ -167,8 +181,10 @@ def _most_light(config: ExperimentConfig) -> tuple[float, float]:
         return highest.get(name, otherwise)
 
     dwelltime_us = most("dwelltime_us", imaging.dwelltime_us)
-    channel_s = dwelltime_us * 1e-6 * most("line_steps", imaging.line_steps) * imaging.pixels**2
-    confocal_s = 2 * imaging.confocal_dwelltime_us * 1e-6 * imaging.pixels**2
+    scans = most("line_steps", imaging.line_steps) * most("frames", imaging.frames)
+    pixels = config.most_pixels**2
+    channel_s = dwelltime_us * 1e-6 * scans * pixels
+    confocal_s = 2 * imaging.confocal_dwelltime_us * 1e-6 * pixels
     depletion_mW = most("depletion_power_mW", imaging.depletion_power_mW)
     # Of each channel the powers: excitation, µW; depletion, mW; confocal excitation, µW.
     powers = [

@@ -18,6 +18,7 @@ from stedopt_bluesky.config.checks import (
     check_bands,
     check_channels,
     check_distinct,
+    check_fields,
     check_light,
     check_powers,
     check_uncaging,
@@ -25,7 +26,7 @@ from stedopt_bluesky.config.checks import (
 from stedopt_bluesky.config.errors import ConfigError, FieldError, one_line, shown
 from stedopt_bluesky.config.lasers import DepletionConfig, ExcitationConfig, LaserConfig
 from stedopt_bluesky.config.microscope import MicroscopeConfig, SampleConfig
-from stedopt_bluesky.config.parameters import ParameterConfig
+from stedopt_bluesky.config.parameters import IMAGING_PARAMETERS, ParameterConfig
 from stedopt_bluesky.config.places import (
     RectangleConfig,
     RegionConfig,
@@ -45,7 +46,7 @@ from stedopt_bluesky.config.sections import (
     Section,
 )
 from stedopt_bluesky.config.uncaging import CalciumConfig, UncagingConfig
-from stedopt_bluesky.parameters import ParameterSpace
+from stedopt_bluesky.parameters import ParameterSpace, pixels_along
 
 # The strategies that begin with the observations of earlier experiments.
 LEARN_FROM_PRIOR = ("kernel_ts", "kernel_ucb")
@@ -118,7 +119,14 @@ class ExperimentConfig(Section):
     def _check(self) -> Self:
         check_distinct("parameters", [p.name for p in self.parameters])
         check_distinct("objectives", [o.name for o in self.objectives])
-        for check in (check_channels, check_bands, check_uncaging, check_powers, check_light):
+        for check in (
+            check_channels,
+            check_bands,
+            check_fields,
+            check_uncaging,
+            check_powers,
+            check_light,
+        ):
             check(self)
         size = math.prod(len(p.parameter.values) for p in self.parameters)
         if size > MAX_CONFIGURATIONS:
@@ -160,11 +168,22 @@ class ExperimentConfig(Section):
         return self
 
     @property
+    def most_pixels(self) -> int:
+        """Pixels along a side of the region with the most of them in the grid."""
+        values = {p.name: p.parameter.values for p in self.parameters}
+        imaging = self.imaging
+        return max(
+            pixels_along(size_um, pixel_nm)
+            for size_um in values.get("region_size_um", (imaging.region_size_um,))
+            for pixel_nm in values.get("pixel_size_nm", (imaging.pixel_size_nm,))
+        )
+
+    @property
     def fixed_parameters(self) -> dict[str, float]:
         """Parameters that are told and not optimised, by name, each in its unit."""
         told: dict[str, float | None] = {}
         imaging = self.imaging
-        for name in ("excitation_power_uW", "depletion_power_mW", "dwelltime_us", "line_steps"):
+        for name in IMAGING_PARAMETERS:
             told[name] = float(getattr(imaging, name))
         for channel in (None, *self.channels):
             prefix = f"{channel.name}_" if channel else ""

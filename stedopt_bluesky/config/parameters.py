@@ -19,6 +19,9 @@ PARAMETER_UNITS = {
     "depletion_power_mW": "mW",
     "dwelltime_us": "µs",
     "line_steps": "lines",
+    "frames": "frames",
+    "pixel_size_nm": "nm",
+    "region_size_um": "µm",
     "gate_delay_ns": "ns",
     "gate_width_ns": "ns",
     "pinhole_um": "µm",
@@ -40,10 +43,25 @@ CHANNEL_PARAMETERS = (
     "spectral_max_nm",
 )
 
+# Fields of section ``imaging`` that may be optimised.
+IMAGING_PARAMETERS = (
+    "excitation_power_uW",
+    "depletion_power_mW",
+    "dwelltime_us",
+    "line_steps",
+    "frames",
+    "pixel_size_nm",
+    "region_size_um",
+)
+WHOLE_NUMBERS = ("line_steps", "frames")
+
 # What may be imaged with, both ends included; powers have the lasers' limits.
 RANGES = {
     "dwelltime_us": (1.0, 1000.0),
     "line_steps": (1.0, 64.0),
+    "frames": (1.0, 100.0),
+    "pixel_size_nm": (5.0, 200.0),
+    "region_size_um": (0.5, 20.0),
     "gate_delay_ns": (0.0, 25.0),
     "gate_width_ns": (0.1, 25.0),
     "pinhole_um": (1.0, 500.0),
@@ -108,7 +126,7 @@ class ParameterConfig(Section):
         else:
             self._check_values(self.values)
         self._check_range()
-        if self.name == "line_steps":
+        if self.name in WHOLE_NUMBERS:
             self._check_whole()
         return self
 
@@ -150,7 +168,7 @@ class ParameterConfig(Section):
         values = self.parameter.values
         if any(not v.is_integer() for v in values):
             field, value = ("points", self.points) if self.values is None else ("values", values)
-            raise FieldError(field, value, "line steps are whole numbers")
+            raise FieldError(field, value, f"{self.name} are whole numbers")
 
     @property
     def ends(self) -> tuple[tuple[str, float], tuple[str, float]]:

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stedopt_bluesky.parameters import pixels_along
+
 # Each decision stores its cloud of options: 100,000 configurations × 4 objectives are 3.2 MB.
 MAX_CONFIGURATIONS = 100_000
 
@@ -33,10 +35,10 @@ class ImagingConfig(Section):
     """The STED image and the confocal images before and after it."""
 
     region_size_um: Annotated[float, Field(ge=0.5, le=20)] = Field(
-        4.48, description="Side of a region, µm, 0.5 to 20."
+        4.48, description="Side of a region, µm, 0.5 to 20; where optimised, the largest."
     )
     pixel_size_nm: Annotated[float, Field(ge=5, le=200)] = Field(
-        20.0, description="Pixel size, nm, 5 to 200."
+        20.0, description="Pixel size, nm, 5 to 200, unless optimised."
     )
     sted_images: Annotated[int, Field(ge=1, le=5)] = Field(
         1, description="STED images between the two confocal ones, 1 to 5."
@@ -53,6 +55,9 @@ class ImagingConfig(Section):
     line_steps: Annotated[int, Field(ge=1, le=64)] = Field(
         1, description="How often each line is scanned, 1 to 64, unless optimised."
     )
+    frames: Annotated[int, Field(ge=1, le=100)] = Field(
+        1, description="Frames that are summed to a STED image, 1 to 100, unless optimised."
+    )
     confocal_excitation_power_uW: Positive = Field(
         5.0, description="Excitation power of the confocal images, µW, fixed."
     )
@@ -62,8 +67,8 @@ class ImagingConfig(Section):
 
     @property
     def pixels(self) -> int:
-        """Pixels along a side of a region."""
-        return round(self.region_size_um * 1000 / self.pixel_size_nm)
+        """Pixels along a side of a region, where neither size is optimised."""
+        return pixels_along(self.region_size_um, self.pixel_size_nm)
 
 
 class OverviewConfig(Section):

@@ -31,6 +31,9 @@ from stedopt_bluesky.imspector.scan import Scans, ScanStoppedError
 CONFOCAL = "confocal"
 STED = "sted"
 
+# Stands in an array where the image, smaller than the run's largest one, has no pixel.
+NO_PIXEL = -1
+
 # A scan may take this many times its pixels' time (flyback, settling) plus a margin
 # before it is given up: a 224 × 224 image at 10 µs has 0.5 s of pixels.
 _DEADLINE_FACTOR = 3.0
@@ -66,7 +69,9 @@ class Microscope(StoresArrays, Device):
     """Images one region: confocal 1, STED (one or more), confocal 2.
 
     Images go to HDF5 and into documents as stream assets; an exposure bleaches
-    the sample, so that the device is not rewindable.
+    the sample, so that the device is not rewindable. Where the size of an image is optimised,
+    all arrays have the largest one's shape; an image lies in the first rows and columns of its
+    own, `image_pixels` of each, and the rest is `NO_PIXEL`.
 
     Parameters
     ----------
@@ -89,6 +94,7 @@ class Microscope(StoresArrays, Device):
     """
 
     frame_index = Cpt(Signal, value=0)
+    image_pixels = Cpt(Signal, value=0)
     exposure_s = Cpt(Signal, value=0.0)
     acquisition_s = Cpt(Signal, value=0.0)
     excitation_dose_uJ = Cpt(Signal, value=0.0)
@@ -146,11 +152,31 @@ class Microscope(StoresArrays, Device):
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the arrays of one region, by data key."""
+        most = self._scanner.most_pixels
         return {
-            self._key(light, shot): self._instrument.image_shape(configuration)
+            self._key(light, shot): (most, most)
+            if most is not None
+            else self._instrument.image_shape(configuration)
             for light in self._lights
             for shot, configuration in self._shots
         }
+
+    def _check_room(self) -> None:
+        """Refuse images for which there is no room in the run's arrays, before any light.
+
+        Raises
+        ------
+        ValueError
+            When they are larger than the run's largest ones.
+        """
+        most = self._scanner.most_pixels
+        for configuration in (CONFOCAL, STED):
+            height, width = self._instrument.image_shape(configuration)
+            if most is not None and max(height, width) > most:
+                raise ValueError(
+                    f"{configuration} image of {height} × {width} pixels: at most {most} × {most} "
+                    "in this run (scanner.most_pixels)"
+                )
 
     def _key(self, light: Light, shot: str) -> str:
         """Name of an image in documents, as ``microscope_orange_sted1``."""
@@ -193,6 +219,7 @@ class Microscope(StoresArrays, Device):
 
     def _acquire(self) -> None:
         start = time.monotonic()
+        self._check_room()
         self._reckon()
         # Anew for every region: somebody may have zeroed them in Imspector's window.
         self._set_confocal_powers()
@@ -204,9 +231,21 @@ class Microscope(StoresArrays, Device):
         except ScanStoppedError:
             return
         self.acquisition_s.put(time.monotonic() - start)
-        self._store.write(images)
+        self._store.write(self._padded(images))
+        self.image_pixels.put(len(images[self._key(self._lights[0], self._shots[0][0])]))
         self.frame_index.put(self._store.index)
         self._sum_up(images)
+
+    def _padded(
+        self, images: Mapping[str, npt.NDArray[np.int16]]
+    ) -> dict[str, npt.NDArray[np.int16]]:
+        """Fill images up to the shapes of the run's arrays."""
+        padded = {}
+        for key, shape in self._shapes().items():
+            image = images[key]
+            margins = [(0, room - side) for room, side in zip(shape, image.shape, strict=True)]
+            padded[key] = np.pad(image, margins, constant_values=NO_PIXEL)
+        return padded
 
     def _expose(self) -> dict[str, npt.NDArray[np.int16]]:
         """Take all images of a region, by data key."""
@@ -217,7 +256,8 @@ class Microscope(StoresArrays, Device):
 
     def _shoot(self, shot: str, configuration: str) -> dict[str, npt.NDArray[np.int16]]:
         """Scan once; the images of all channels, by data key."""
-        images = self._scans.acquire(configuration, deadline_s(self._scan_s(configuration)))
+        frames = int(self._scanner.frames.get()) if configuration == STED else 1
+        images = self._scans.acquire(configuration, deadline_s(self._scan_s(configuration)), frames)
         return {self._key(light, shot): images[n] for n, light in enumerate(self._lights)}
 
     def _sum_up(self, images: Mapping[str, npt.NDArray[np.int16]]) -> None:
@@ -238,6 +278,7 @@ class Microscope(StoresArrays, Device):
             pixel_size_nm=self._scanner.pixel_size_nm.get(),
             dwelltime_us=self._scanner.dwelltime_us.get(),
             line_steps=int(self._scanner.line_steps.get()),
+            frames=int(self._scanner.frames.get()),
             excitation_power_uW=light.excitation.power.get(),
             depletion_power_mW=light.depletion.power.get(),
         )
@@ -284,14 +325,15 @@ class Microscope(StoresArrays, Device):
         pixels = math.prod(self._instrument.image_shape(configuration)) * len(self._lights)
         if configuration == CONFOCAL:
             return pixels * self._confocal_dwelltime_us * 1e-6
-        line_steps = int(self._scanner.line_steps.get())
-        return pixels * self._scanner.dwelltime_us.get() * 1e-6 * line_steps
+        scans = int(self._scanner.line_steps.get()) * int(self._scanner.frames.get())
+        return pixels * self._scanner.dwelltime_us.get() * 1e-6 * scans
 
     def describe(self) -> dict[str, Any]:
         """Describe scalars with their units, and the images as stream assets."""
         description = super().describe()
         for signal in (self.exposure_s, self.acquisition_s):
             description[signal.name]["units"] = "s"
+        description[self.image_pixels.name]["units"] = "pixels"
         description[self.excitation_dose_uJ.name]["units"] = "µJ"
         description[self.depletion_dose_mJ.name]["units"] = "mJ"
         return description

@@ -95,7 +95,9 @@ class Scans:
         # Imspector waits for its callbacks: it is not asked anything from here.
         self._woken.set()
 
-    def acquire(self, configuration: str, deadline_s: float) -> list[npt.NDArray[np.int16]]:
+    def acquire(
+        self, configuration: str, deadline_s: float, frames: int = 1
+    ) -> list[npt.NDArray[np.int16]]:
         """Scan once and return the images. Blocks; call it outside of the RunEngine's thread.
 
         Parameters
@@ -104,11 +106,14 @@ class Scans:
             Name of the configuration to scan with.
         deadline_s : float
             Longest time to wait for the end-of-measurement signal, s.
+        frames : int
+            Frames that the configuration scans, of which each image is the sum.
 
         Returns
         -------
         list of ndarray of int16, each of shape (Y, X)
-            Photon counts, channel by channel.
+            Photon counts, channel by channel; a sum beyond 32,767 is held there, as Imspector
+            holds its own counts.
 
         Raises
         ------
@@ -124,10 +129,15 @@ class Scans:
             When the scan did not begin or exceeded the deadline.
         """
         stacks = self._scanned(configuration, deadline_s)
-        for frames in stacks:
-            if len(frames) != 1:
-                raise BadImageError(f"{configuration} scan: expected one frame, got {len(frames)}")
-        return [frames[0].copy() for frames in stacks]
+        for stack in stacks:
+            if len(stack) != frames:
+                raise BadImageError(
+                    f"{configuration} scan: expected frames = {frames}, got {len(stack)}"
+                )
+        most = np.iinfo(np.int16).max
+        return [
+            np.minimum(stack.sum(axis=0, dtype=np.int64), most).astype(np.int16) for stack in stacks
+        ]
 
     def acquire_frames(self, configuration: str, deadline_s: float) -> npt.NDArray[np.int16]:
         """Scan all frames of a configuration and return the first channel's, as `acquire` does one.

@@ -85,7 +85,7 @@ def imaging_time(images: PreparedImages) -> float:
     of = images.images
     height, width = images.sted.shape
     return sum(
-        imaging_time_s(channel.dwelltime_us, channel.line_steps, (height, width))
+        imaging_time_s(channel.dwelltime_us, channel.line_steps, (height, width), channel.frames)
         for channel in (of, *of.channels.values())
     )
 
@@ -109,6 +109,7 @@ def _light_dose(of: ImageSet, shape: tuple[int, ...]) -> float:
         of.line_steps,
         (height, width),
         len(of.sted),
+        of.frames,
     )
 
 

@@ -5,27 +5,38 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
-from stedopt_bluesky.parameters import FloatArray, ParameterSpace
+from stedopt_bluesky.parameters import FloatArray, ParameterSpace, pixels_along
 
 DWELLTIME = "dwelltime_us"
 LINE_STEPS = "line_steps"
+FRAMES = "frames"
+PIXEL_SIZE = "pixel_size_nm"
+REGION_SIZE = "region_size_um"
 
 
-def _time_s(dwelltime_us: FloatArray, line_steps: FloatArray, shape: tuple[int, int]) -> FloatArray:
+def _time_s(
+    dwelltime_us: FloatArray,
+    line_steps: FloatArray,
+    pixels: npt.NDArray[np.int64],
+    frames: FloatArray,
+) -> FloatArray:
     """Multiply, after a check of every factor."""
-    for name, values in ((DWELLTIME, dwelltime_us), (LINE_STEPS, line_steps)):
+    for name, values in ((DWELLTIME, dwelltime_us), (LINE_STEPS, line_steps), (FRAMES, frames)):
         wrong = values[~(np.isfinite(values) & (values > 0))]
         if wrong.size:
             raise ValueError(f"{name} must be positive and finite, got {wrong[0]:g}")
-    return dwelltime_us * 1e-6 * line_steps * math.prod(shape)
+    return dwelltime_us * 1e-6 * line_steps * pixels * frames
 
 
-def imaging_time_s(dwelltime_us: float, line_steps: float, shape: tuple[int, int]) -> float:
+def imaging_time_s(
+    dwelltime_us: float, line_steps: float, shape: tuple[int, int], frames: float = 1
+) -> float:
     """Time that the beam spends on the pixels of one STED image.
 
-    ``dwelltime · line_steps · pixels``, without fly-back and overheads (Durand et al.,
-    Nat. Commun. 9:5247, 2018).
+    ``dwelltime · line_steps · pixels · frames``, without fly-back and overheads (Durand et
+    al., Nat. Commun. 9:5247, 2018; its images have one frame).
 
     Parameters
     ----------
@@ -35,6 +46,8 @@ def imaging_time_s(dwelltime_us: float, line_steps: float, shape: tuple[int, int
         Repetitions of each line.
     shape : tuple of int
         Pixels along Y and X.
+    frames : float
+        Frames that are summed.
 
     Returns
     -------
@@ -44,9 +57,10 @@ def imaging_time_s(dwelltime_us: float, line_steps: float, shape: tuple[int, int
     Raises
     ------
     ValueError
-        When the dwelltime or the line steps are not positive and finite.
+        When the dwelltime, the line steps or the frames are not positive and finite.
     """
-    return float(_time_s(np.array([dwelltime_us]), np.array([line_steps]), shape)[0])
+    factors = [np.array([factor]) for factor in (dwelltime_us, line_steps, frames)]
+    return float(_time_s(factors[0], factors[1], np.array([math.prod(shape)]), factors[2])[0])
 
 
 def imaging_times_s(
@@ -55,6 +69,9 @@ def imaging_times_s(
     *,
     dwelltime_us: float | None = None,
     line_steps: float = 1,
+    frames: float = 1,
+    pixel_size_nm: float | None = None,
+    region_size_um: float | None = None,
 ) -> FloatArray:
     """Imaging time of every configuration: the known column of the cloud of options.
 
@@ -63,14 +80,18 @@ def imaging_times_s(
     Parameters
     ----------
     space : ParameterSpace
-        Grid of G configurations. Where it has a parameter ``dwelltime_us`` or ``line_steps``,
-        that parameter is used.
+        Grid of G configurations. Where it has a parameter of the name of an argument below, that
+        parameter is used.
     shape : tuple of int
-        Pixels along Y and X of one STED image.
+        Pixels along Y and X of one STED image, where the space has neither a pixel size nor a
+        region size.
     dwelltime_us : float, optional
         Fixed dwelltime, in µs, for a space without that parameter.
-    line_steps : float
-        Fixed line repetitions for a space without that parameter.
+    line_steps, frames : float
+        Fixed line repetitions and frames, likewise.
+    pixel_size_nm, region_size_um : float, optional
+        Fixed pixel size, in nm, and side of a region, in µm: each needed where the space has the
+        other one.
 
     Returns
     -------
@@ -80,11 +101,27 @@ def imaging_times_s(
     Raises
     ------
     ValueError
-        When no dwelltime is known, or a dwelltime or line step is not positive and finite.
+        When no dwelltime is known, or not both sizes of which one is a parameter, or a value
+        is not positive and finite.
     """
-    columns = dict(zip(space.names, space.grid.T, strict=True))
-    if DWELLTIME not in columns and dwelltime_us is None:
-        raise ValueError(f"no {DWELLTIME}: it is neither in {space!r} nor given")
-    dwelltimes = columns.get(DWELLTIME, np.full(space.size, dwelltime_us, dtype=np.float64))
-    steps = columns.get(LINE_STEPS, np.full(space.size, line_steps, dtype=np.float64))
-    return _time_s(dwelltimes, steps, shape)
+    fixed = {
+        DWELLTIME: dwelltime_us,
+        LINE_STEPS: line_steps,
+        FRAMES: frames,
+        PIXEL_SIZE: pixel_size_nm,
+        REGION_SIZE: region_size_um,
+    }
+
+    def column(name: str) -> FloatArray:
+        if name in space.names:
+            return space.grid[:, space.names.index(name)]
+        value = fixed[name]
+        if value is None:
+            raise ValueError(f"no {name}: it is neither in {space!r} nor given")
+        return np.full(space.size, value, dtype=np.float64)
+
+    pixels = np.full(space.size, math.prod(shape))
+    if PIXEL_SIZE in space.names or REGION_SIZE in space.names:
+        sides = zip(column(REGION_SIZE), column(PIXEL_SIZE), strict=True)
+        pixels = np.array([pixels_along(size_um, pixel_nm) ** 2 for size_um, pixel_nm in sides])
+    return _time_s(column(DWELLTIME), column(LINE_STEPS), pixels, column(FRAMES))

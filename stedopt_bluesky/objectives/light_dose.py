@@ -34,11 +34,12 @@ def light_dose_mJ(  # noqa: N802  mJ is the unit's own name
     line_steps: float,
     shape: tuple[int, int],
     sted_images: int = 1,
+    frames: float = 1,
 ) -> float:
     """Energy that both lasers send through the back aperture during the STED images.
 
-    ``(P_excitation + P_depletion) · dwelltime · line_steps · pixels · images``, without the
-    confocal images, which are the same for every configuration.
+    ``(P_excitation + P_depletion) · dwelltime · line_steps · pixels · frames · images``, without
+    the confocal images.
 
     Parameters
     ----------
@@ -54,6 +55,8 @@ def light_dose_mJ(  # noqa: N802  mJ is the unit's own name
         Pixels along Y and X of one STED image.
     sted_images : int
         STED images of a region.
+    frames : float
+        Frames that are summed to a STED image.
 
     Returns
     -------
@@ -63,10 +66,10 @@ def light_dose_mJ(  # noqa: N802  mJ is the unit's own name
     Raises
     ------
     ValueError
-        When a power is negative or not finite, or dwelltime, line steps or the number of
-        images are not positive and finite.
+        When a power is negative or not finite, or dwelltime, line steps, frames or the number
+        of images are not positive and finite.
     """
-    time_s = np.array([imaging_time_s(dwelltime_us, line_steps, shape)])
+    time_s = np.array([imaging_time_s(dwelltime_us, line_steps, shape, frames)])
     powers = np.array([float(excitation_power_uW)]), np.array([float(depletion_power_mW)])
     return float(_dose_mJ(*powers, time_s, sted_images)[0])
 
@@ -79,6 +82,9 @@ def light_doses_mJ(  # noqa: N802  mJ is the unit's own name
     depletion_power_mW: float | None = None,
     dwelltime_us: float | None = None,
     line_steps: float = 1,
+    frames: float = 1,
+    pixel_size_nm: float | None = None,
+    region_size_um: float | None = None,
     sted_images: int = 1,
 ) -> FloatArray:
     """Light dose of every configuration: a known column of the cloud of options.
@@ -91,9 +97,12 @@ def light_doses_mJ(  # noqa: N802  mJ is the unit's own name
         Grid of G configurations. Where it has a parameter of the name of an argument below, that
         parameter is used.
     shape : tuple of int
-        Pixels along Y and X of one STED image.
-    excitation_power_uW, depletion_power_mW, dwelltime_us, line_steps : float, optional
+        Pixels along Y and X of one STED image, where the space has neither a pixel size nor a
+        region size.
+    excitation_power_uW, depletion_power_mW, dwelltime_us, line_steps, frames : float, optional
         Fixed values for a space without that parameter.
+    pixel_size_nm, region_size_um : float, optional
+        Fixed values, each needed where the space has the other one.
     sted_images : int
         STED images of a region.
 
@@ -105,7 +114,8 @@ def light_doses_mJ(  # noqa: N802  mJ is the unit's own name
     Raises
     ------
     ValueError
-        When a power or the dwelltime is not known, or as `light_dose_mJ`.
+        When a power or the dwelltime is not known, or as `light_dose_mJ` and
+        `imaging_times_s`.
     """
     columns = dict(zip(space.names, space.grid.T, strict=True))
     fixed = {EXCITATION: excitation_power_uW, DEPLETION: depletion_power_mW}
@@ -115,5 +125,13 @@ def light_doses_mJ(  # noqa: N802  mJ is the unit's own name
         if value is None:
             raise ValueError(f"no {name}: it is neither in {space!r} nor given")
         columns[name] = np.full(space.size, value, dtype=np.float64)
-    times = imaging_times_s(space, shape, dwelltime_us=dwelltime_us, line_steps=line_steps)
+    times = imaging_times_s(
+        space,
+        shape,
+        dwelltime_us=dwelltime_us,
+        line_steps=line_steps,
+        frames=frames,
+        pixel_size_nm=pixel_size_nm,
+        region_size_um=region_size_um,
+    )
     return _dose_mJ(columns[EXCITATION], columns[DEPLETION], times, sted_images)

@@ -19,7 +19,13 @@ OVERVIEW = "overview"
 # Numbers that both formats know; images of this program are int16.
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 # What an Event says of the STED image, each with its unit in the name.
-_STED_SETTINGS = ("excitation_power_uW", "depletion_power_mW", "dwelltime_us", "line_steps")
+_STED_SETTINGS = (
+    "excitation_power_uW",
+    "depletion_power_mW",
+    "dwelltime_us",
+    "line_steps",
+    "frames",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +41,8 @@ class Channel:
         Photon counts.
     settings : mapping of str to number
         What is known of ``excitation_power_uW``, ``excitation_wavelength_nm``,
-        ``depletion_power_mW``, ``depletion_wavelength_nm``, ``dwelltime_us`` and ``line_steps``.
+        ``depletion_power_mW``, ``depletion_wavelength_nm``, ``dwelltime_us``, ``line_steps``
+        and ``frames``.
 
     Raises
     ------
@@ -65,8 +72,8 @@ class Channel:
         """Time that the beam spent on the pixels of this image, s; None where it is not known."""
         if "dwelltime_us" not in self.settings:
             return None
-        per_pixel_s = self.settings["dwelltime_us"] * 1e-6 * self.settings.get("line_steps", 1)
-        return per_pixel_s * self.image.size
+        scans = self.settings.get("line_steps", 1) * self.settings.get("frames", 1)
+        return self.settings["dwelltime_us"] * 1e-6 * scans * self.image.size
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,11 +273,16 @@ class FieldReader:
         if stream == OVERVIEW:
             found = self._configured(OVERVIEW, "pixel_size_nm")
         else:
+            told: dict[str, Any] = {}
             for descriptor in self.record.descriptors[stream]:
                 if descriptor["uid"] == event["descriptor"]:
-                    scanner = descriptor.get("configuration", {}).get("scanner", {})
-                    found = scanner.get("data", {}).get("scanner_pixel_size_nm")
-            found = found or self._configured("imaging", "pixel_size_nm")
+                    told = descriptor.get("configuration", {}).get("scanner", {}).get("data", {})
+            found = (
+                event["data"].get("pixel_size_nm")
+                or told.get("pixel_size_nm")
+                or told.get("scanner_pixel_size_nm")  # its name until November 2026
+                or self._configured("imaging", "pixel_size_nm")
+            )
         if not (isinstance(found, int | float) and math.isfinite(found) and found > 0):
             raise CatalogError(
                 f"run {self.record.uid} does not tell the pixel size of {stream}: {found!r}"

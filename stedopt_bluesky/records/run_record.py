@@ -28,6 +28,7 @@ class DocumentKeys:
     image_stream: str = "primary"
     image_iteration: str = "image_iteration"
     image_configuration_index: str = "image_configuration_index"
+    image_pixels: str = "microscope_image_pixels"
     objective_prefix: str = "objective_"
 
 
@@ -163,7 +164,10 @@ class RunRecord:
         }
 
     def arrays(self, key: str) -> list[npt.NDArray[Any]]:
-        """Read the array of each event, in the order of the events, exactly as written.
+        """Read the array of each event, in the order of the events.
+
+        An image as it was taken: of one smaller than the run's largest, what fills its array up
+        is left out.
 
         Parameters
         ----------
@@ -193,10 +197,11 @@ class RunRecord:
             if indices:
                 found = read_frames(resource, indices, self._arrays_folder)
                 read.update(zip([(uid, i) for i in indices], found, strict=True))
-        return [read[frame] for frame in wanted]
+        arrays = [read[frame] for frame in wanted]
+        return [self._cropped(a, event) for a, event in zip(arrays, events, strict=True)]
 
     def array(self, key: str, event: Document) -> npt.NDArray[Any]:
-        """Read the array of one event, exactly as written.
+        """Read the array of one event, as `arrays` does.
 
         Parameters
         ----------
@@ -215,7 +220,16 @@ class RunRecord:
         if event["seq_num"] not in frames:
             raise CatalogError(f"event {event['seq_num']} of run {self.uid} has no {key!r}")
         resource, index = frames[event["seq_num"]]
-        return read_frames(resources[resource], [index], self._arrays_folder)[0]
+        return self._cropped(
+            read_frames(resources[resource], [index], self._arrays_folder)[0], event
+        )
+
+    def _cropped(self, array: npt.NDArray[Any], event: Document) -> npt.NDArray[Any]:
+        """Leave out of an image's array what is none of its pixels."""
+        pixels = event["data"].get(self.keys.image_pixels)
+        if pixels is None or array.ndim != 2:
+            return array
+        return array[:pixels, :pixels]
 
     def _check_array_key(self, key: str) -> None:
         if key not in self.array_keys:

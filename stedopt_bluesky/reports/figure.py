@@ -131,10 +131,10 @@ def _draw_images(figure: Any, record: RunRecord, report: RunReport) -> None:
     title = f"First {half} and last {half} STED images" if half else "The only STED image"
     figure.suptitle(title, fontsize=11)
     axes = figure.subplots(1, len(shown), squeeze=False)[0]
-    size_um = float(report.start["stedopt"]["config"]["imaging"]["region_size_um"])
+    fixed_um = float(report.start["stedopt"]["config"]["imaging"]["region_size_um"])
     for ax, index in zip(axes, shown, strict=True):
-        _draw_image(ax, images[index], size_um)
         row = report.rows[index]
+        _draw_image(ax, images[index], row.parameters.get("region_size_um", fixed_um))
         utility = "invalid" if math.isnan(row.utility) else f"{row.utility:.2f}"
         ax.set_title(f"image {row.number}, utility {utility}", fontsize=9)
         ax.set_xlabel(_in_words(row.objectives), fontsize=7)

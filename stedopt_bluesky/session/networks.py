@@ -229,18 +229,27 @@ def _load(kind: Kind, reference: str) -> Weights:
 def _quality(config: ExperimentConfig, weights: Weights) -> QualityRater:
     from stedopt_bluesky.networks.rater import QualityRater, use_threads
 
-    trained, used = weights.info.pixel_size_nm, config.imaging.pixel_size_nm
+    trained = weights.info.pixel_size_nm
     low, high = trained / PIXEL_SIZE_FACTOR, trained * PIXEL_SIZE_FACTOR
-    if trained and not low <= used <= high:
-        raise ConfigError(
-            f"imaging.pixel_size_nm = {used:g}: {low:.0f} to {high:.0f} nm with the quality "
-            f"network {weights.info.name!r}, which was trained on pixels of {trained:g} nm"
-        )
+    for field, used in _pixel_sizes_nm(config):
+        if trained and not low <= used <= high:
+            raise ConfigError(
+                f"{field} = {used:g}: {low:.0f} to {high:.0f} nm with the quality network "
+                f"{weights.info.name!r}, which was trained on pixels of {trained:g} nm"
+            )
     use_threads()
     try:
         return QualityRater(weights)
     except WeightsError as error:
         raise ConfigError(f"quality.network: {error}") from None
+
+
+def _pixel_sizes_nm(config: ExperimentConfig) -> list[tuple[str, float]]:
+    """Smallest and largest pixel size of the images, nm, each with the field that says it."""
+    for i, entry in enumerate(config.parameters):
+        if entry.name == "pixel_size_nm":
+            return [(f"parameters.{i}.{field}", value) for field, value in entry.ends]
+    return [("imaging.pixel_size_nm", config.imaging.pixel_size_nm)]
 
 
 def _preference(config: ExperimentConfig, weights: Weights) -> PreferenceScorer:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
-from stedopt_bluesky.config.parameters import ParameterConfig
+from stedopt_bluesky.config.parameters import WHOLE_NUMBERS, ParameterConfig
 from stedopt_bluesky.session.stored import config_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def reduced(
     lowest). A single value is widened by its neighbours on both sides, for the best may lie
     on either; so at least two values stay where there were two. The interval is laid out
     anew with as many points and the same spacing; of a list of ``values``, and of whole
-    numbers (line steps), those inside stay. Never is it wider than it was.
+    numbers (line steps, frames), those inside stay. Never is it wider than it was.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def _widened(axis: FloatArray, low: float, high: float) -> tuple[float, float]:
 
 def _laid(entry: ParameterConfig, low: float, high: float) -> dict[str, Any]:
     """Parameter's entry of a configuration for the values from ``low`` to ``high``."""
-    if entry.values is None and entry.name != "line_steps":
+    if entry.values is None and entry.name not in WHOLE_NUMBERS:
         return entry.model_copy(update={"low": low, "high": high}).model_dump(exclude_none=True)
     inside = [value for value in entry.parameter.values if low <= value <= high]
     return {"name": entry.name, "values": inside}

@@ -59,6 +59,7 @@ def make_station(
         sted=STED,
         configurations=(CONFOCAL, STED),
         reach_um=overview.size_um / 2,
+        most_pixels=config.most_pixels,
         name="scanner",
     )
     stage = Stage(
@@ -76,6 +77,7 @@ def make_station(
         (scanner.pixel_size_nm, imaging.pixel_size_nm),
         (scanner.dwelltime_us, imaging.dwelltime_us),
         (scanner.line_steps, imaging.line_steps),
+        (scanner.frames, imaging.frames),
     ]
     for setting, value in settings:
         setting.put(value)

@@ -182,13 +182,8 @@ def _imaging_times(config: ExperimentConfig) -> Any:
     """Imaging time of every configuration, s, shape (G,)."""
     from stedopt_bluesky.objectives import imaging_times_s
 
-    imaging = config.imaging
-    times_s = imaging_times_s(
-        config.space,
-        (imaging.pixels, imaging.pixels),
-        dwelltime_us=imaging.dwelltime_us,
-        line_steps=imaging.line_steps,
-    )
+    shape = (config.imaging.pixels, config.imaging.pixels)
+    times_s = imaging_times_s(config.space, shape, **_scan_of(config))
     # One after the other, as the images' own times are added.
     return sum(times_s for _ in (None, *config.channels))
 
@@ -214,12 +209,17 @@ def _light_doses(config: ExperimentConfig) -> Any:
             (imaging.pixels, imaging.pixels),
             excitation_power_uW=told.get(excitation),
             depletion_power_mW=told.get(depletion),
-            dwelltime_us=imaging.dwelltime_us,
-            line_steps=imaging.line_steps,
+            **_scan_of(config),
             sted_images=imaging.sted_images,
         )
 
     return sum(doses(channel) for channel in (None, *config.channels))
+
+
+def _scan_of(config: ExperimentConfig) -> dict[str, float]:
+    """Return what the time of an image depends on, as it is where it is not optimised."""
+    names = {"dwelltime_us", "line_steps", "frames", "pixel_size_nm", "region_size_um"}
+    return config.imaging.model_dump(include=names)
 
 
 def _renamed(space: ParameterSpace, names: Mapping[str, str]) -> ParameterSpace:
