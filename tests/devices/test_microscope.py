@@ -16,6 +16,7 @@ from stedopt_bluesky.devices import microscope as module
 from stedopt_bluesky.devices.laser import Laser
 from stedopt_bluesky.devices.microscope import (
     CONFOCAL,
+    NO_PIXEL,
     STED,
     Light,
     Microscope,
@@ -24,6 +25,7 @@ from stedopt_bluesky.devices.microscope import (
 from stedopt_bluesky.imspector.api import MeasurementSignal
 from stedopt_bluesky.imspector.instrument import Instrument
 from stedopt_bluesky.imspector.scan import ScanError
+from stedopt_bluesky.records.assets import read_frames
 from stedopt_bluesky.session import make_station
 from stedopt_bluesky.twin import TwinApplication
 from stedopt_bluesky.twin.exposure import LINE_FLYBACK_S
@@ -192,6 +194,7 @@ def test_descriptions_have_units(station, run_engine, documents):
     (descriptor,) = [doc for name, doc in documents if name == "descriptor"]
     units = {k: v["units"] for k, v in descriptor["data_keys"].items() if v.get("units")}
     assert units == {
+        "microscope_image_pixels": "pixels",
         "microscope_exposure_s": "s",
         "microscope_acquisition_s": "s",
         "microscope_excitation_dose_uJ": "µJ",
@@ -427,7 +430,7 @@ def test_images_of_the_region_before_are_not_those_of_one_that_failed(station, i
     microscope.unstage()
 
 
-def test_a_field_that_changes_during_a_run_is_refused(station, run_engine):
+def test_a_field_that_grows_during_a_run_is_refused(station, run_engine, application):
     """HDF5 knows one shape per file."""
     microscope = station.microscope
 
@@ -440,7 +443,57 @@ def test_a_field_that_changes_during_a_run_is_refused(station, run_engine):
 
     with pytest.raises(FailedStatus) as failed:
         run_engine(plan())
-    assert r"expected int16 (64, 64), got int16 (128, 128)" in str(failed.value.__cause__)
+    assert str(failed.value.__cause__) == (
+        "confocal image of 128 × 128 pixels: at most 64 × 64 in this run (scanner.most_pixels)"
+    )
+    # Before any light: there are the first region's confocal images only.
+    assert [r.configuration for r in application.emission_log].count(CONFOCAL) == 2
+
+
+def test_frames_are_summed_and_count_as_light(several, config, images, run_engine, documents):
+    several.scanner.frames.set(4)
+    several.depletion.set(150.0)
+    run_engine(imaging(several.microscope))
+    (event,) = [doc["data"] for name, doc in documents if name == "event"]
+    sted_s = images * PIXELS * config.imaging.dwelltime_us * 1e-6 * 4
+    assert event["microscope_depletion_dose_mJ"] == pytest.approx(150 * sted_s)
+    imaged = several.microscope.images
+    assert imaged.frames == 4
+    assert imaged.sted[0].shape == imaged.confocal1.shape
+
+
+def test_an_image_smaller_than_the_largest_lies_in_a_corner(
+    station, run_engine, documents, tmp_path
+):
+    """Sizes change from image to image; the file's arrays have room for the largest one."""
+    scanner, microscope = station.scanner, station.microscope
+    sizes = [(1.28, 20.0), (0.64, 20.0), (1.28, 80.0)]
+
+    @bpp.stage_decorator([microscope])
+    @bpp.run_decorator()
+    def plan():
+        for size_um, pixel_size_nm in sizes:
+            yield from bps.mv(scanner.size_um, size_um, scanner.pixel_size_nm, pixel_size_nm)
+            yield from bps.trigger_and_read([microscope, scanner])
+            taken.append(microscope.images)
+
+    taken = []
+    run_engine(plan())
+    events = [doc["data"] for name, doc in documents if name == "event"]
+    assert [e["microscope_image_pixels"] for e in events] == [64, 32, 16]
+    assert [images.pixel_size_nm for images in taken] == [20.0, 20.0, 80.0]
+    (resource,) = [
+        doc
+        for name, doc in documents
+        if name == "stream_resource" and doc["data_key"] == "microscope_sted1"
+    ]
+    stored = read_frames(resource, range(3))
+    for array, images in zip(stored, taken, strict=True):
+        pixels = len(images.sted[0])
+        assert array.shape == (64, 64)
+        np.testing.assert_array_equal(array[:pixels, :pixels], images.sted[0])
+        assert (array[pixels:] == NO_PIXEL).all()
+        assert (array[:, pixels:] == NO_PIXEL).all()
 
 
 def test_an_exposure_is_not_rewound(station):

@@ -39,6 +39,15 @@ def test_dwelltime_and_line_steps_are_the_sted_images(scanner, instrument):
         assert parameter(instrument, other, LINE_STEPS) == 1
 
 
+def test_frames_are_the_sted_images(scanner, instrument):
+    assert scanner.frames.get() == 1  # as Imspector has it
+    scanner.frames.set(3)
+    assert [instrument.frames(c) for c in (CONFOCAL, STED, OVERVIEW)] == [1, 3, 1]
+    assert parameter(instrument, STED, f"{RANGE}/t/res") == 3
+    scanner.frames.set(1)
+    assert instrument.frames(STED) == 1
+
+
 def test_the_position_is_that_of_all_images_of_a_region(scanner, instrument):
     scanner.x_um.set(-3.5)
     scanner.y_um.set(10.0)
@@ -70,10 +79,11 @@ def test_the_field_is_written_once_both_are_known(scanner, instrument, first):
         ("dwelltime_us", 1001, "dwelltime_us = 1001 µs: 1 to 1000 µs"),
         ("line_steps", 1.5, "line_steps = 1.5 lines: a whole number from 1 to 64 lines"),
         ("line_steps", 65, "line_steps = 65 lines"),
+        ("frames", 0, "frames = 0 frames: a whole number from 1 to 100 frames"),
         ("x_um", 10.1, "region_x_um = 10.1 µm: -10 to 10 µm"),
         ("y_um", -10.1, "region_y_um = -10.1 µm: -10 to 10 µm"),
-        ("size_um", 0.4, "scanner_size_um = 0.4 µm: 0.5 to 200 µm"),
-        ("pixel_size_nm", 4, "scanner_pixel_size_nm = 4 nm: 5 to 2000 nm"),
+        ("size_um", 0.4, "region_size_um = 0.4 µm: 0.5 to 200 µm"),
+        ("pixel_size_nm", 4, "pixel_size_nm = 4 nm: 5 to 2000 nm"),
     ],
 )
 def test_out_of_reach_is_refused_before_anything_is_written(scanner, instrument, name, value, says):
@@ -89,13 +99,16 @@ def test_documents_name_the_parameters_as_the_configuration_does(station):
     assert set(station.scanner.read()) == {
         "dwelltime_us",
         "line_steps",
+        "frames",
         "region_x_um",
         "region_y_um",
     }
     assert set(station.scanner.read_configuration()) == {
-        "scanner_size_um",
-        "scanner_pixel_size_nm",
+        "region_size_um",
+        "pixel_size_nm",
+        "scanner_scan_mode",
     }
+    assert station.scanner.scan_mode.get() == "xy"
     described = station.scanner.describe()
     assert described["region_x_um"]["units"] == "µm"
     assert described["region_x_um"]["limits"] == {"control": {"low": -10.0, "high": 10.0}}

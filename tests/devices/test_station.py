@@ -33,6 +33,9 @@ def test_settings_begin_as_configured(station, config):
             "depletion_power_mW": config.imaging.depletion_power_mW,
             "dwelltime_us": config.imaging.dwelltime_us,
             "line_steps": config.imaging.line_steps,
+            "frames": config.imaging.frames,
+            "pixel_size_nm": config.imaging.pixel_size_nm,
+            "region_size_um": config.imaging.region_size_um,
             # What is not told is as the twin begins with.
             "gate_delay_ns": 0.75,
             "gate_width_ns": 8.0,

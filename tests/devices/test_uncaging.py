@@ -259,11 +259,11 @@ def test_a_pulse_that_fails_leaves_its_laser_off(station, instrument, spine, mon
     scans = station.microscope._scans
     acquire = scans.acquire
 
-    def failing(configuration, deadline_s):
+    def failing(configuration, deadline_s, frames=1):
         if configuration == UNCAGING:
             assert instrument.power(UNCAGING, "uncaging") == pytest.approx(20.0)
             raise RuntimeError("no image")
-        return acquire(configuration, deadline_s)
+        return acquire(configuration, deadline_s, frames)
 
     monkeypatch.setattr(scans, "acquire", failing)
     station.microscope.stage()

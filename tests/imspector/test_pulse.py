@@ -172,7 +172,7 @@ def test_all_frames_of_a_scan_are_returned(instrument, scans):
     frames = scans.acquire_frames(FIRST, WAIT_S)
     assert frames.shape == (5, 8, 8)
     assert frames.dtype == "int16"
-    with pytest.raises(BadImageError, match="expected one frame, got 5"):
+    with pytest.raises(BadImageError, match="expected frames = 1, got 5"):
         scans.acquire(FIRST, WAIT_S)
 
 

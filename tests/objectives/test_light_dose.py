@@ -21,6 +21,7 @@ FIXED = {
 def test_known_dose():
     # (20 µW + 100 mW) · 10 µs · 3 lines · 200 · 100 pixels · 2 images = 100.02 mW · 1.2 s
     assert light_dose_mJ(20, 100, 10, 3, (200, 100), 2) == pytest.approx(120.024)
+    assert light_dose_mJ(20, 100, 10, 3, (200, 100), 2, 4) == pytest.approx(4 * 120.024)
 
 
 def test_it_is_power_times_imaging_time():

@@ -207,6 +207,16 @@ def test_pixels_of_another_size_are_refused():
     assert open_networks(demo(**{"imaging.pixel_size_nm": 25.0})).quality is not None
 
 
+def test_every_pixel_size_of_the_grid_is_one_that_the_network_knows():
+    sizes = [{"name": "pixel_size_nm", "values": [16.0, 20.0, 40.0]}]
+    with pytest.raises(
+        ConfigError, match=r"parameters\.0\.values = 40: 15 to 27 nm with the quality network"
+    ):
+        open_networks(demo(parameters=sizes))
+    sizes = [{"name": "pixel_size_nm", "low": 16.0, "high": 26.0, "points": 3}]
+    assert open_networks(demo(parameters=sizes)).quality is not None
+
+
 def test_objectives_of_images_that_are_not_taken_are_refused():
     for name, says in (
         (

@@ -12,7 +12,7 @@ from stedopt_bluesky.bandit.kernel_ucb import KernelUCB
 from stedopt_bluesky.bandit.nsga2 import NSGA2
 from stedopt_bluesky.bandit.strategy import Strategy
 from stedopt_bluesky.config import ConfigError, preset
-from stedopt_bluesky.objectives import light_dose_mJ
+from stedopt_bluesky.objectives import imaging_time_s, light_dose_mJ
 from stedopt_bluesky.session import make_choose, make_strategy, strategies
 
 SMALL = {
@@ -95,6 +95,30 @@ def test_the_light_dose_is_known_with_powers_of_the_grid_and_fixed_ones():
         settings = fixed | config.space.configuration(row)
         shape = (imaging.pixels, imaging.pixels)
         assert dose == light_dose_mJ(**settings, shape=shape, sted_images=2)
+
+
+def test_light_dose_and_time_are_those_of_each_size():
+    """The known columns are, bit for bit, what the images of that configuration are rated."""
+    config = small(
+        "kernel_ts",
+        objectives=[{"name": "snr"}, {"name": "light_dose_mJ"}, {"name": "imaging_time_s"}],
+        parameters=[
+            {"name": "pixel_size_nm", "values": [16.0, 20.0, 30.0]},
+            {"name": "region_size_um", "values": [0.64, 2.56]},
+            {"name": "frames", "values": [1, 4]},
+        ],
+        **{"imaging.region_size_um": 2.56},
+    )
+    options = make_strategy(config).suggest()
+    imaging = config.imaging
+    for row, values in enumerate(options.values):
+        settings = config.space.configuration(row)
+        pixels = round(settings["region_size_um"] * 1000 / settings["pixel_size_nm"])
+        shape, frames = (pixels, pixels), settings["frames"]
+        scan = imaging.dwelltime_us, imaging.line_steps, shape
+        powers = imaging.excitation_power_uW, imaging.depletion_power_mW
+        assert values[1] == light_dose_mJ(*powers, *scan, frames=frames)
+        assert values[2] == imaging_time_s(*scan, frames)
 
 
 def test_repeats_and_population_are_the_configurations_or_the_papers():
