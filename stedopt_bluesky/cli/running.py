@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -301,18 +302,20 @@ def _perform(task: Task) -> None:
                 draw=not hurried,
             )
         except KeyboardInterrupt:
-            _say_interrupted(task, uid)
+            _say_interrupted(task, uid, problem)
             raise
     if problem:
         raise typer.Exit(EXIT_CODES.get(problem, 1))
 
 
-def _say_interrupted(task: Task, uid: str) -> None:
-    if uid:
-        command = f"{program()} show {uid[:8]} --catalog {task.catalog}"
-        warn(f"interrupted while the run was being stored; it is kept: {command}")
-    else:
+def _say_interrupted(task: Task, uid: str, problem: str) -> None:
+    if not uid:
         warn("interrupted before the run began: nothing was imaged")
+        return
+    what = f"{uid[:8]} --catalog {shlex.quote(str(task.catalog))}"
+    warn(f"interrupted while the run was being stored; it is kept: {program()} show {what}")
+    if problem:
+        console.print(f"go on with it: {program()} resume {what}", markup=False, soft_wrap=True)
 
 
 def _image(task: Task, application: Any) -> tuple[str, str]:

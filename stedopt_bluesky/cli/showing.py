@@ -247,8 +247,6 @@ def _commands(report: RunReport, folder: CatalogFolder, catalog: Path) -> dict[s
 def _continue_options(report: RunReport, folder: CatalogFolder) -> str | None:
     """Options of ``stedopt resume`` with which it can go on; None when no region is left."""
     planned = report.images_planned - len(report.rows)
-    if report.rows and planned > 0:
-        return ""  # it began, so there were regions enough for all
     from stedopt_bluesky.records.resume import read_chain
     from stedopt_bluesky.session import config_of, places_left
 

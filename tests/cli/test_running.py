@@ -6,6 +6,7 @@ import shlex
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,6 +131,41 @@ def test_too_many_images_are_told_with_the_command_for_as_many_as_there_are(sted
     assert result.exit_code == 1
     regions = int(re.search(r"only (\d+) regions", run["reason"]).group(1))
     assert f"--images {regions} " in run["commands"]["continue"]
+
+
+@pytest.mark.usefixtures("without_store")
+def test_fields_without_more_regions_are_no_reason_to_go_on(stedopt_json, small, tmp_path):
+    fields = tmp_path / "fields.toml"
+    fields.write_text(Path(small[1]).read_text() + "\n[stage]\ncolumns = 2\nstep_um = 8.0\n")
+    text = fields.read_text().replace("[overview]", "[overview]\nmost_regions = 1")
+    fields.write_text(text)
+    assert "most_regions" in text
+    run, result = stedopt_json("run", fields, *small[2:])
+
+    assert result.exit_code == 1
+    assert run["reason"] == "images = 3: 2 were taken; 2 fields have no more regions"
+    assert run["commands"]["continue"] is None
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_a_run_is_stored_loses_nothing(stedopt, small, monkeypatch):
+    monkeypatch.setattr(running, "_store", interrupted)
+    result = stedopt(*small, "--images", 5000)
+    assert result.exit_code == 130
+    told = re.search(r"it is kept: (.*)$", result.stderr, re.MULTILINE).group(1)
+    on = re.search(r"^go on with it: (.*)$", result.stderr, re.MULTILINE).group(1)
+    monkeypatch.undo()
+    assert stedopt(*shlex.split(told)[1:]).exit_code == 0
+    assert shlex.split(on)[1] == "resume"
+
+    # Nothing to go on with where all images are there.
+    monkeypatch.setattr(running, "_store", interrupted)
+    result = stedopt(*small, "--images", 1)
+    assert "it is kept" in result.stderr
+    assert "go on with it" not in result.stderr
 
 
 # --- what goes wrong --------------------------------------------------------------------
