@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import operator
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +20,15 @@ from stedopt_bluesky.devices.light_budget import RegionSpentError
 from stedopt_bluesky.devices.rating import Rate
 from stedopt_bluesky.devices.station import Station
 from stedopt_bluesky.imspector.scan import BadImageError
-from stedopt_bluesky.parameters import ParameterSpace, pixels_along
+from stedopt_bluesky.parameters import ParameterSpace
 from stedopt_bluesky.plans.acquire import acquire, arrive
+from stedopt_bluesky.plans.checks import (
+    check_grid,
+    check_regions,
+    check_room,
+    checked_count,
+    field_um_of,
+)
 from stedopt_bluesky.plans.exposure import ExposureInterruptedError, not_rewound, until_done
 from stedopt_bluesky.plans.regions import RegionLayout
 from stedopt_bluesky.plans.run import obeying, recorded_run
@@ -135,12 +140,12 @@ def optimize_sted(
     StageError
         When the stage has not arrived, or the focus was lost.
     """
-    images = _checked_count(images)
-    _check_grid(station, space)
-    _check_room(station, space)
-    lay = lay or RegionLayout(_field_um(station, space))
+    images = checked_count(images)
+    check_grid(station, space)
+    check_room(station, space)
+    lay = lay or RegionLayout(field_um_of(station, space))
     fields = tuple(fields if fields is not None else () if regions is not None else ((0.0, 0.0),))
-    _check_regions(station, space, regions, lay.size_um)
+    check_regions(station, space, regions, lay.size_um)
     for x_um, y_um in fields:
         station.stage.stage_x_um.check_value(x_um)
         station.stage.stage_y_um.check_value(y_um)
@@ -328,76 +333,3 @@ def optimise_one(
     values = yield from not_rewound(image_it())
     if values is not None:
         strategy.ingest(index, values)
-
-
-def _checked_count(images: int) -> int:
-    try:
-        count = operator.index(images)
-    except TypeError:
-        raise ValueError(f"images = {images!r}: a whole number, at least 1") from None
-    if count < 1:
-        raise ValueError(f"images = {count}: at least 1")
-    return count
-
-
-def _check_grid(station: Station, space: ParameterSpace) -> None:
-    """Refuse a grid with a value that a device would refuse, before anything moves."""
-    settings = station.settings
-    for parameter in space:
-        if parameter.name not in settings:
-            raise ValueError(
-                f"parameter {parameter.name!r}: this station has {', '.join(settings)}"
-            )
-        for value in parameter.values:
-            settings[parameter.name].check_value(value)
-
-
-def _check_room(station: Station, space: ParameterSpace) -> None:
-    """Refuse a grid with images larger than the run's arrays, before anything moves."""
-    size, pixel_size = station.scanner.size_um, station.scanner.pixel_size_nm
-    values = {p.name: p.values for p in space if p.name in (size.name, pixel_size.name)}
-    if not values:
-        return
-    most = station.scanner.most_pixels
-    largest = pixels_along(
-        max(values.get(size.name, (size.get(),))),
-        min(values.get(pixel_size.name, (pixel_size.get(),))),
-    )
-    if most is None or largest > most:
-        room = "no room but for images of one size" if most is None else f"room for {most} × {most}"
-        raise ValueError(
-            f"{', '.join(values)}: images of up to {largest} × {largest} pixels, the run's arrays "
-            f"have {room} (scanner.most_pixels)"
-        )
-
-
-def _field_um(station: Station, space: ParameterSpace) -> float:
-    """Side of the places that regions are laid on, µm: of the largest region of the grid."""
-    size = station.scanner.size_um
-    return max((max(p.values) for p in space if p.name == size.name), default=float(size.get()))
-
-
-def _check_regions(
-    station: Station, space: ParameterSpace, regions: Sequence[Region] | None, size_um: float
-) -> None:
-    """Refuse regions that the scanner cannot image as they are, before anything moves.
-
-    Where their size is optimised, the places that are laid may be larger than what is imaged.
-    """
-    size_name = station.scanner.size_um.name
-    field_um = _field_um(station, space)
-    for size in {size_um, *(region.size_um for region in regions or ())}:
-        if size_name in space.names:
-            if size < field_um * (1 - 1e-6):
-                raise ValueError(
-                    f"a region of {size:g} µm: at least {field_um:g} µm, the largest {size_name} "
-                    "of the grid"
-                )
-        elif not math.isclose(size, field_um, rel_tol=1e-6):
-            raise ValueError(
-                f"a region of {size:g} µm: the scanner's field is set to {field_um:g} µm "
-                "(scanner.size_um), regions must be of that size"
-            )
-    for region in regions or ():
-        for setting, value in station.place(region):
-            setting.check_value(value)

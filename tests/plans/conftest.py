@@ -9,6 +9,7 @@ import pytest
 from bluesky import RunEngine
 
 from stedopt_bluesky.config import preset
+from stedopt_bluesky.plans import optimize_sted
 from stedopt_bluesky.session import open_session
 from stedopt_bluesky.twin.application import TwinApplication
 from stedopt_bluesky.twin.instrument import LASERS
@@ -57,6 +58,13 @@ class Bench:
 
     def events(self, stream):
         return [doc for doc in self.of("event") if self.stream_of(doc) == stream]
+
+    def plan(self, **changes):
+        """The plan of the session, with parts of it exchanged."""
+        session = self.session
+        parts = {"rate": session.rate, "choose": session.choose, "images": session.config.images}
+        parts |= {"strategy": session.strategy, "space": session.config.space, **changes}
+        return optimize_sted(session.station, **parts)
 
     def exposures(self, configuration):
         """How often the excitation laser was on for a configuration."""

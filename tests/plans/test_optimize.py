@@ -14,9 +14,7 @@ from stedopt_bluesky.acquisition import Choice, ImageSet, Region
 from stedopt_bluesky.devices.microscope import Microscope
 from stedopt_bluesky.objectives import rate as rate_anew
 from stedopt_bluesky.parameters import Parameter, ParameterSpace
-from stedopt_bluesky.plans import optimize_sted
 from stedopt_bluesky.plans.optimize import NotEnoughRegionsError
-from stedopt_bluesky.plans.regions import RegionLayout
 from stedopt_bluesky.records import RunRecord, find_run
 from stedopt_bluesky.session import make_strategy
 from stedopt_bluesky.twin.photophysics import expose_labels
@@ -171,21 +169,9 @@ class Watching:
         self.strategy.ingest(index, values)
 
 
-def plan_of(bench, **changes):
-    """The plan of a session, with parts of it exchanged."""
-    session = bench.session
-    parts = {"rate": session.rate, "choose": session.choose, "images": IMAGES, **changes}
-    return optimize_sted(
-        session.station,
-        parts.pop("strategy", session.strategy),
-        parts.pop("space", session.config.space),
-        **parts,
-    )
-
-
 def test_the_strategy_learns_what_the_events_say(bench):
     strategy = Watching(bench.session.strategy)
-    bench.engine(plan_of(bench, strategy=strategy))
+    bench.engine(bench.plan(strategy=strategy))
 
     assert strategy.taught == [
         (
@@ -202,7 +188,7 @@ def test_an_invalid_objective_is_kept_and_not_learnt(bench):
     def rate(images):
         return {**bench.session.rate(images), "snr": float("nan")}
 
-    bench.engine(plan_of(bench, rate=rate))
+    bench.engine(bench.plan(rate=rate))
 
     assert stop_of(bench)["exit_status"] == "success"
     assert all(np.isnan(e["data"]["objective_snr"]) for e in bench.events("primary"))
@@ -226,7 +212,7 @@ def test_a_choice_that_fails_ends_the_run_in_plain_words(bench):
         return Choice(7, "expert")
 
     with pytest.raises(ConnectionError):
-        bench.engine(plan_of(bench, choose=choose))
+        bench.engine(bench.plan(choose=choose))
 
     stop = stop_of(bench)
     assert (stop["exit_status"], stop["reason"]) == ("fail", "the expert has gone home")
@@ -237,7 +223,7 @@ def test_a_choice_that_fails_ends_the_run_in_plain_words(bench):
 
 def test_a_choice_that_is_none_of_the_options_ends_the_run(bench):
     with pytest.raises(IndexError):
-        bench.engine(plan_of(bench, choose=lambda options: Choice(768, "expert")))
+        bench.engine(bench.plan(choose=lambda options: Choice(768, "expert")))
 
     assert stop_of(bench)["reason"] == "expert chose option 768: 0 to 767 are there"
     assert bench.exposures("sted") == 0
@@ -247,7 +233,7 @@ def test_images_that_cannot_be_rated_are_invalid_and_the_run_goes_on(bench, capl
     def rate(images):
         raise ZeroDivisionError("no foreground")
 
-    bench.engine(plan_of(bench, rate=rate))
+    bench.engine(bench.plan(rate=rate))
 
     assert stop_of(bench)["exit_status"] == "success"
     assert np.isnan([e["data"]["objective_snr"] for e in bench.events("primary")]).all()
@@ -284,7 +270,7 @@ def test_a_strategy_that_fails_ends_the_run(bench):
             raise np.linalg.LinAlgError("not positive definite")
 
     with pytest.raises(np.linalg.LinAlgError):
-        bench.engine(plan_of(bench, strategy=Broken(bench.session.strategy)))
+        bench.engine(bench.plan(strategy=Broken(bench.session.strategy)))
 
     stop = stop_of(bench)
     assert (stop["exit_status"], stop["reason"]) == ("fail", "not positive definite")
@@ -292,49 +278,9 @@ def test_a_strategy_that_fails_ends_the_run(bench):
     assert bench.lasers_are_off()
 
 
-# --- what is refused before the run opens -----------------------------------------------
-
-
-def refused(bench, error, match, **changes):
-    with pytest.raises(error, match=match):
-        bench.engine(plan_of(bench, **changes))
-    assert bench.documents == []
-    assert bench.application.emission_log == []
-
-
-@pytest.mark.parametrize("images", [0, -1, 2.5, "3", None])
-def test_a_wrong_number_of_images(bench, images):
-    refused(bench, ValueError, r"images = .*at least 1", images=images)
-
-
-def test_a_grid_beyond_a_limit(bench):
-    space = ParameterSpace([Parameter("depletion_power_mW", "mW", (100.0, 380.0, 381.0))])
-    refused(bench, ValueError, r"depletion_power_mW = 381 mW: 0 to 380 mW", space=space)
-
-
-def test_a_parameter_that_no_device_has(bench):
-    space = ParameterSpace([Parameter("pinhole_au", "AU", (0.5, 1.0))])
-    refused(bench, ValueError, r"parameter 'pinhole_au': this station has excitation", space=space)
-
-
-def test_a_region_out_of_reach(bench):
-    regions = [Region(0, 0, 1.28), Region(0, 15.1, 1.28)]
-    refused(bench, ValueError, r"region_y_um = 15.1", images=2, regions=regions)
-
-
-def test_a_region_of_another_size_than_the_scan(bench):
-    refused(bench, ValueError, r"a region of 2 µm: .* 1.28 µm", regions=[Region(0, 0, 2.0)] * 3)
-    refused(bench, ValueError, r"a region of 4 µm", lay=RegionLayout(4.0))
-
-
-def test_fewer_regions_than_images_given(bench):
-    regions = [Region(0, 0, 1.28)]
-    refused(bench, NotEnoughRegionsError, r"images = 3: only 1 regions are given", regions=regions)
-
-
 def test_fewer_regions_than_images_found(bench):
     with pytest.raises(NotEnoughRegionsError):
-        bench.engine(plan_of(bench, images=5000))
+        bench.engine(bench.plan(images=5000))
 
     stop = stop_of(bench)
     assert stop["exit_status"] == "fail"
@@ -351,7 +297,7 @@ def test_fewer_regions_than_images_found(bench):
 def test_check_limits_runs_nothing_and_teaches_nothing(bench, regions):
     before = bench.session.strategy.suggest().values
 
-    check_limits(plan_of(bench, regions=regions))
+    check_limits(bench.plan(regions=regions))
 
     assert bench.documents == []
     assert bench.application.emission_log == []
@@ -362,12 +308,12 @@ def test_check_limits_runs_nothing_and_teaches_nothing(bench, regions):
 def test_check_limits_refuses_what_the_devices_refuse(bench):
     space = ParameterSpace([Parameter("excitation_power_uW", "µW", (1.0, 30.5))])
     with pytest.raises(ValueError, match=r"excitation_power_uW = 30.5 µW"):
-        check_limits(plan_of(bench, space=space))
+        check_limits(bench.plan(space=space))
 
 
 def test_check_limits_after_a_run_does_not_use_its_overview(bench):
     bench.engine(bench.session.optimize(images=1))
-    check_limits(plan_of(bench, images=5000))  # would raise if it laid regions
+    check_limits(bench.plan(images=5000))  # would raise if it laid regions
 
 
 # --- regions by hand, one's own RunEngine -----------------------------------------------
@@ -375,7 +321,7 @@ def test_check_limits_after_a_run_does_not_use_its_overview(bench):
 
 def test_regions_given_by_hand_are_imaged_in_order_without_an_overview(bench):
     regions = [Region(x, y, 1.28) for x, y in ((4.0, -2.0), (0.0, 0.0), (-4.5, 3.0), (9, 9))]
-    bench.engine(plan_of(bench, regions=regions))
+    bench.engine(bench.plan(regions=regions))
 
     places = [(e["data"]["region_x_um"], e["data"]["region_y_um"]) for e in bench.events("primary")]
     assert places == [(4.0, -2.0), (0.0, 0.0), (-4.5, 3.0)]
@@ -395,7 +341,7 @@ def test_with_a_run_engine_and_callbacks_of_ones_own(bench):
     depletion, starts = Depletion(), []
     engine.subscribe(lambda _, doc: starts.append(doc), "start")
 
-    (uid,) = engine(plan_of(bench, md={"sample": "mine"}), depletion)
+    (uid,) = engine(bench.plan(md={"sample": "mine"}), depletion)
 
     (start,) = starts
     assert (start["uid"], start["sample"], start["beamline"]) == (uid, "mine", "cellar")
@@ -432,7 +378,7 @@ def pausing_at(bench, iteration, *, defer):
 
 def paused_at_checkpoint(bench):
     with pytest.raises(RunEngineInterrupted):
-        bench.engine(plan_of(bench, choose=pausing_at(bench, 0, defer=True)))
+        bench.engine(bench.plan(choose=pausing_at(bench, 0, defer=True)))
     assert bench.engine.state == "paused"
     assert bench.powers("sted") == [0.0, 0.0]
     assert len(bench.events("primary")) == 1  # the image in progress was finished
@@ -493,7 +439,7 @@ def test_a_pause_at_once_during_a_decision_asks_again_and_records_it_once(bench)
         return bench.session.choose(options)
 
     with pytest.raises(RunEngineInterrupted):
-        bench.engine(plan_of(bench, choose=choose))
+        bench.engine(bench.plan(choose=choose))
     bench.engine.resume()
 
     assert asked == [0, 1, 1, 2]
@@ -556,7 +502,7 @@ def test_a_pause_while_images_are_rated_loses_nothing(bench):
         return bench.session.rate(images)
 
     with pytest.raises(RunEngineInterrupted):
-        bench.engine(plan_of(bench, rate=rate))
+        bench.engine(bench.plan(rate=rate))
     bench.engine.resume()
 
     assert stop_of(bench)["num_events"] == {"overview": 1, "decision": IMAGES, "primary": IMAGES}
@@ -570,7 +516,7 @@ def test_a_pause_while_images_are_rated_loses_nothing(bench):
 def test_regions_that_were_lost_to_pauses_are_told(make_bench):
     bench = make_bench(expose=DoesAt(2, lambda: bench.engine.request_pause(defer=False)))
     with pytest.raises(RunEngineInterrupted):
-        bench.engine(plan_of(bench, images=1, regions=[Region(0, 0, 1.28)]))
+        bench.engine(bench.plan(images=1, regions=[Region(0, 0, 1.28)]))
     with pytest.raises(NotEnoughRegionsError):
         bench.engine.resume()
 
@@ -601,7 +547,7 @@ def test_a_region_that_must_not_get_more_light_is_left_out(make_bench):
     index = int(np.argmin(np.abs(depletion_mW * dwelltime_us * 1e-6 * 64**2 - MOST_MJ / 4.8)))
     places = [Region(0, 0, 1.28)] * 6 + [Region(3, 3, 1.28)] * 3
     choice = Choice(index, "expert")
-    bench.engine(plan_of(bench, images=7, regions=places, choose=lambda _: choice))
+    bench.engine(bench.plan(images=7, regions=places, choose=lambda _: choice))
     assert stop_of(bench)["num_events"]["primary"] == 7
     of_region = {}
     for event, dose in zip(bench.events("primary"), doses_mJ(bench), strict=True):
@@ -655,8 +601,8 @@ def test_abort_from_another_thread_during_an_exposure(make_bench):
 
 def test_the_devices_serve_another_run_afterwards(bench):
     with pytest.raises(ZeroDivisionError):
-        bench.engine(plan_of(bench, choose=lambda options: 1 / 0))
-    bench.engine(plan_of(bench, images=1))
+        bench.engine(bench.plan(choose=lambda options: 1 / 0))
+    bench.engine(bench.plan(images=1))
 
     assert [stop["exit_status"] for stop in bench.of("stop")] == ["fail", "success"]
     assert isinstance(bench.session.station.microscope, Microscope)
