@@ -24,6 +24,7 @@ _HYPHENATED = {
 
 def axis_label(name: str) -> str:
     """Turn a field's name into a label: ``"depletion_power_mW"`` → ``"depletion power (mW)"``."""
+    name = name.replace("df_over_f", "ΔF/F")
     stem, _, unit = name.rpartition("_")
     if stem and unit in _UNITS:
         return f"{stem.replace('_', ' ')} ({_UNITS[unit]})"

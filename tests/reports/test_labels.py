@@ -16,6 +16,7 @@ from stedopt_bluesky.reports.labels import axis_label, heading
         ("light_dose_mJ", "light dose (mJ)"),
         ("line_steps", "line steps"),
         ("snr", "snr"),
+        ("df_over_f_peak", "ΔF/F peak"),
         ("s", "s"),  # a name that is a unit is no unit without a name
     ],
 )
