@@ -60,7 +60,7 @@ def _export(record: RunRecord, folder: Path, *, file_format: str, overwrite: boo
     from stedopt_bluesky.records.export import export_run
     from stedopt_bluesky.records.field_images import FieldReader
 
-    total = len(FieldReader(record).events)
+    total = len(FieldReader(record).fields)
     try:
         with ExperimentProgress(console, "files", total) as progress:
             return export_run(

@@ -51,8 +51,10 @@ def export_run(
 
     The channels of a region are ``confocal1``, ``sted1``, ... and ``confocal2``. Files are named
     by the first characters of the run's uid and a number, so that they sort as the images were
-    taken: ``1f0c9a2b-0000-overview.ome.tif``, ``1f0c9a2b-0001-region.ome.tif``. What cannot be
-    read, as after a crash, is left out and told. A file is there whole or not at all.
+    taken: ``1f0c9a2b-0000-overview.ome.tif``, ``1f0c9a2b-0001-region.ome.tif``. The Ca²⁺ frames of
+    a region have a file of their own, ``1f0c9a2b-0001-calcium.ome.tif``: those before the pulse
+    and those after it as one series. What cannot be read, as after a crash, is left out and told.
+    A file is there whole or not at all.
 
     Parameters
     ----------
@@ -84,11 +86,11 @@ def export_run(
         raise ExportError(f"format = {format!r}: allowed are {', '.join(FORMATS)}")
     ending, write = FORMATS[format]
     folder, reader = Path(folder), FieldReader(record)
-    targets = [folder / (reader.name(*field) + ending) for field in reader.events]
+    targets = [folder / (reader.name(*field) + ending) for field in reader.fields]
     _check(folder, targets, overwrite=overwrite)
     files: list[Path] = []
     missing: list[str] = []
-    for target, field in zip(targets, reader.events, strict=True):
+    for target, field in zip(targets, reader.fields, strict=True):
         images, gaps = reader.read(*field)
         missing += gaps
         if images is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stedopt_bluesky.config.uncaging import CalciumConfig
 from stedopt_bluesky.records.folder import CatalogError
 from stedopt_bluesky.records.journal import Document
 from stedopt_bluesky.records.run_record import RunRecord
 
-OVERVIEW = "overview"
+# What a field's images are of: the whole field, a region, or the Ca²⁺ frames of a region.
+OVERVIEW, REGION, CALCIUM = "overview", "region", "calcium"
 # Numbers that both formats know; images of this program are int16.
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 # What an Event says of the STED image, each with its unit in the name.
@@ -30,15 +32,15 @@ _STED_SETTINGS = (
 
 @dataclass(frozen=True, eq=False)
 class Channel:
-    """One image of a field and the settings that it was taken with.
+    """One image of a field, or its frames, and the settings that it was taken with.
 
     Parameters
     ----------
     name : str
-        ``"confocal1"``, ``"sted1"``, ..., ``"overview"``; of a further channel its name before
-        it: ``"orange_sted1"``.
-    image : ndarray, shape (Y, X)
-        Photon counts.
+        ``"confocal1"``, ``"sted1"``, ..., ``"overview"``, ``"calcium"``; of a further channel its
+        name before it: ``"orange_sted1"``.
+    image : ndarray, shape (Y, X) or (T, Y, X)
+        Photon counts; of frames one after the other.
     settings : mapping of str to number
         What is known of ``excitation_power_uW``, ``excitation_wavelength_nm``,
         ``depletion_power_mW``, ``depletion_wavelength_nm``, ``dwelltime_us``, ``line_steps``
@@ -47,7 +49,8 @@ class Channel:
     Raises
     ------
     ValueError
-        When the image is not 2-D or its numbers are of no type that can be exported.
+        When it is neither an image nor frames, or its numbers are of no type that can be
+        exported.
     """
 
     name: str
@@ -55,8 +58,8 @@ class Channel:
     settings: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        if self.image.ndim != 2 or self.image.size == 0:
-            raise ValueError(f"{self.name}: expected a 2-D image, got {self.image.shape}")
+        if self.image.ndim not in (2, 3) or self.image.size == 0:
+            raise ValueError(f"{self.name}: expected a 2-D image or frames, got {self.image.shape}")
         if self.image.dtype.name not in DTYPES:
             raise ValueError(
                 f"{self.name}: holds {self.image.dtype}; allowed are {', '.join(DTYPES)}"
@@ -69,16 +72,19 @@ class Channel:
 
     @property
     def exposure_s(self) -> float | None:
-        """Time that the beam spent on the pixels of this image, s; None where it is not known."""
+        """Time that the beam spent on the pixels of an image, s; None where it is not known.
+
+        Of frames: on those of one frame.
+        """
         if "dwelltime_us" not in self.settings:
             return None
         scans = self.settings.get("line_steps", 1) * self.settings.get("frames", 1)
-        return self.settings["dwelltime_us"] * 1e-6 * scans * self.image.size
+        return self.settings["dwelltime_us"] * 1e-6 * scans * math.prod(self.image.shape[-2:])
 
 
 @dataclass(frozen=True, eq=False)
 class FieldImages:
-    """The images of one field: those of a region, or the overview.
+    """The images of one field: those of a region, its Ca²⁺ frames, or the overview.
 
     Parameters
     ----------
@@ -96,11 +102,13 @@ class FieldImages:
         What is known of the run.
     region : mapping of str to plain data
         What is known of the region: its number, its objectives.
+    frame_s : float, optional
+        Time from one frame to the next, s, where the images are frames.
 
     Raises
     ------
     ValueError
-        When there is no image, or the shapes differ.
+        When there is no image, the shapes differ, or frames have no time.
     """
 
     name: str
@@ -111,16 +119,25 @@ class FieldImages:
     time: float
     run: Mapping[str, Any]
     region: Mapping[str, Any]
+    frame_s: float | None = None
 
     def __post_init__(self) -> None:
         shapes = {channel.image.shape for channel in self.channels}
         if len(shapes) != 1:
             raise ValueError(f"{self.name}: expected images of one shape, got {sorted(shapes)}")
+        if (self.frames is None) != (self.frame_s is None):
+            raise ValueError(f"{self.name}: frames and the time between them go together")
+
+    @property
+    def frames(self) -> int | None:
+        """Number of frames; None where the images are none."""
+        shape = self.channels[0].image.shape
+        return shape[0] if len(shape) == 3 else None
 
     @property
     def corner_um(self) -> tuple[float, float]:
         """Corner (x, y) of the first pixel, as `x_um` and `y_um` count, µm."""
-        height, width = self.channels[0].image.shape
+        height, width = self.channels[0].image.shape[-2:]
         half_um = self.pixel_size_nm / 2000
         return self.x_um - width * half_um, self.y_um - height * half_um
 
@@ -138,6 +155,7 @@ class FieldImages:
             "taken": self.taken,
             "pixel_size_nm": self.pixel_size_nm,
             "centre_um": [self.x_um, self.y_um],
+            **({} if self.frame_s is None else {"frame_s": self.frame_s}),
             "channels": [
                 {"name": c.name, **c.settings, "exposure_s": c.exposure_s} for c in self.channels
             ],
@@ -157,26 +175,25 @@ class FieldReader:
     record: RunRecord
 
     @property
-    def events(self) -> list[tuple[str, Document]]:
-        """Stream and Event of each field: the overview, and one region after another."""
-        streams = [s for s in (OVERVIEW, self._primary) if s in self.record.descriptors]
-        return [(s, event) for s in streams for event in self.record.events(s)]
+    def fields(self) -> list[tuple[str, Document]]:
+        """What it is and its Event, of each field: overviews, and one region after another."""
+        fields = [(OVERVIEW, event) for event in self._events(OVERVIEW)]
+        kinds = [CALCIUM, REGION] if self._calcium_keys else [REGION]
+        return fields + [(kind, event) for event in self._events(self._primary) for kind in kinds]
 
-    def name(self, stream: str, event: Document) -> str:
+    def _events(self, stream: str) -> list[Document]:
+        return self.record.events(stream) if stream in self.record.descriptors else []
+
+    def name(self, kind: str, event: Document) -> str:
         """Name for a file: the run's, a number, and what it is, so that they sort as taken."""
         run = self.record.uid[:8]
         number = event["seq_num"]
-        if stream == OVERVIEW:
+        if kind == OVERVIEW:
             # That of the last region before it.
-            regions = (
-                self.record.events(self._primary)
-                if self._primary in self.record.descriptors
-                else []
-            )
-            number = sum(region["time"] < event["time"] for region in regions)
-        return f"{run}-{number:04d}-{'overview' if stream == OVERVIEW else 'region'}"
+            number = sum(r["time"] < event["time"] for r in self._events(self._primary))
+        return f"{run}-{number:04d}-{kind}"
 
-    def read(self, stream: str, event: Document) -> tuple[FieldImages | None, list[str]]:
+    def read(self, kind: str, event: Document) -> tuple[FieldImages | None, list[str]]:
         """Read what there is of a field.
 
         Returns
@@ -189,46 +206,78 @@ class FieldReader:
         Raises
         ------
         CatalogError
-            When the run does not tell the size of a pixel.
+            When the run does not tell the size of a pixel, or the time between frames.
         """
         channels, missing = [], []
-        name = self.name(stream, event)
-        for key in self._image_keys(stream):
-            channel = OVERVIEW if stream == OVERVIEW else key.removeprefix("microscope_")
+        name = self.name(kind, event)
+        for channel, keys in self._keys_of(kind).items():
             try:
-                image = self.record.array(key, event)
+                image = self._image(keys, event)
                 channels.append(Channel(channel, image, self._settings(channel, event)))
             except ValueError as error:
                 missing.append(f"{name}, {channel}: {error}")
         if not channels:
             return None, missing or [f"{name}: no images"]
-        return self._field(stream, event, name, channels), missing
+        return self._field(kind, event, name, channels), missing
+
+    def _image(self, keys: Sequence[str], event: Document) -> npt.NDArray[Any]:
+        """Read an image; frames that are stored in several arrays one after the other."""
+        arrays = [self.record.array(key, event) for key in keys]
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
     def _field(
-        self, stream: str, event: Document, name: str, channels: Sequence[Channel]
+        self, kind: str, event: Document, name: str, channels: Sequence[Channel]
     ) -> FieldImages:
         data = event["data"]
+        region = {} if kind == OVERVIEW else self._region(event)
+        if kind == CALCIUM:
+            region["pulse_after_frame"] = self._configured(CALCIUM, "baseline_frames")
+            region["pulse_ms"] = self._configured("uncaging", "pulse_ms")
         return FieldImages(
             name=name,
             channels=channels,
-            pixel_size_nm=self._pixel_size_nm(stream, event),
+            pixel_size_nm=self._pixel_size_nm(kind, event),
             x_um=float(data.get("region_x_um", 0.0) + data.get("stage_x_um", 0.0)),
             y_um=float(data.get("region_y_um", 0.0) + data.get("stage_y_um", 0.0)),
             time=event["time"],
             run=self._run,
-            region={} if stream == OVERVIEW else self._region(event),
+            region=region,
+            frame_s=self._frame_s() if kind == CALCIUM else None,
         )
+
+    def _frame_s(self) -> float:
+        rate_hz = self._configured(CALCIUM, "frame_rate_Hz")
+        if not isinstance(rate_hz, int | float) or not rate_hz > 0:
+            raise CatalogError(
+                f"run {self.record.uid} does not tell how fast Ca²⁺ frames were: {rate_hz!r}"
+            )
+        return 1 / rate_hz
 
     @property
     def _primary(self) -> str:
         return self.record.keys.image_stream
 
-    def _image_keys(self, stream: str) -> Iterator[str]:
-        """Data keys of a stream's images, in the order in which they are taken."""
-        for key, found in self.record.array_keys.items():
-            told = self.record.descriptors[stream][0]["data_keys"].get(key, {})
-            if found == stream and len(told.get("shape", ())) == 2:
-                yield key
+    def _keys_of(self, kind: str) -> dict[str, list[str]]:
+        """Data keys of each image of a field, by its name, in the order in which they are taken."""
+        if kind == CALCIUM:
+            return {CALCIUM: self._calcium_keys}
+        if kind == OVERVIEW:
+            return {OVERVIEW: self._array_keys(OVERVIEW, 2)}
+        keys = self._array_keys(self._primary, 2)
+        return {key.removeprefix("microscope_"): [key] for key in keys}
+
+    @property
+    def _calcium_keys(self) -> list[str]:
+        """Data keys of the frames before and after the pulse; none where there was none."""
+        return self._array_keys(self._primary, 3)
+
+    def _array_keys(self, stream: str, rank: int) -> list[str]:
+        return [
+            key
+            for key, found in self.record.array_keys.items()
+            if found == stream
+            and len(self.record.descriptors[stream][0]["data_keys"][key].get("shape", ())) == rank
+        ]
 
     def _configured(self, section: str, name: str) -> Any:
         """Value in the run's configuration; None where there is none."""
@@ -250,11 +299,24 @@ class FieldReader:
                 key: own.get(name + key, self._configured(section, name + key))
                 for key in ("excitation_power_uW", "dwelltime_us")
             }
+        if shot == CALCIUM:
+            found = self._calcium_settings()
         laser = "excitation"
-        if shot == OVERVIEW and self._configured("uncaging", "enabled"):
+        if shot in (OVERVIEW, CALCIUM) and self._configured("uncaging", "enabled"):
             laser = "calcium"  # spines are seen by the indicator
         found["excitation_wavelength_nm"] = self._wavelength_nm(laser, own)
         return {key: value for key, value in found.items() if value is not None}
+
+    def _calcium_settings(self) -> dict[str, Any]:
+        section = (self.record.start["stedopt"]["config"]).get(CALCIUM)
+        try:
+            calcium = CalciumConfig.model_validate(section)
+        except ValueError:  # of a version that had other fields
+            return {"excitation_power_uW": self._configured(CALCIUM, "power_uW")}
+        return {
+            "excitation_power_uW": calcium.power_uW,
+            "dwelltime_us": calcium.dwelltime_us,
+        }
 
     def _colour(self, name: str) -> Mapping[str, Any]:
         """Section of a further channel in the run's configuration."""
@@ -268,13 +330,13 @@ class FieldReader:
             laser, "wavelength_nm"
         )
 
-    def _pixel_size_nm(self, stream: str, event: Document) -> float:
+    def _pixel_size_nm(self, kind: str, event: Document) -> float:
         found: Any = None
-        if stream == OVERVIEW:
-            found = self._configured(OVERVIEW, "pixel_size_nm")
+        if kind != REGION:
+            found = self._configured(kind, "pixel_size_nm")
         else:
             told: dict[str, Any] = {}
-            for descriptor in self.record.descriptors[stream]:
+            for descriptor in self.record.descriptors[self._primary]:
                 if descriptor["uid"] == event["descriptor"]:
                     told = descriptor.get("configuration", {}).get("scanner", {}).get("data", {})
             found = (
@@ -285,7 +347,7 @@ class FieldReader:
             )
         if not (isinstance(found, int | float) and math.isfinite(found) and found > 0):
             raise CatalogError(
-                f"run {self.record.uid} does not tell the pixel size of {stream}: {found!r}"
+                f"run {self.record.uid} does not tell the pixel size of {kind}: {found!r}"
             )
         return float(found)
 
@@ -333,5 +395,8 @@ def _split(channel: str) -> tuple[str, str]:
 
 
 def stacked(channels: Sequence[Channel]) -> npt.NDArray[Any]:
-    """Images as one array of shape (C, Y, X), of a type that holds them all exactly."""
+    """Images as one array of shape (C, Y, X), of a type that holds them all exactly.
+
+    Of frames: of shape (C, T, Y, X).
+    """
     return np.stack([channel.image for channel in channels])

@@ -32,15 +32,18 @@ _TYPES = {"u1": 1, "i1": 2, "u2": 4, "i2": 8, "u4": 16, "i4": 32, "f4": 64, "f8"
 # Exponents of metre, kilogram, second, ... as fractions, and a factor.
 _PURE_NUMBER = (0, 1) * 9 + (1.0,)
 _METRE = (1, 1) + (0, 1) * 8 + (1.0,)
+_SECOND = (0, 1) * 2 + (1, 1) + (0, 1) * 6 + (1.0,)
 # The axes as Imspector has them; those that are not scanned have length 1.
 _LABELS = ("ExpControl X", "ExpControl Y", "None", "None")
+_FRAMES_LABELS = ("ExpControl X", "ExpControl Y", "ExpControl T", "None")
 
 
 def write_obf(path: Path, images: FieldImages) -> None:
     """Write images as stacks, named as the channels are; what is known of them as JSON.
 
     Lengths are in metres and offsets are those of the corner, as in Imspector's own files. The
-    JSON is the file's description (:attr:`~.FieldImages.facts`).
+    JSON is the file's description (:attr:`~.FieldImages.facts`). Of frames time is the third axis,
+    in s.
 
     Parameters
     ----------
@@ -66,16 +69,20 @@ def write_obf(path: Path, images: FieldImages) -> None:
 def _write_stack(file: BinaryIO, images: FieldImages, channel: Channel, *, last: bool) -> None:
     name = channel.name.encode()
     data = _little_endian(channel.image)
-    labels = b"".join(struct.pack("<I", len(text)) + text.encode() for text in _LABELS)
+    frame_s = images.frame_s
+    axes = _LABELS if frame_s is None else _FRAMES_LABELS
+    labels = b"".join(struct.pack("<I", len(text)) + text.encode() for text in axes)
     size = _STACK_HEADER.size + len(name) + data.nbytes + _FOOTER.size + len(labels)
-    height, width = data.shape
+    height, width = data.shape[-2:]
+    frames = images.frames or 1
     x_m, y_m = (1e-6 * corner for corner in images.corner_um)
     step_m = images.pixel_size_nm * 1e-9
-    lengths, offsets = (width * step_m, height * step_m, 1.0, 1.0), (x_m, y_m, 0.0, 0.0)
+    duration = 1.0 if frame_s is None else frames * frame_s
+    lengths, offsets = (width * step_m, height * step_m, duration, 1.0), (x_m, y_m, 0.0, 0.0)
     file.write(
         _STACK_HEADER.pack(
             *(_STACK_MAGIC, _STACK_VERSION, len(_LABELS)),
-            *_filled((width, height, 1, 1), 0),
+            *_filled((width, height, frames, 1), 0),
             *_filled(lengths, 0.0),
             *_filled(offsets, 0.0),
             # Not compressed, no description.
@@ -86,7 +93,8 @@ def _write_stack(file: BinaryIO, images: FieldImages, channel: Channel, *, last:
     file.write(name)
     file.write(data.tobytes())
     nothing = (0,) * _MAX_RANK
-    units = _filled((_METRE, _METRE), _PURE_NUMBER)
+    third = _PURE_NUMBER if frame_s is None else _SECOND
+    units = _filled((_METRE, _METRE, third), _PURE_NUMBER)
     file.write(_FOOTER.pack(_FOOTER.size, *nothing, *nothing, 0, *_PURE_NUMBER, *sum(units, ())))
     file.write(labels)
 

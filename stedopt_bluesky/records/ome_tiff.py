@@ -8,6 +8,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from stedopt_bluesky.records.field_images import FieldImages, stacked
 
 NAMESPACE = "stedopt_bluesky"
@@ -40,7 +43,7 @@ def write_ome_tiff(path: Path, images: FieldImages) -> None:
     pixels_per_cm = 1e7 / images.pixel_size_nm
     tifffile.imwrite(
         path,
-        stacked(images.channels),
+        _planes_of(images),
         ome=True,
         photometric="minisblack",
         metadata=_metadata(images),
@@ -51,13 +54,21 @@ def write_ome_tiff(path: Path, images: FieldImages) -> None:
     )
 
 
+def _planes_of(images: FieldImages) -> npt.NDArray[Any]:
+    """Images as tifffile takes them: (C, Y, X), of frames (T, C, Y, X)."""
+    array = stacked(images.channels)
+    return array if images.frames is None else np.moveaxis(array, 1, 0)
+
+
 def _program() -> str:
     return f"stedopt_bluesky {metadata.version('stedopt-bluesky')}"
 
 
 def _metadata(images: FieldImages) -> dict[str, Any]:
     """OME metadata as tifffile takes it."""
-    channels, count = images.channels, len(images.channels)
+    channels = images.channels
+    frames = images.frames or 1
+    count = len(channels) * frames
     size_um = images.pixel_size_nm / 1000
     x_um, y_um = images.corner_um
     planes: dict[str, Any] = {
@@ -68,9 +79,12 @@ def _metadata(images: FieldImages) -> dict[str, Any]:
     }
     exposures_s = [channel.exposure_s for channel in channels]
     if None not in exposures_s:
-        planes |= {"ExposureTime": exposures_s, "ExposureTimeUnit": ["s"] * count}
+        planes |= {"ExposureTime": exposures_s * frames, "ExposureTimeUnit": ["s"] * count}
+    times: dict[str, Any] = {"axes": "CYX"}
+    if images.frame_s is not None:
+        times = {"axes": "TCYX", "TimeIncrement": images.frame_s, "TimeIncrementUnit": "s"}
     return {
-        "axes": "CYX",
+        **times,
         "UUID": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{images.run.get('uid')}/{images.name}")),
         "Creator": _program(),
         "Name": images.name,

@@ -5,12 +5,14 @@ import math
 
 import numpy as np
 import pytest
+import tifffile
 from bluesky import RunEngine
 
 from stedopt_bluesky.acquisition import Region, Spine
 from stedopt_bluesky.config import ConfigError, preset
 from stedopt_bluesky.plans.optimize import NotEnoughRegionsError
 from stedopt_bluesky.plans.spines import SpineRefusedError, SpineSites, spread
+from stedopt_bluesky.records.export import export_run
 from stedopt_bluesky.records.journal import journal_paths
 from stedopt_bluesky.records.resume import read_chain
 from stedopt_bluesky.records.run_record import RunRecord
@@ -52,6 +54,24 @@ def done(tmp_path_factory):
         engine(session.optimize())
         (path,) = journal_paths(session.folder)
         yield RunRecord.read(path), session, application
+
+
+def test_frames_are_exported_as_they_were_taken(done, tmp_path):
+    record, session, _ = done
+    exported = export_run(record, tmp_path)
+    files = [path for path in exported.files if "calcium" in path.name]
+    assert [path.name[9:] for path in files] == [f"000{n}-calcium.ome.tif" for n in (1, 2, 3)]
+    assert exported.missing == ()
+    calcium = session.config.calcium
+    for path, event in zip(files, record.events("primary"), strict=True):
+        parts = [record.array(f"microscope_{part}", event) for part in ("baseline", "response")]
+        with tifffile.TiffFile(path) as tiff:
+            np.testing.assert_array_equal(tiff.series[0].asarray(), np.concatenate(parts))
+            told = tiff.ome_metadata
+        assert f'TimeIncrement="{1 / calcium.frame_rate_Hz:g}"' in told
+        assert '<M K="pulse_after_frame">3</M>' in told
+        assert f'<M K="dwelltime_us">{calcium.dwelltime_us}</M>' in told
+        assert f'PhysicalSizeX="{calcium.pixel_size_nm / 1000:g}"' in told
 
 
 def test_every_spine_has_one_event_with_its_pulse_and_objectives(done):

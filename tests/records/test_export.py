@@ -146,5 +146,5 @@ def test_what_cannot_be_exported_is_told_in_one_line(run, tmp_path, stored):
         with pytest.raises(ExportError, match=message):
             export_run(record, **{"folder": tmp_path / "out", **options})
     folder, uid, _ = stored
-    with pytest.raises(CatalogError, match="does not tell the pixel size of primary: None"):
+    with pytest.raises(CatalogError, match="does not tell the pixel size of region: None"):
         export_run(RunRecord.read(find_run(folder, uid)), tmp_path / "out")

@@ -62,6 +62,20 @@ def test_what_is_written_is_read_by_specpy(tmp_path_factory, arrays, names, pixe
         np.testing.assert_allclose(centre_m, [x_um * 1e-6, -2e-6], atol=1e-15)
 
 
+def test_frames_are_a_third_axis_in_seconds(tmp_path):
+    frames = np.arange(5 * 3 * 4, dtype=np.int16).reshape(5, 3, 4)
+    images = FieldImages(
+        "a", [Channel("calcium", frames, {})], 20.0, 3.0, -2.0, 0.0, {}, {}, frame_s=0.25
+    )
+    write_obf(tmp_path / "a.obf", images)
+    (stack,) = read(tmp_path / "a.obf")[1]
+
+    assert stack["shape"] == [4, 3, 5, 1]
+    assert stack["labels"] == ["ExpControl X", "ExpControl Y", "ExpControl T", "None"]
+    assert stack["lengths"][2] == pytest.approx(5 * 0.25)
+    np.testing.assert_array_equal(stack["data"][0], frames)
+
+
 def test_arrays_that_are_not_contiguous_or_of_another_byte_order(tmp_path):
     image = np.arange(12, dtype=np.int16).reshape(3, 4)
     turned, swapped = image.T[::-1], image.T[::-1].astype(">i2")

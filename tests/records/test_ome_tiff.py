@@ -66,6 +66,34 @@ def test_channels_are_read_by_tifffile(written):
     np.testing.assert_array_equal(found, [c.image for c in region().channels])
 
 
+def test_frames_are_a_series_in_time(tmp_path):
+    frames = np.random.default_rng(0).poisson(9, (6, 30, 40)).astype(np.int16)
+    images = FieldImages(
+        "1f0c-0001-calcium",
+        [Channel("calcium", frames, {"dwelltime_us": 10.0})],
+        pixel_size_nm=25.0,
+        x_um=3.0,
+        y_um=-2.0,
+        time=1.7e9,
+        run={},
+        region={"pulse_after_frame": 2},
+        frame_s=0.25,
+    )
+    path = tmp_path / "a.ome.tif"
+    write_ome_tiff(path, images)
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.series[0].axes == "TYX"
+        np.testing.assert_array_equal(tiff.series[0].asarray(), frames)
+    (pixels,) = xml(path).findall("{*}Image/{*}Pixels")
+    assert (pixels.get("SizeT"), pixels.get("SizeC")) == ("6", "1")
+    assert (pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit")) == ("0.25", "s")
+    planes = pixels.findall("{*}Plane")
+    assert [plane.get("TheT") for plane in planes] == [str(t) for t in range(6)]
+    exposures_s = [float(plane.get("ExposureTime")) for plane in planes]
+    assert exposures_s == pytest.approx([30 * 40 * 10e-6] * 6)
+    assert annotations(path)["region"]["pulse_after_frame"] == "2"
+
+
 def test_pages_and_resolution_are_read_by_pillow(written):
     with Image.open(written) as picture:
         assert picture.n_frames == 3
