@@ -82,6 +82,16 @@ class OverviewConfig(Section):
     minimum_foreground: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="Least share of a region that must be foreground, 0 to 1."
     )
+    minimum_signal: NotNegative = Field(
+        0.0,
+        description="Least mean of a region's foreground, photon counts per pixel of the overview; "
+        "0: any.",
+    )
+    margin_um: NotNegative = Field(
+        0.0,
+        description="Free distance of a region from the overview's border and from other regions, "
+        "µm.",
+    )
     most_regions: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Most regions of a field before the next one; left out: all there are."
     )

@@ -74,6 +74,8 @@ def tiles_of(config: ExperimentConfig) -> RegionLayout:
         config.overview.minimum_foreground,
         config.overview.most_regions,
         config.time_lapse.images_per_region,
+        config.overview.margin_um,
+        config.overview.minimum_signal,
     )
 
 

@@ -53,6 +53,8 @@ def test_frames_follow_one_another_at_the_frame_rate(config):
         ({"calcium.band_low_nm": 560.0}, "calcium.band_low_nm = 560: below band_high_nm"),
         ({"calcium.size_um": 1.0, "calcium.pixel_size_nm": 200.0}, "calcium.size_um = 1: at leas"),
         ({"overview.pixel_size_nm": 250.0}, "overview.pixel_size_nm = 250: at most 200 nm"),
+        ({"overview.margin_um": 1.0}, "overview.margin_um = 1: 0 with uncaging"),
+        ({"overview.minimum_signal": 2.0}, "overview.minimum_signal = 2: 0 with uncaging"),
         ({"calcium.calibration_power_uW": [0.0, 10.0]}, "calcium.power_limit_uW = 15: at most 10"),
         ({"limits.region_dose_mJ": 10.0}, "limits.region_dose_mJ = 10: at least"),
     ],
