@@ -11,9 +11,10 @@ Other columns are ignored, and so are blank lines and lines that begin with ``#`
 
 from __future__ import annotations
 
-import csv
 import math
 from pathlib import Path
+
+from stedopt_bluesky.config.csv_rows import read_numbers
 
 COLUMNS = ("x_um", "y_um", "axis_x", "axis_y")
 MAX_SPINES = 10_000
@@ -35,41 +36,10 @@ def read_spines(path: str | Path) -> list[dict[str, float]]:
     Raises
     ------
     ValueError
-        One line that names the row and what is wrong.
+        One line that names the line, the column and what is wrong.
     """
-    try:
-        # "utf-8-sig": Excel and Windows' Notepad put a byte-order mark in front.
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            lines = [
-                (number, line)
-                for number, line in enumerate(file, start=1)
-                if line.strip() and not line.lstrip().startswith("#")
-            ]
-        rows = [(number, next(csv.reader([line], strict=True))) for number, line in lines]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ValueError(f"{reason}: expected a CSV file, one spine a line") from None
-    if not 2 <= len(rows) <= MAX_SPINES + 1:
-        raise ValueError(f"{max(0, len(rows) - 1):,} spines; 1 to {MAX_SPINES:,} are allowed")
-    header = [name.strip() for name in rows[0][1]]
-    for column in COLUMNS:
-        if header.count(column) != 1:
-            raise ValueError(f"column {column} is needed once: {', '.join(COLUMNS)}")
-    return [_spine(header, number, row) for number, row in rows[1:]]
-
-
-def _spine(header: list[str], number: int, row: list[str]) -> dict[str, float]:
-    if len(row) < len(header):
-        raise ValueError(f"line {number}: too few columns")
-    spine = {}
-    for column in COLUMNS:
-        cell = row[header.index(column)]
-        try:
-            spine[column] = float(cell)
-        except ValueError:
-            spine[column] = math.nan
-        if not math.isfinite(spine[column]):
-            raise ValueError(f"line {number}: {column} = {cell.strip()!r}: a finite number")
-    if not math.hypot(spine["axis_x"], spine["axis_y"]) > 0:
-        raise ValueError(f"line {number}: axis (0, 0): not zero")
-    return spine
+    rows = read_numbers(path, COLUMNS, others_ignored=True, most=MAX_SPINES)
+    for line, row in rows:
+        if not math.hypot(row["axis_x"], row["axis_y"]) > 0:
+            raise ValueError(f"line {line}, axis_x = 0: not 0 together with axis_y")
+    return [row for _, row in rows]
