@@ -1,6 +1,7 @@
 """A list of spines in a CSV file: where their heads are, and where they point.
 
-A file has the columns ``x_um``, ``y_um``, ``axis_x`` and ``axis_y``, one spine a row::
+A file has the columns ``x_um``, ``y_um``, ``axis_x`` and ``axis_y``, one spine a row; of several
+fields also ``stage_x_um`` and ``stage_y_um``, from where the stage stands::
 
     # from the overview of 2026-11-20
     x_um,y_um,axis_x,axis_y
@@ -11,12 +12,13 @@ Other columns are ignored, and so are blank lines and lines that begin with ``#`
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from stedopt_bluesky.config.csv_rows import read_numbers
+from stedopt_bluesky.config.places import check_axis
 
 COLUMNS = ("x_um", "y_um", "axis_x", "axis_y")
+STAGE = ("stage_x_um", "stage_y_um")
 MAX_SPINES = 10_000
 
 
@@ -38,8 +40,10 @@ def read_spines(path: str | Path) -> list[dict[str, float]]:
     ValueError
         One line that names the line, the column and what is wrong.
     """
-    rows = read_numbers(path, COLUMNS, others_ignored=True, most=MAX_SPINES)
+    rows = read_numbers(path, COLUMNS, STAGE, others_ignored=True, most=MAX_SPINES)
     for line, row in rows:
-        if not math.hypot(row["axis_x"], row["axis_y"]) > 0:
-            raise ValueError(f"line {line}, axis_x = 0: not 0 together with axis_y")
+        try:
+            check_axis(row["axis_x"], row["axis_y"])
+        except ValueError as error:
+            raise ValueError(f"line {line}, {error}") from None
     return [row for _, row in rows]

@@ -10,25 +10,11 @@ from pydantic import Field, field_validator, model_validator
 from stedopt_bluesky.config.errors import FieldError
 from stedopt_bluesky.config.lasers import LaserConfig, increasing_powers
 from stedopt_bluesky.config.parameters import RANGES
-from stedopt_bluesky.config.sections import Numbers, Positive, Section
+from stedopt_bluesky.config.places import SpineConfig
+from stedopt_bluesky.config.sections import Numbers, Positive
 
 # Tiles of the Ca²⁺ objectives: frames must hold one at least.
 TILE_PX = 8
-
-
-class SpineConfig(Section):
-    """A spine chosen by hand."""
-
-    x_um: float = Field(description="Centre of its head along x, µm, from the field's middle.")
-    y_um: float = Field(description="Centre of its head along y, µm.")
-    axis_x: float = Field(description="Direction away from the dendrite, of any length ...")
-    axis_y: float = Field(description="... along y.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if not math.hypot(self.axis_x, self.axis_y) > 0:
-            raise FieldError("axis_x", self.axis_x, "not 0 together with axis_y")
-        return self
 
 
 class UncagingConfig(LaserConfig):
@@ -72,8 +58,8 @@ class UncagingConfig(LaserConfig):
     )
     spines_file: str = Field(
         "",
-        description="CSV of the spines (x_um, y_um, axis_x, axis_y), in place of them; a relative "
-        "path counts from this file's folder.",
+        description="CSV of the spines (x_um, y_um, axis_x, axis_y; stage_x_um, stage_y_um), in "
+        "place of them; a relative path counts from this file's folder.",
     )
     cells: Annotated[int, Field(ge=1, le=10)] = Field(
         3, description="Dendrites of the twin's sample, each of its own cell (twin only)."
