@@ -11,7 +11,7 @@ from stedopt_bluesky.config.parameters import split_parameter
 
 if TYPE_CHECKING:
     from stedopt_bluesky.config.experiment import ExperimentConfig
-    from stedopt_bluesky.config.uncaging import CalciumConfig, UncagingConfig
+    from stedopt_bluesky.config.lasers import ExcitationConfig
 
 # A spine's head of 0.5 µm is a few pixels of this size.
 LARGEST_FOR_SPINES_NM = 200.0
@@ -78,7 +78,7 @@ def check_powers(config: ExperimentConfig) -> None:
             _check_power(field, power, limit, lowest, where, "mW")
 
 
-def _pulses(config: ExperimentConfig) -> dict[str, tuple[str, UncagingConfig | CalciumConfig]]:
+def _pulses(config: ExperimentConfig) -> dict[str, tuple[str, ExcitationConfig]]:
     """Lasers around a pulse by their power, each with the section that it is in."""
     return {
         "uncaging_power_uW": ("uncaging", config.uncaging),

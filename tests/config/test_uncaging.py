@@ -70,6 +70,20 @@ def test_what_does_not_go_together_is_told_in_one_line(config, changes, message)
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize("section", ["uncaging", "calcium"])
+def test_its_lasers_are_checked_as_every_excitation_laser(config, section):
+    for changes, says in (
+        ({"calibration_power_uW": [0.0, 60.0, 50.0]}, "calibration_power_uW = .* increasing"),
+        ({"calibration_power_uW": [0.0, 30.0, 60.0]}, "calibration_power_uW = .*: one per cali"),
+        ({"calibration_percent": [0.0, 101.0]}, "calibration_percent = .*: each from 0 to 100 %"),
+        ({"calibration_file": "powers.csv"}, "calibration_file = .*: only in a configuration fil"),
+        ({"power_limit_uW": 50.1}, r"power_limit_uW = 50\.1: at most 50, the highest"),
+        ({"laser": 16}, "laser = 16: at most 15"),
+    ):
+        with pytest.raises(ConfigError, match=rf"^{section}\.{says}"):
+            config.updated({f"{section}.{field}": value for field, value in changes.items()})
+
+
 def test_a_distance_beyond_the_range_is_refused(config):
     data = config.model_dump(exclude_none=True)
     data["parameters"][1]["high"] = 6.0
