@@ -45,7 +45,7 @@ def _sections(model: type[sections.Section], prefix: str) -> list[str]:
     """Headings and tables of a model's sections, each followed by those inside of it."""
     parts = []
     for field_name, field in model.model_fields.items():
-        section, name = _section_of(field.annotation), f"{prefix}{field_name}"
+        section, name = sections.section_of(field.annotation), f"{prefix}{field_name}"
         if section is None:
             continue
         is_list = "tuple" in str(field.annotation)
@@ -103,18 +103,12 @@ def _told(value: Any) -> str:
     return str(value)
 
 
-def _section_of(annotation: Any) -> type[sections.Section] | None:
-    """Section that a field holds, one or a list of them; None for a plain value."""
-    inner = getattr(annotation, "__args__", (annotation,))[0]
-    return inner if isinstance(inner, type) and issubclass(inner, sections.Section) else None
-
-
 def _table(section: type[sections.Section]) -> str:
     """Fields of a section that are no sections themselves."""
     schema = section.model_json_schema()
     rows = ["| field | type | default | meaning |", "|---|---|---|---|"]
     for name, field in section.model_fields.items():
-        if _section_of(field.annotation):
+        if sections.section_of(field.annotation):
             continue
         entry = schema["properties"][name]
         cells = (f"`{name}`", _kind(entry), _default(field), field.description or "")

@@ -14,7 +14,6 @@ that can be read in two ways is refused.
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
 import re
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from stedopt_bluesky.config.csv_rows import cells_of, number_in, opened, written_lines
 from stedopt_bluesky.config.errors import ConfigError, allowed_text
 
 COLUMNS = ("laser", "percent", "power", "unit")
@@ -94,16 +94,8 @@ def read_points(path: str | Path) -> dict[str, MeasuredPoints]:
     path = Path(path)
     try:
         return _points(_rows(path))
-    except OSError as error:
-        reason = f"{error.strerror or error}: expected a CSV file"
-    except UnicodeDecodeError as error:
-        reason = (
-            f"expected a CSV file in UTF-8; byte {error.start} is not "
-            "(in Excel: save as 'CSV UTF-8', or write uW for µW)"
-        )
-    except (ValueError, csv.Error) as error:
-        reason = str(error)
-    raise CalibrationFileError(" ".join(f"{path}: {reason}".split()))
+    except ValueError as error:
+        raise CalibrationFileError(" ".join(f"{path}: {error}".split())) from None
 
 
 def points_of(points: dict[str, MeasuredPoints], names: Sequence[str]) -> MeasuredPoints:
@@ -127,22 +119,19 @@ def points_of(points: dict[str, MeasuredPoints], names: Sequence[str]) -> Measur
 
 def _rows(path: Path) -> Iterator[_Row]:
     """Rows of a file, each checked for itself."""
-    if not path.is_file():
-        raise ValueError(f"{'a folder' if path.exists() else 'no such file'}: expected a CSV file")
-    # "utf-8-sig": Excel and Windows' Notepad put a byte-order mark in front.
-    with path.open(encoding="utf-8-sig") as file:
-        lines = _lines(file)
+    with opened(path) as file:
+        lines = written_lines(file)
         _, first = next(lines, (0, ""))
         separator = ";" if ";" in first else ","
-        header = [cell.strip().casefold() for cell in _cells(first, separator)]
+        header = [cell.casefold() for cell in cells_of(first, separator, "the header")]
         places = {name: _place(header, name) for name in COLUMNS}
         marks: set[str] = set()
         count = 0
         for number, line in lines:
             where = f"line {number}"
-            cells = _cells(line, separator, where)
-            if not any(cell.strip() for cell in cells) or cells[0].lstrip().startswith("#"):
-                continue  # as spreadsheets leave empty rows, and quote a comment with a comma
+            cells = cells_of(line, separator, where)
+            if not any(cells):
+                continue  # as spreadsheets leave empty rows
             if len(cells) != len(header):
                 hint = "; decimal commas need semicolons between the columns"
                 raise ValueError(
@@ -152,7 +141,7 @@ def _rows(path: Path) -> Iterator[_Row]:
             count += 1
             if count > MAX_ROWS:
                 raise ValueError(f"{where}: more than {MAX_ROWS:,} measurements: at most that many")
-            texts = {name: cells[place].strip() for name, place in places.items()}
+            texts = {name: cells[place] for name, place in places.items()}
             if separator == ";":
                 for name in ("percent", "power"):
                     marks |= {mark for mark in ",." if mark in texts[name]}
@@ -169,21 +158,6 @@ def _rows(path: Path) -> Iterator[_Row]:
                 _number(texts["power"], f"{where}, power", _MAX_POWER),
                 _unit(texts["unit"], where),
             )
-
-
-def _lines(file: Iterator[str]) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers, without comments and blank ones."""
-    for number, line in enumerate(file, start=1):
-        if line.strip() and not line.lstrip().startswith(("#", '"#')):
-            yield number, line
-
-
-def _cells(line: str, separator: str, where: str = "the header") -> list[str]:
-    """Cells of one line; a quoted cell must end in its line."""
-    try:
-        return next(csv.reader([line], delimiter=separator, strict=True), [])
-    except csv.Error as error:
-        raise ValueError(f"{where}: no row of a CSV file ({error})") from None
 
 
 def _place(header: Sequence[str], name: str) -> int:
@@ -211,11 +185,7 @@ def _laser(text: str, where: str) -> str:
 
 
 def _number(text: str, where: str, high: float) -> float:
-    try:
-        # Python reads "1_000" as a number, which in a table is a slip.
-        value = math.nan if "_" in text else float(text)
-    except ValueError:
-        value = math.nan
+    value = number_in(text)
     if not 0 <= value <= high:  # also refuses NaN
         shown = text if len(text) <= 40 else text[:36] + " ..."
         raise ValueError(f"{where} = {shown!r}: a number from 0 to {high:,.0f}")

@@ -1,4 +1,4 @@
-"""Checks across the sections of a configuration: channels, powers, light, uncaging."""
+"""Checks across the sections of a configuration: channels, powers, light, overview, uncaging."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stedopt_bluesky.config.parameters import split_parameter
 
 if TYPE_CHECKING:
     from stedopt_bluesky.config.experiment import ExperimentConfig
-    from stedopt_bluesky.config.uncaging import CalciumConfig, UncagingConfig
+    from stedopt_bluesky.config.lasers import ExcitationConfig
 
 # A spine's head of 0.5 µm is a few pixels of this size.
 LARGEST_FOR_SPINES_NM = 200.0
@@ -92,7 +92,7 @@ def check_powers(config: ExperimentConfig) -> None:
             _check_power(field, power, limit, lowest, where, "mW")
 
 
-def _pulses(config: ExperimentConfig) -> dict[str, tuple[str, UncagingConfig | CalciumConfig]]:
+def _pulses(config: ExperimentConfig) -> dict[str, tuple[str, ExcitationConfig]]:
     """Lasers around a pulse by their power, each with the section that it is in."""
     return {
         "uncaging_power_uW": ("uncaging", config.uncaging),
@@ -219,6 +219,26 @@ def _most_light(config: ExperimentConfig) -> tuple[float, float]:
     return channel_s * len(powers), dose_mJ
 
 
+def check_overview(config: ExperimentConfig) -> None:
+    """Refuse an overview that has no room for a region, or a margin that leaves none."""
+    overview, size_um = config.overview, config.imaging.region_size_um
+    if overview.size_um < size_um:
+        raise FieldError(
+            "overview.size_um", overview.size_um, f"at least one region, {size_um:g} µm"
+        )
+    # An image has whole pixels: of its side, less than a pixel may be missing.
+    pixel_um = overview.pixel_size_nm / 1000
+    side_um = math.floor(overview.size_um / pixel_um + 1e-9) * pixel_um
+    most_um = max(0.0, math.floor((side_um - size_um) / 2 * 1000 + 1e-6) / 1000)
+    if overview.margin_um > most_um:
+        raise FieldError(
+            "overview.margin_um",
+            overview.margin_um,
+            f"at most {most_um:g} µm, for one region of {size_um:g} µm to have room in the "
+            "overview",
+        )
+
+
 def check_uncaging(config: ExperimentConfig) -> None:
     """Refuse what does not go together with uncaging, or without it."""
     uncaging, imaging = config.uncaging, config.imaging
@@ -247,6 +267,11 @@ def check_uncaging(config: ExperimentConfig) -> None:
             config.overview.pixel_size_nm,
             f"at most {LARGEST_FOR_SPINES_NM:g} nm with uncaging, for spines to be seen",
         )
+    for field in ("margin_um", "minimum_signal"):
+        if value := getattr(config.overview, field):
+            raise FieldError(
+                f"overview.{field}", value, "0 with uncaging, where spines are imaged, not tiles"
+            )
     most_uW = max(
         [uncaging.power_uW]
         + [p.ends[1][1] for p in config.parameters if p.name == "uncaging_power_uW"]

@@ -20,6 +20,7 @@ from stedopt_bluesky.config.checks import (
     check_distinct,
     check_fields,
     check_light,
+    check_overview,
     check_powers,
     check_uncaging,
 )
@@ -150,12 +151,7 @@ class ExperimentConfig(Section):
             raise FieldError(
                 "bandit.bandwidth", bandwidth, f"one per parameter, {len(self.parameters)}"
             )
-        if self.overview.size_um < self.imaging.region_size_um:
-            raise FieldError(
-                "overview.size_um",
-                self.overview.size_um,
-                f"at least one region, {self.imaging.region_size_um:g} µm",
-            )
+        check_overview(self)
         if self.choice.network != "auto" and self.choice.rule != "network":
             raise FieldError("choice.network", self.choice.network, "only with rule = 'network'")
         if self.choice.rule == "local":

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 import tomlkit.items
+from pydantic.fields import FieldInfo
 
 from stedopt_bluesky.config.calibration_file import points_of, read_points
 from stedopt_bluesky.config.errors import ConfigError, allowed_text, shown
 from stedopt_bluesky.config.experiment import ExperimentConfig, parse_config
 from stedopt_bluesky.config.lasers import DepletionConfig, ExcitationConfig, LaserConfig
 from stedopt_bluesky.config.regions_file import read_regions
-from stedopt_bluesky.config.sections import Section
+from stedopt_bluesky.config.sections import Section, section_of
 from stedopt_bluesky.config.spines_file import read_spines
 from stedopt_bluesky.config.uncaging import CalciumConfig, UncagingConfig
 
@@ -177,68 +179,92 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def commented_toml(config: ExperimentConfig) -> str:
     """Write a configuration as a TOML file with a comment on every field, to be edited.
 
-    Reading the text gives the same configuration again.
+    What is left out, and tables that there are none of, are comments that become fields once the
+    ``#`` before them is taken away. Reading the text gives the same configuration again.
     """
     document = tomlkit.document()
     document.add(tomlkit.comment("stedopt run THIS_FILE.toml"))
-    tables: list[tuple[str, tomlkit.items.Table | tomlkit.items.AoT]] = []
-    absent: list[tuple[str, str]] = []
+    inner = {}
     for name, field in ExperimentConfig.model_fields.items():
-        value = getattr(config, name)
-        if isinstance(value, Section):
-            tables.append((name, _table(value, name)))
-        elif isinstance(value, tuple) and not value:
-            absent.append((name, field.description or name))
-        elif isinstance(value, tuple):
-            array = tomlkit.aot()
-            for i, entry in enumerate(value):  # the first entry explains the others
-                array.append(_table(entry, name, commented=i == 0))
-            tables.append((name, array))
+        if model := section_of(field.annotation):
+            inner[name] = (field, model)
+            continue
+        document.add(tomlkit.nl())
+        document.add(tomlkit.comment(field.description or name))
+        document.add(name, getattr(config, name))
+    # What there is none of comes last, where a newcomer looks for what else there might be.
+    for name in sorted(inner, key=lambda name: getattr(config, name) == ()):
+        field, model = inner[name]
+        document.add(tomlkit.nl())
+        if value := getattr(config, name):
+            document.add(name, _tables(value, name))
         else:
-            document.add(tomlkit.nl())
-            document.add(tomlkit.comment(field.description or name))
-            document.add(name, value)
-    for name, table in tables:
-        document.add(tomlkit.nl())
-        document.add(name, table)
-    for name, description in absent:
-        document.add(tomlkit.nl())
-        document.add(tomlkit.comment(f"[[{name}]]"))
-        document.add(tomlkit.comment(description))
+            for line in _absent(model, name, field):
+                document.add(tomlkit.comment(line))
     return tomlkit.dumps(document)
 
 
-def _table(section: Section, path: str, *, commented: bool = True) -> tomlkit.items.Table:
+def _tables(
+    value: Section | tuple[Section, ...], path: str, *, commented: bool = True
+) -> tomlkit.items.Table | tomlkit.items.AoT:
+    """Write a section, or a list of them, of which the first one explains the others."""
+    if isinstance(value, Section):
+        return _table(value, path, commented=commented)
+    array = tomlkit.aot()
+    for i, entry in enumerate(value):
+        array.append(_table(entry, path, commented=commented and i == 0))
+    return array
+
+
+def _table(section: Section, path: str, *, commented: bool) -> tomlkit.items.Table:
     """Write a section; ``path`` is its own, dotted."""
     table = tomlkit.table()
     if commented and section.__doc__:
         table.add(tomlkit.comment(section.__doc__.strip().splitlines()[0]))
+    inner = {}
     for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
-        if value == () and "Config" in str(field.annotation):
-            # An empty list could not be added to: TOML has closed it.
-            if commented:
-                table.add(tomlkit.comment(f"{field.description or name}"))
-                table.add(tomlkit.comment(f"[[{path}.{name}]]"))
+        if model := section_of(field.annotation):
+            inner[name] = (field, model)
             continue
+        value = getattr(section, name)
         if commented and field.description:
             table.add(tomlkit.comment(field.description))
-        if isinstance(value, Section):
-            table.add(name, _table(value, f"{path}.{name}", commented=commented))
-        elif value is not None:
-            table.add(name, _plain(value, f"{path}.{name}"))
+        if value is not None:
+            table.add(name, _plain(value))
         elif commented:
             table.add(tomlkit.comment(f"{name} = ..."))
+    # Behind the header of a table inside of this one, a field would belong to that; what there is
+    # none of comes before what there is.
+    for name in sorted(inner, key=lambda name: bool(getattr(section, name))):
+        value, (field, model) = getattr(section, name), inner[name]
+        if value:
+            if commented and field.description:
+                table.add(tomlkit.nl())
+                table.add(tomlkit.comment(field.description))
+            table.add(name, _tables(value, f"{path}.{name}", commented=commented))
+        elif commented:
+            table.add(tomlkit.nl())
+            for line in _absent(model, f"{path}.{name}", field):
+                table.add(tomlkit.comment(line))
     return table
 
 
-def _plain(value: Any, path: str) -> Any:
-    """Return a list of numbers, or of tables, as tomlkit takes it."""
-    if not isinstance(value, tuple):
-        return value
-    if value and isinstance(value[0], Section):
-        array = tomlkit.aot()
-        for entry in value:
-            array.append(_table(entry, path, commented=False))
-        return array
-    return list(value)
+def _absent(model: type[Section], path: str, field: FieldInfo) -> Iterator[str]:
+    """Lines of a table that there is none of, with its fields as they are when left out."""
+    yield field.description or (model.__doc__ or path).strip().splitlines()[0]
+    yield f"[[{path}]]" if field.default == () else f"[{path}]"
+    inner = []
+    for name, own in model.model_fields.items():
+        if section := section_of(own.annotation):
+            inner.append((section, f"{path}.{name}", own))
+            continue
+        left_out = own.is_required() or own.default is None
+        value = "..." if left_out else tomlkit.item(_plain(own.default)).as_string()
+        yield f"{name} = {value}  # {own.description}"
+    for section, section_path, own in inner:
+        yield from _absent(section, section_path, own)
+
+
+def _plain(value: Any) -> Any:
+    """Return a list as tomlkit takes it."""
+    return list(value) if isinstance(value, tuple) else value

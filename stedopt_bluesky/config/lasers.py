@@ -17,23 +17,40 @@ def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-def increasing_powers(power: tuple[float, ...]) -> tuple[float, ...]:
+def _increasing_powers(power: tuple[float, ...]) -> tuple[float, ...]:
     """Refuse powers that do not rise from one calibrated point to the next."""
     if any(p < 0 for p in power):
         raise ValueError("none below 0")
     return _increasing(power)
 
 
+# What each laser has a default of its own for.
+LaserNumber = Annotated[
+    int, Field(ge=0, le=15, description="Number of the laser in Imspector's list, from 0.")
+]
+LaserWavelength = Annotated[int, Field(ge=300, le=1200, description="Wavelength, nm.")]
+PowerLimit_uW = Annotated[
+    Positive, Field(description="Hard limit, µW: nothing above it is ever sent.")
+]
+
+
 class LaserConfig(Section):
     """What all lasers have in common."""
 
-    laser: Annotated[int, Field(ge=0, le=15)]
-    wavelength_nm: Annotated[int, Field(ge=300, le=1200)]
-    calibration_percent: Numbers
+    laser: LaserNumber
+    wavelength_nm: LaserWavelength
+    calibration_percent: Numbers = Field(
+        (0.0, 100.0), description="Measured calibration: Imspector's percent at each of its powers."
+    )
+    calibration_file: str = Field(
+        "",
+        description="CSV of the measured points, in place of calibration_percent and its powers; a "
+        "relative path counts from this file's folder.",
+    )
 
     # The file is read where the configuration's own file is (config/files.py), and only its points
     # are kept: a name left here would be a calibration that nobody looks at.
-    @field_validator("calibration_file", check_fields=False)
+    @field_validator("calibration_file")
     @classmethod
     def _file(cls, name: str) -> str:
         if name:
@@ -67,28 +84,14 @@ class LaserConfig(Section):
 class ExcitationConfig(LaserConfig):
     """The excitation laser; powers at the objective's back aperture."""
 
-    laser: Annotated[int, Field(ge=0, le=15)] = Field(
-        5, description="Number of the laser in Imspector's list, from 0."
-    )
-    wavelength_nm: Annotated[int, Field(ge=300, le=1200)] = Field(
-        640, description="Wavelength, nm."
-    )
-    power_limit_uW: Positive = Field(
-        30.0, description="Hard limit, µW: nothing above it is ever sent."
-    )
-    calibration_percent: Numbers = Field(
-        (0.0, 100.0), description="Measured calibration: Imspector's percent ..."
-    )
+    laser: LaserNumber = 5
+    wavelength_nm: LaserWavelength = 640
+    power_limit_uW: PowerLimit_uW = 30.0
     calibration_power_uW: Numbers = Field(
-        (0.0, 50.0), description="... and the power measured at each, µW."
-    )
-    calibration_file: str = Field(
-        "",
-        description="CSV of the measured points, in place of calibration_percent and "
-        "calibration_power_uW; a relative path counts from this file's folder.",
+        (0.0, 50.0), description="Power measured at each calibration_percent, µW."
     )
 
-    _increasing_powers = field_validator("calibration_power_uW")(increasing_powers)
+    _powers = field_validator("calibration_power_uW")(_increasing_powers)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -99,28 +102,16 @@ class ExcitationConfig(LaserConfig):
 class DepletionConfig(LaserConfig):
     """The depletion (STED) laser; powers at the objective's back aperture."""
 
-    laser: Annotated[int, Field(ge=0, le=15)] = Field(
-        6, description="Number of the laser in Imspector's list, from 0."
-    )
-    wavelength_nm: Annotated[int, Field(ge=300, le=1200)] = Field(
-        775, description="Wavelength, nm."
-    )
+    laser: LaserNumber = 6
+    wavelength_nm: LaserWavelength = 775
     power_limit_mW: Positive = Field(
         380.0, description="Hard limit, mW: nothing above it is ever sent."
     )
-    calibration_percent: Numbers = Field(
-        (0.0, 100.0), description="Measured calibration: Imspector's percent ..."
-    )
     calibration_power_mW: Numbers = Field(
-        (0.0, 400.0), description="... and the power measured at each, mW."
-    )
-    calibration_file: str = Field(
-        "",
-        description="CSV of the measured points, in place of calibration_percent and "
-        "calibration_power_mW; a relative path counts from this file's folder.",
+        (0.0, 400.0), description="Power measured at each calibration_percent, mW."
     )
 
-    _increasing_powers = field_validator("calibration_power_mW")(increasing_powers)
+    _powers = field_validator("calibration_power_mW")(_increasing_powers)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,11 +1,14 @@
-"""Where to image: fields of the stage, regions and rectangles by hand, one region again."""
+"""Where to image: fields of the stage, regions and spines by hand, one region again."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+import sys
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from stedopt_bluesky.config.errors import FieldError
 from stedopt_bluesky.config.sections import Positive, Section
 
 # A million steps of the stage's grid are no sample.
@@ -44,6 +47,38 @@ class RectangleConfig(RegionConfig):
 
     width_um: Positive = Field(description="Side along x, µm; at least a region's.")
     height_um: Positive = Field(description="Side along y, µm; at least a region's.")
+
+
+class SpineConfig(RegionConfig):
+    """A spine chosen by hand, by the centre of its head in the field of the stage's position."""
+
+    axis_x: float = Field(description="Direction away from the dendrite, of any length ...")
+    axis_y: float = Field(description="... along y.")
+
+    @property
+    def axis(self) -> tuple[float, float]:
+        """Unit vector (x, y) away from the dendrite."""
+        length = math.hypot(self.axis_x, self.axis_y)
+        return self.axis_x / length, self.axis_y / length
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_axis(self.axis_x, self.axis_y)
+        return self
+
+
+def check_axis(axis_x: float, axis_y: float) -> None:
+    """Refuse what tells no direction.
+
+    Raises
+    ------
+    FieldError
+        When the vector's length is zero, not finite, or too small to be divided by.
+    """
+    if not sys.float_info.min <= math.hypot(axis_x, axis_y) <= sys.float_info.max:
+        raise FieldError(
+            "axis_x", axis_x, f"with axis_y = {axis_y:g} a vector of finite length, not 0"
+        )
 
 
 class TimeLapseConfig(Section):

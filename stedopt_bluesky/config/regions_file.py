@@ -1,11 +1,13 @@
-"""Regions and rectangles chosen by hand, from a CSV file."""
+"""Regions and rectangles chosen by hand, from a CSV file.
+
+Lines that begin with ``#`` and blank ones are ignored.
+"""
 
 from __future__ import annotations
 
-import csv
-import math
 from pathlib import Path
-from typing import Any
+
+from stedopt_bluesky.config.csv_rows import read_numbers
 
 _CENTRE = ("x_um", "y_um")
 _STAGE = ("stage_x_um", "stage_y_um")
@@ -14,7 +16,7 @@ _SIDES = ("width_um", "height_um")
 _MOST_ROWS = 100_000
 
 
-def read_regions(path: str | Path) -> dict[str, list[dict[str, Any]]]:
+def read_regions(path: str | Path) -> dict[str, list[dict[str, float]]]:
     """Read regions, or rectangles to be filled with regions.
 
     Parameters
@@ -32,45 +34,7 @@ def read_regions(path: str | Path) -> dict[str, list[dict[str, Any]]]:
     Raises
     ------
     ValueError
-        With the line and what is wrong in it.
+        With the line, the column and what is wrong in it.
     """
-    try:
-        # "utf-8-sig": Excel and Windows' Notepad put a byte-order mark in front.
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = [cell.strip() for cell in next(reader, [])]
-            _check_header(header)
-            rows = [_row(header, cells, reader.line_num) for cells in reader if any(cells)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(getattr(error, "strerror", None) or str(error)) from None
-    if not 1 <= len(rows) <= _MOST_ROWS:
-        raise ValueError(f"{len(rows)} rows; 1 to {_MOST_ROWS:,} are allowed")
-    return {"rectangles" if set(_SIDES) <= set(header) else "regions": rows}
-
-
-def _check_header(header: list[str]) -> None:
-    allowed = (*_CENTRE, *_STAGE, *_SIDES)
-    for name in header:
-        if name not in allowed:
-            raise ValueError(f"column {name!r}: allowed are {', '.join(allowed)}")
-        if header.count(name) > 1:
-            raise ValueError(f"column {name!r} is there twice")
-    for group, needed in ((_CENTRE, True), (_STAGE, False), (_SIDES, False)):
-        missing = set(group) - set(header)
-        if missing and (needed or missing != set(group)):
-            raise ValueError(f"column {min(missing)!r} is missing; {', '.join(group)} go together")
-
-
-def _row(header: list[str], cells: list[str], line: int) -> dict[str, float]:
-    if len(cells) != len(header):
-        raise ValueError(f"line {line} has {len(cells)} cells; expected {len(header)}")
-    row = {}
-    for name, cell in zip(header, cells, strict=True):
-        try:
-            number = float(cell)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            raise ValueError(f"line {line}: {name} = {cell.strip()!r}: a finite number")
-        row[name] = number
-    return row
+    rows = [row for _, row in read_numbers(path, _CENTRE, _STAGE, _SIDES, most=_MOST_ROWS)]
+    return {"rectangles" if "width_um" in rows[0] else "regions": rows}

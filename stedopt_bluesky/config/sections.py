@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,6 +29,12 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, strict=True, allow_inf_nan=False
     )
+
+
+def section_of(annotation: Any) -> type[Section] | None:
+    """Section that a field holds, one or a list of them; None for a plain value."""
+    inner = getattr(annotation, "__args__", (annotation,))[0]
+    return inner if isinstance(inner, type) and issubclass(inner, Section) else None
 
 
 class ImagingConfig(Section):
@@ -86,6 +92,16 @@ class OverviewConfig(Section):
     )
     minimum_foreground: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="Least share of a region that must be foreground, 0 to 1."
+    )
+    minimum_signal: NotNegative = Field(
+        0.0,
+        description="Least mean of a region's foreground, photon counts per pixel of the overview; "
+        "0: any.",
+    )
+    margin_um: NotNegative = Field(
+        0.0,
+        description="Free distance of a region from the overview's border and from other regions, "
+        "µm.",
     )
     most_regions: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Most regions of a field before the next one; left out: all there are."

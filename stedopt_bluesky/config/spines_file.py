@@ -1,6 +1,7 @@
 """A list of spines in a CSV file: where their heads are, and where they point.
 
-A file has the columns ``x_um``, ``y_um``, ``axis_x`` and ``axis_y``, one spine a row::
+A file has the columns ``x_um``, ``y_um``, ``axis_x`` and ``axis_y``, one spine a row; of several
+fields also ``stage_x_um`` and ``stage_y_um``, from where the stage stands::
 
     # from the overview of 2026-11-20
     x_um,y_um,axis_x,axis_y
@@ -11,11 +12,13 @@ Other columns are ignored, and so are blank lines and lines that begin with ``#`
 
 from __future__ import annotations
 
-import csv
-import math
 from pathlib import Path
 
+from stedopt_bluesky.config.csv_rows import read_numbers
+from stedopt_bluesky.config.places import check_axis
+
 COLUMNS = ("x_um", "y_um", "axis_x", "axis_y")
+STAGE = ("stage_x_um", "stage_y_um")
 MAX_SPINES = 10_000
 
 
@@ -35,41 +38,12 @@ def read_spines(path: str | Path) -> list[dict[str, float]]:
     Raises
     ------
     ValueError
-        One line that names the row and what is wrong.
+        One line that names the line, the column and what is wrong.
     """
-    try:
-        # "utf-8-sig": Excel and Windows' Notepad put a byte-order mark in front.
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            lines = [
-                (number, line)
-                for number, line in enumerate(file, start=1)
-                if line.strip() and not line.lstrip().startswith("#")
-            ]
-        rows = [(number, next(csv.reader([line], strict=True))) for number, line in lines]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ValueError(f"{reason}: expected a CSV file, one spine a line") from None
-    if not 2 <= len(rows) <= MAX_SPINES + 1:
-        raise ValueError(f"{max(0, len(rows) - 1):,} spines; 1 to {MAX_SPINES:,} are allowed")
-    header = [name.strip() for name in rows[0][1]]
-    for column in COLUMNS:
-        if header.count(column) != 1:
-            raise ValueError(f"column {column} is needed once: {', '.join(COLUMNS)}")
-    return [_spine(header, number, row) for number, row in rows[1:]]
-
-
-def _spine(header: list[str], number: int, row: list[str]) -> dict[str, float]:
-    if len(row) < len(header):
-        raise ValueError(f"line {number}: too few columns")
-    spine = {}
-    for column in COLUMNS:
-        cell = row[header.index(column)]
+    rows = read_numbers(path, COLUMNS, STAGE, others_ignored=True, most=MAX_SPINES)
+    for line, row in rows:
         try:
-            spine[column] = float(cell)
-        except ValueError:
-            spine[column] = math.nan
-        if not math.isfinite(spine[column]):
-            raise ValueError(f"line {number}: {column} = {cell.strip()!r}: a finite number")
-    if not math.hypot(spine["axis_x"], spine["axis_y"]) > 0:
-        raise ValueError(f"line {number}: axis (0, 0): not zero")
-    return spine
+            check_axis(row["axis_x"], row["axis_y"])
+        except ValueError as error:
+            raise ValueError(f"line {line}, {error}") from None
+    return [row for _, row in rows]

@@ -8,53 +8,27 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from stedopt_bluesky.config.errors import FieldError
-from stedopt_bluesky.config.lasers import LaserConfig, increasing_powers
+from stedopt_bluesky.config.lasers import (
+    ExcitationConfig,
+    LaserNumber,
+    LaserWavelength,
+    PowerLimit_uW,
+)
 from stedopt_bluesky.config.parameters import RANGES
-from stedopt_bluesky.config.sections import Numbers, Positive, Section
+from stedopt_bluesky.config.places import SpineConfig
+from stedopt_bluesky.config.sections import Positive
 
 # Tiles of the Ca²⁺ objectives: frames must hold one at least.
 TILE_PX = 8
 
 
-class SpineConfig(Section):
-    """A spine chosen by hand."""
-
-    x_um: float = Field(description="Centre of its head along x, µm, from the field's middle.")
-    y_um: float = Field(description="Centre of its head along y, µm.")
-    axis_x: float = Field(description="Direction away from the dendrite, of any length ...")
-    axis_y: float = Field(description="... along y.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if not math.hypot(self.axis_x, self.axis_y) > 0:
-            raise FieldError("axis_x", self.axis_x, "not 0 together with axis_y")
-        return self
-
-
-class UncagingConfig(LaserConfig):
+class UncagingConfig(ExcitationConfig):
     """The 405-nm pulse near a spine; needs [calcium] for the frames around it."""
 
     enabled: bool = Field(False, description="Whether spines are uncaged at all.")
-    laser: Annotated[int, Field(ge=0, le=15)] = Field(
-        0, description="Number of the laser in Imspector's list, from 0."
-    )
-    wavelength_nm: Annotated[int, Field(ge=300, le=1200)] = Field(
-        405, description="Wavelength, nm."
-    )
-    power_limit_uW: Positive = Field(
-        42.0, description="Hard limit, µW: nothing above it is ever sent."
-    )
-    calibration_percent: Numbers = Field(
-        (0.0, 100.0), description="Measured calibration: Imspector's percent ..."
-    )
-    calibration_power_uW: Numbers = Field(
-        (0.0, 50.0), description="... and the power measured at each, µW."
-    )
-    calibration_file: str = Field(
-        "",
-        description="CSV of the measured points, in place of calibration_percent and "
-        "calibration_power_uW; a relative path counts from this file's folder.",
-    )
+    laser: LaserNumber = 0
+    wavelength_nm: LaserWavelength = 405
+    power_limit_uW: PowerLimit_uW = 42.0
     power_uW: Positive = Field(20.0, description="Power of the pulse, µW, unless optimised.")
     distance_um: Annotated[float, Field(ge=0.3, le=5)] = Field(
         1.0,
@@ -72,14 +46,12 @@ class UncagingConfig(LaserConfig):
     )
     spines_file: str = Field(
         "",
-        description="CSV of the spines (x_um, y_um, axis_x, axis_y), in place of them; a relative "
-        "path counts from this file's folder.",
+        description="CSV of the spines (x_um, y_um, axis_x, axis_y; stage_x_um, stage_y_um), in "
+        "place of them; a relative path counts from this file's folder.",
     )
     cells: Annotated[int, Field(ge=1, le=10)] = Field(
         3, description="Dendrites of the twin's sample, each of its own cell (twin only)."
     )
-
-    _increasing_powers = field_validator("calibration_power_uW")(increasing_powers)
 
     # The file is read where the configuration's own file is (config/files.py).
     @field_validator("spines_file")
@@ -89,35 +61,13 @@ class UncagingConfig(LaserConfig):
             raise ValueError("only in a configuration file, with which it is read")
         return name
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self._check_calibration("calibration_power_uW", "power_limit_uW")
-        return self
 
-
-class CalciumConfig(LaserConfig):
+class CalciumConfig(ExcitationConfig):
     """The Ca²⁺ indicator's frames before and after a pulse, and the overview for spines."""
 
-    laser: Annotated[int, Field(ge=0, le=15)] = Field(
-        1, description="Number of the exciting laser in Imspector's list, from 0."
-    )
-    wavelength_nm: Annotated[int, Field(ge=300, le=1200)] = Field(
-        485, description="Wavelength, nm."
-    )
-    power_limit_uW: Positive = Field(
-        15.0, description="Hard limit, µW: nothing above it is ever sent."
-    )
-    calibration_percent: Numbers = Field(
-        (0.0, 100.0), description="Measured calibration: Imspector's percent ..."
-    )
-    calibration_power_uW: Numbers = Field(
-        (0.0, 50.0), description="... and the power measured at each, µW."
-    )
-    calibration_file: str = Field(
-        "",
-        description="CSV of the measured points, in place of calibration_percent and "
-        "calibration_power_uW; a relative path counts from this file's folder.",
-    )
+    laser: LaserNumber = 1
+    wavelength_nm: LaserWavelength = 485
+    power_limit_uW: PowerLimit_uW = 15.0
     power_uW: Positive = Field(6.0, description="Power in the frames, µW.")
     band_low_nm: Annotated[float, Field(ge=300, le=1200)] = Field(
         500.0, description="Lower end of the detector's band, nm ..."
@@ -146,8 +96,6 @@ class CalciumConfig(LaserConfig):
         75, description="Frames after the pulse, 2 at least."
     )
 
-    _increasing_powers = field_validator("calibration_power_uW")(increasing_powers)
-
     @property
     def pixels(self) -> int:
         """Pixels along a side of a frame."""
@@ -160,8 +108,7 @@ class CalciumConfig(LaserConfig):
         return (line_us - self.line_overhead_us) / self.pixels
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
-        self._check_calibration("calibration_power_uW", "power_limit_uW")
+    def _check_frames(self) -> Self:
         if self.pixels < TILE_PX:
             raise FieldError("size_um", self.size_um, f"at least {TILE_PX} pixels of pixel_size_nm")
         if not self.band_low_nm < self.band_high_nm:

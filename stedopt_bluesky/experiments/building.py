@@ -260,6 +260,8 @@ def _fresh_regions(session: Session) -> list[Region]:
         config.overview.pixel_size_nm,
         size_um + GAP_UM,
         config.overview.minimum_foreground,
+        margin_um=config.overview.margin_um,
+        minimum_signal=config.overview.minimum_signal,
     )
     order = np.random.default_rng(config.seed).permutation(len(spaced))
     return [Region(spaced[i].x_um, spaced[i].y_um, size_um) for i in order]

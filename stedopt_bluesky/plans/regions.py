@@ -39,12 +39,18 @@ class RegionLayout:
         Most regions of a field.
     images_per_region : int
         How often each region is imaged before the next one has its turn.
+    margin_um : float
+        Free distance of a region from the overview's border and from other regions, µm.
+    minimum_signal : float
+        Least mean of a region's foreground, photon counts per pixel of the overview.
     """
 
     size_um: float
     minimum_foreground: float = 0.1
     most: int | None = None
     images_per_region: int = 1
+    margin_um: float = 0.0
+    minimum_signal: float = 0.0
 
     def __call__(
         self,
@@ -61,15 +67,24 @@ class RegionLayout:
             self.minimum_foreground,
             stage_um=stage_um,
             most=self.most,
+            margin_um=self.margin_um,
+            minimum_signal=self.minimum_signal,
         )
         return [region for region in regions for _ in range(self.images_per_region)]
 
     def too_few(self, found: int) -> str:
-        """Say what is missing."""
+        """Say what is missing, and which settings ask for it."""
+        asked = [f"hold at least {self.minimum_foreground:.0%} foreground"]
+        settings = ["overview.minimum_foreground"]
+        if self.minimum_signal:
+            asked.append(f"have at least {self.minimum_signal:g} counts per pixel on it")
+            settings.append("overview.minimum_signal")
+        if self.margin_um:
+            asked.append(f"lie {self.margin_um:g} µm from the border and from one another")
+            settings.append("overview.margin_um")
         return (
-            f"only {found} regions of {self.size_um:g} µm hold at least "
-            f"{self.minimum_foreground:.0%} foreground; plan fewer images, or lower "
-            "overview.minimum_foreground"
+            f"only {found} regions of {self.size_um:g} µm {_listed(asked, 'and')}; plan fewer "
+            f"images, or lower {_listed(settings, 'or')}"
         )
 
 
@@ -81,6 +96,8 @@ def lay_regions(
     *,
     stage_um: tuple[float, float] = (0.0, 0.0),
     most: int | None = None,
+    margin_um: float = 0.0,
+    minimum_signal: float = 0.0,
 ) -> list[Region]:
     """Cut an overview into square tiles and keep those with enough foreground.
 
@@ -99,6 +116,10 @@ def lay_regions(
         Where the stage was, (x, y), µm.
     most : int, optional
         Most regions; of more, so many are taken, spread evenly over the field.
+    margin_um : float
+        Free distance of a tile from the overview's border and from other tiles, µm.
+    minimum_signal : float
+        Least mean of a tile's foreground, photon counts per pixel of the overview.
 
     Returns
     -------
@@ -111,15 +132,26 @@ def lay_regions(
     foreground = _foreground(overview)
     if foreground is None:
         return []
-    rows, columns = (_tiles(pixels * pixel_size_nm / 1000, size_um) for pixels in overview.shape)
+    # Each tile with its distance to the next one; the border is as far from the outermost.
+    step_um = size_um + margin_um
+    rows, columns = (
+        _tiles(pixels * pixel_size_nm / 1000 - margin_um, step_um) for pixels in overview.shape
+    )
     regions = []
     for row in range(rows):
-        y_um = (row - (rows - 1) / 2) * size_um
-        line = [(column - (columns - 1) / 2) * size_um for column in range(columns)]
+        y_um = (row - (rows - 1) / 2) * step_um
+        line = [(column - (columns - 1) / 2) * step_um for column in range(columns)]
         for x_um in line if row % 2 == 0 else reversed(line):
-            tile = _tile(foreground, x_um, y_um, size_um, pixel_size_nm)
-            if tile.size and tile.mean() >= minimum_foreground:
-                regions.append(_region(x_um, y_um, size_um, stage_um))
+            pixels = _tile(overview.shape, x_um, y_um, size_um, pixel_size_nm)
+            tile = foreground[pixels]
+            if not (tile.size and tile.mean() >= minimum_foreground):
+                continue
+            # Without foreground there is no signal.
+            if minimum_signal and not (
+                tile.any() and overview[pixels][tile].mean() >= minimum_signal
+            ):
+                continue
+            regions.append(_region(x_um, y_um, size_um, stage_um))
     if most is None or len(regions) <= most:
         return regions
     return [regions[round(i)] for i in np.linspace(0, len(regions) - 1, most)]
@@ -197,12 +229,18 @@ def _tiles(length_um: float, size_um: float) -> int:
 
 
 def _tile(
-    image: npt.NDArray[np.bool_], x_um: float, y_um: float, size_um: float, pixel_size_nm: float
-) -> npt.NDArray[np.bool_]:
-    """Cut the pixels whose centres lie in a region out of the overview."""
+    shape: tuple[int, ...], x_um: float, y_um: float, size_um: float, pixel_size_nm: float
+) -> tuple[slice, slice]:
+    """Pixels of an overview whose centres lie in a region."""
     slices = []
-    for centre, pixels in ((y_um, image.shape[0]), (x_um, image.shape[1])):
+    for centre, pixels in ((y_um, shape[0]), (x_um, shape[1])):
         middle = pixels / 2 + centre * 1000 / pixel_size_nm
         half = size_um * 500 / pixel_size_nm
         slices.append(slice(max(round(middle - half), 0), round(middle + half)))
-    return image[tuple(slices)]
+    return slices[0], slices[1]
+
+
+def _listed(words: list[str], last: str) -> str:
+    """Join words as a sentence has them: "a, b and c"."""
+    *first, end = words
+    return f"{', '.join(first)} {last} {end}" if first else end

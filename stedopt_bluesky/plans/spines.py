@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ import numpy.typing as npt
 
 from stedopt_bluesky.acquisition import Spine
 from stedopt_bluesky.objectives.spines import find_cells, find_spines, with_free_axis
+
+# A person writes a position of the stage with so many digits, µm.
+_SAME_PLACE_UM = 1e-3
 
 
 class SpineRefusedError(RuntimeError):
@@ -23,7 +27,7 @@ class SpineSites:
 
     Those that are found are taken in an order of which every beginning is spread evenly over
     the field's dendrites: first and last images are then of the same cells. Those of a list
-    are taken in its order.
+    are taken in its order, each at its own position of the stage.
 
     Parameters
     ----------
@@ -55,8 +59,9 @@ class SpineSites:
         """
         cells = find_cells(overview, pixel_size_nm)
         if self.given:
-            looked_at = with_free_axis(self.given, cells, self.farthest_um)
-            for number, spine in enumerate(looked_at, start=1):
+            numbered = [(i, s) for i, s in enumerate(self.given, start=1) if is_at(s, stage_um)]
+            looked_at = with_free_axis([s for _, s in numbered], cells, self.farthest_um)
+            for (number, _), spine in zip(numbered, looked_at, strict=True):
                 if spine.free_um < self.farthest_um:
                     raise SpineRefusedError(
                         f"spine {number} of the list, at ({spine.x_um:g}, {spine.y_um:g}) µm: its "
@@ -72,11 +77,18 @@ class SpineSites:
     def too_few(self, found: int) -> str:
         """Say what is missing."""
         if self.given:
-            return f"the list has {found} spines; plan fewer images"
+            at = " at this position of the stage" if found < len(self.given) else ""
+            return f"the list has {found} spines{at}; plan fewer images"
         return (
             f"only {found} spines are found whose axis is free up to {self.farthest_um:g} µm; plan "
             "fewer images, or smaller distances"
         )
+
+
+def is_at(spine: Spine, stage_um: tuple[float, float]) -> bool:
+    """Whether a spine is in the field of a position (x, y) of the stage, µm."""
+    away_um = math.dist((spine.stage_x_um, spine.stage_y_um), stage_um)
+    return away_um <= _SAME_PLACE_UM
 
 
 def _at(spines: Sequence[Spine], stage_um: tuple[float, float]) -> list[Spine]:

@@ -10,7 +10,7 @@ from stedopt_bluesky.acquisition import Region, Spine
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
 
 if TYPE_CHECKING:
-    from stedopt_bluesky.config.uncaging import SpineConfig
+    from stedopt_bluesky.config.places import SpineConfig
     from stedopt_bluesky.plans.regions import RegionLayout
     from stedopt_bluesky.plans.spines import SpineSites
 
@@ -59,10 +59,15 @@ def spines_of(config: ExperimentConfig) -> SpineSites:
 
 
 def _spine(spine: SpineConfig, size_um: float) -> Spine:
-    length = math.hypot(spine.axis_x, spine.axis_y)
-    axis = (spine.axis_x / length, spine.axis_y / length)
     # How far its axis is free is not known before the overview.
-    return Spine(spine.x_um, spine.y_um, size_um, *axis)
+    return Spine(
+        spine.x_um,
+        spine.y_um,
+        size_um,
+        *spine.axis,
+        stage_x_um=spine.stage_x_um,
+        stage_y_um=spine.stage_y_um,
+    )
 
 
 def tiles_of(config: ExperimentConfig) -> RegionLayout:
@@ -74,6 +79,8 @@ def tiles_of(config: ExperimentConfig) -> RegionLayout:
         config.overview.minimum_foreground,
         config.overview.most_regions,
         config.time_lapse.images_per_region,
+        config.overview.margin_um,
+        config.overview.minimum_signal,
     )
 
 
@@ -83,8 +90,8 @@ def places_of(config: ExperimentConfig) -> Places:
     Raises
     ------
     ConfigError
-        When a rectangle is smaller than a region, or a region is not inside of the scanner's
-        field.
+        When a rectangle is smaller than a region, a region is not inside of the scanner's
+        field, or a spine by hand is at none of the fields.
     """
     from stedopt_bluesky.plans.regions import fill_rectangle, stage_fields
 
@@ -97,7 +104,8 @@ def places_of(config: ExperimentConfig) -> Places:
                 f"stage.reach_um = {stage.reach_um:g}: at least {farthest_um:g} µm, the farthest "
                 "of the fields"
             )
-        return Places(None, tuple(stage_fields(stage.columns, stage.rows, step_um)))
+        fields_um = tuple(stage_fields(stage.columns, stage.rows, step_um))
+        return Places(None, _of_spines(config, fields_um))
     if config.uncaging.enabled:
         raise ConfigError("regions: not with uncaging; list the spines in uncaging.spines")
     if config.stage.columns * config.stage.rows > 1:
@@ -138,6 +146,24 @@ def places_of(config: ExperimentConfig) -> Places:
             f"{repeats} times each: at most {len(places)}"
         )
     return Places(places)
+
+
+def _of_spines(
+    config: ExperimentConfig, fields_um: tuple[tuple[float, float], ...]
+) -> tuple[tuple[float, float], ...]:
+    """Fields that have spines by hand; all of them where there are none by hand."""
+    from stedopt_bluesky.plans.spines import is_at
+
+    given = spines_of(config).given if config.uncaging.enabled else ()
+    for i, spine in enumerate(given):
+        if not any(is_at(spine, field_um) for field_um in fields_um):
+            stage_um = (spine.stage_x_um, spine.stage_y_um)
+            x_um, y_um = min(fields_um, key=lambda field_um: math.dist(field_um, stage_um))
+            raise ConfigError(
+                f"uncaging.spines.{i}.stage_x_um = {stage_um[0]:g}, stage_y_um = {stage_um[1]:g}: "
+                f"no field of [stage]; the nearest one is ({x_um:g}, {y_um:g}) µm"
+            )
+    return tuple(f for f in fields_um if not given or any(is_at(spine, f) for spine in given))
 
 
 def _check_reach(config: ExperimentConfig, regions: list[Region]) -> None:

@@ -167,6 +167,9 @@ WRONG = [
     # the rest
     ({"overview.size_um": 2}, "overview.size_um = 2: at least one region, 4.48 µm"),
     ({"overview.minimum_foreground": 2}, "overview.minimum_foreground = 2: at most 1"),
+    ({"overview.minimum_signal": -1}, "overview.minimum_signal = -1: at least 0"),
+    ({"overview.margin_um": -0.5}, "overview.margin_um = -0.5: at least 0"),
+    ({"overview.margin_um": 37.8}, "overview.margin_um = 37.8: at most 37.76 µm, for one region"),
     ({"bandit.bandwidth": [1.0]}, r"bandit.bandwidth = \[1\]: one per parameter, 3"),
     ({"bandit.bandwidth": []}, r"bandit.bandwidth = \[\]: one per parameter, 3"),
     ({"bandit.bandwidth": [1.0, -1.0, 2.0]}, "bandit.bandwidth.1 = -1: above 0"),

@@ -1,5 +1,6 @@
 """Presets, TOML files, and the commented TOML that reads back as what it was."""
 
+import re
 import tomllib
 
 import pytest
@@ -16,6 +17,7 @@ from stedopt_bluesky.config import (
     preset,
     preset_names,
 )
+from stedopt_bluesky.config.sections import section_of
 
 
 def test_the_presets():
@@ -75,6 +77,54 @@ def read_back(config, tmp_path):
 def test_the_commented_file_of_a_preset_reads_back(name, tmp_path):
     config = preset(name)
     assert read_back(config, tmp_path) == config
+
+
+def taken_in(text, value):
+    """Text with the ``#`` before each field and each table taken away, and a value for ``...``."""
+    text = re.sub(r"^# (\[+[\w.]+\]+)$", r"\1", text, flags=re.MULTILINE)
+    return re.sub(
+        r"^# (\w+ = )(\.\.\.)?",
+        lambda line: line[1] + (value if line[2] else ""),
+        text,
+        flags=re.MULTILINE,
+    )
+
+
+def holds_every_field(data, model):
+    """Whether plain data, and the first entry of each list in it, have all fields of a section."""
+    for name, field in model.model_fields.items():
+        assert name in data, f"{model.__name__}.{name}"
+        if inner := section_of(field.annotation):
+            entry = data[name][0] if isinstance(data[name], list) else data[name]
+            holds_every_field(entry, inner)
+    assert set(data) == set(model.model_fields)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_what_is_commented_out_belongs_where_it_stands(name):
+    """In TOML a field belongs to the last header before it."""
+    text = commented_toml(preset(name))
+    holds_every_field(tomllib.loads(taken_in(text, '"here"')), ExperimentConfig)
+
+
+def test_tables_that_are_commented_out_can_be_taken_in(tmp_path):
+    before, rest = commented_toml(preset("two_colour")).split("[[channels]]")
+    channel, after = rest.split("[channels.excitation]")
+    excitation, regions = after.split("# Regions chosen by hand")
+    regions, rectangles = regions.split("# Rectangles drawn by hand")
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        f"{before}[[channels]]{taken_in(channel, '150.0')}[channels.excitation]{excitation}"
+        f"# Regions chosen by hand{taken_in(regions, '7.5')}# Rectangles by hand{rectangles}",
+        "utf-8",
+    )
+    config = load_config(path)
+    assert config.channels[0].depletion == config.depletion
+    assert config.channels[0].depletion_power_mW == 150.0
+    assert config.channels[0].excitation == preset("two_colour").channels[0].excitation
+    (region,) = config.regions
+    assert (region.x_um, region.y_um, region.stage_x_um) == (7.5, 7.5, 0.0)
+    assert config.rectangles == ()
 
 
 def test_every_field_is_in_the_commented_file_with_its_meaning():

@@ -1,5 +1,5 @@
 from stedopt_bluesky.config import ExperimentConfig
-from stedopt_bluesky.config.sections import ObjectiveConfig, Section
+from stedopt_bluesky.config.sections import ObjectiveConfig, Section, section_of
 from stedopt_bluesky.objectives import OBJECTIVES
 
 
@@ -9,8 +9,8 @@ def sections() -> list[type[Section]]:
     models: list[type[Section]] = [ExperimentConfig]
     while models:
         for field in models.pop().model_fields.values():
-            inner = getattr(field.annotation, "__args__", (field.annotation,))[0]
-            if isinstance(inner, type) and issubclass(inner, Section) and inner not in found:
+            inner = section_of(field.annotation)
+            if inner is not None and inner not in found:
                 found.append(inner)
                 models.append(inner)
     return found

@@ -1,9 +1,14 @@
 """Sections [uncaging] and [calcium]: what goes together, and one line for what does not."""
 
+import math
+
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from stedopt_bluesky.config import ConfigError, load_config, parse_config, preset
 from stedopt_bluesky.config.files import commented_toml
+from stedopt_bluesky.config.places import SpineConfig
 from stedopt_bluesky.config.spines_file import read_spines
 from stedopt_bluesky.session.places import spines_of
 
@@ -53,6 +58,8 @@ def test_frames_follow_one_another_at_the_frame_rate(config):
         ({"calcium.band_low_nm": 560.0}, "calcium.band_low_nm = 560: below band_high_nm"),
         ({"calcium.size_um": 1.0, "calcium.pixel_size_nm": 200.0}, "calcium.size_um = 1: at leas"),
         ({"overview.pixel_size_nm": 250.0}, "overview.pixel_size_nm = 250: at most 200 nm"),
+        ({"overview.margin_um": 1.0}, "overview.margin_um = 1: 0 with uncaging"),
+        ({"overview.minimum_signal": 2.0}, "overview.minimum_signal = 2: 0 with uncaging"),
         ({"calcium.calibration_power_uW": [0.0, 10.0]}, "calcium.power_limit_uW = 15: at most 10"),
         ({"limits.region_dose_mJ": 10.0}, "limits.region_dose_mJ = 10: at least"),
     ],
@@ -61,6 +68,20 @@ def test_what_does_not_go_together_is_told_in_one_line(config, changes, message)
     with pytest.raises(ConfigError, match=f"^{message}") as told:
         config.updated(changes)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("section", ["uncaging", "calcium"])
+def test_its_lasers_are_checked_as_every_excitation_laser(config, section):
+    for changes, says in (
+        ({"calibration_power_uW": [0.0, 60.0, 50.0]}, "calibration_power_uW = .* increasing"),
+        ({"calibration_power_uW": [0.0, 30.0, 60.0]}, "calibration_power_uW = .*: one per cali"),
+        ({"calibration_percent": [0.0, 101.0]}, "calibration_percent = .*: each from 0 to 100 %"),
+        ({"calibration_file": "powers.csv"}, "calibration_file = .*: only in a configuration fil"),
+        ({"power_limit_uW": 50.1}, r"power_limit_uW = 50\.1: at most 50, the highest"),
+        ({"laser": 16}, "laser = 16: at most 15"),
+    ):
+        with pytest.raises(ConfigError, match=rf"^{section}\.{says}"):
+            config.updated({f"{section}.{field}": value for field, value in changes.items()})
 
 
 def test_a_distance_beyond_the_range_is_refused(config):
@@ -121,15 +142,11 @@ def test_the_configuration_keeps_the_list_and_needs_the_file_no_more(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x_um,y_um,axis_x\n1,2,3\n", "column axis_y is needed once"),
-        ("", "0 spines; 1 to 10,000 are allowed"),
-        ("x_um,y_um,axis_x,axis_y\n", "0 spines"),
-        ("x_um,y_um,axis_x,axis_y\n1,2,0,0\n", r"line 2: axis \(0, 0\): not zero"),
-        ("x_um,y_um,axis_x,axis_y\n1,2,nan,0\n", "line 2: axis_x = 'nan': a finite number"),
-        ("x_um,y_um,axis_x,axis_y\n1,b,1,0\n", "line 2: y_um = 'b': a finite number"),
-        ("x_um,y_um,axis_x,axis_y\n#\n1,2,1\n", "line 3: too few columns"),
-        ('x_um,y_um,axis_x,axis_y\n"1\n2",2,1,0\n', "unexpected end of data"),
-        ("x_um,y_um,axis_x,axis_y\n" + "1" * 140_000 + ",2,1,0\n", "field larger than"),
+        ("x_um,y_um,axis_x\n1,2,3\n", "line 1, column 'axis_y' is missing"),
+        ("x_um,y_um,axis_x,axis_y\n", "0 rows; 1 to 10,000 are allowed"),
+        ("x_um,y_um,axis_x,axis_y\n1,2,0,0\n", "line 2, axis_x = 0: with axis_y = 0 a vector of"),
+        ("x_um,y_um,axis_x,axis_y\n1,2,inf,0\n", "line 2, axis_x = 'inf': a finite number"),
+        ("# x\nx_um,y_um,axis_x,axis_y\n1,b,1,0\n", "line 3, y_um = 'b': a finite number"),
     ],
 )
 def test_a_list_that_cannot_be_used_names_the_line(tmp_path, text, message):
@@ -141,6 +158,46 @@ def test_a_list_that_cannot_be_used_names_the_line(tmp_path, text, message):
     assert "\n" not in str(refused.value)
 
 
-def test_a_list_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(ValueError, match=r"No such file or directory: expected a CSV file"):
-        read_spines(tmp_path / "none.csv")
+def test_spines_of_several_fields_say_where_the_stage_is(tmp_path):
+    path = written(
+        tmp_path, "x_um,y_um,axis_x,axis_y,stage_x_um,stage_y_um\n1,2,0,-3,80,0\n4,5,1,0,0,0\n"
+    )
+    first, second = read_spines(path)
+    assert (first["stage_x_um"], second["stage_x_um"]) == (80, 0)
+    written(tmp_path, "x_um,y_um,axis_x,axis_y,stage_x_um\n1,2,0,-3,80\n")
+    with pytest.raises(ValueError, match="line 1, column 'stage_y_um' is missing"):
+        read_spines(path)
+
+
+SPINE = {"x_um": 1.0, "y_um": 2.0, "axis_x": 0.0, "axis_y": -3.0}
+
+
+@pytest.mark.parametrize(
+    ("axis", "says"),
+    [
+        ((0.0, 0.0), "axis_x = 0: with axis_y = 0 a vector of finite length, not 0"),
+        ((0.0, -0.0), "axis_x = 0: with axis_y = -0 a vector of finite length, not 0"),
+        ((5e-324, 5e-324), "axis_x = 5e-324: with axis_y = "),
+        ((1.7e308, 1.7e308), r"axis_x = 1.7e\+308: with axis_y = 1.7e\+308 a vector of finite"),
+        ((math.inf, 0.0), "axis_x = inf: a finite number"),
+        ((0.0, -math.inf), "axis_y = -inf: a finite number"),
+        ((math.nan, 1.0), "axis_x = nan: a finite number"),
+    ],
+)
+def test_an_axis_that_is_no_direction_is_refused(config, axis, says):
+    spine = {**SPINE, "axis_x": axis[0], "axis_y": axis[1]}
+    with pytest.raises(ConfigError, match=rf"^uncaging\.spines\.0\.{says}"):
+        config.updated({"uncaging.spines": [spine]})
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(finite, finite)
+def test_the_axis_of_any_spine_that_is_taken_is_a_unit_vector(axis_x, axis_y):
+    try:
+        spine = SpineConfig(x_um=0.0, y_um=0.0, axis_x=axis_x, axis_y=axis_y)
+    except ValueError:
+        assume(False)
+    assert math.hypot(*spine.axis) == pytest.approx(1, abs=1e-9)
+    assert spine.axis[0] * axis_y == pytest.approx(spine.axis[1] * axis_x, rel=1e-9)

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+from skimage.filters import threshold_otsu
 
 from stedopt_bluesky.plans.regions import (
     RegionLayout,
@@ -127,6 +129,107 @@ def test_regions_never_overlap_and_never_leave_the_field(
     stricter = lay_regions(overview, pixel_nm, size_um, min(1.0, minimum + 0.3))
     remaining = iter(regions)
     assert all(r in remaining for r in stricter)
+
+
+# --- margin and signal ------------------------------------------------------------------
+
+
+def test_a_margin_is_kept_on_all_sides():
+    # 8 µm hold two regions of 2 µm with 1 µm around each: 1 + 2 + 1 + 2 + 1 = 7.
+    lawn = np.random.default_rng(0).poisson(30.0, (80, 80)).astype(np.int16)
+
+    regions = lay_regions(lawn, 100.0, 2.0, 0.1, margin_um=1.0)
+
+    assert places(regions) == [(-1.5, -1.5), (1.5, -1.5), (1.5, 1.5), (-1.5, 1.5)]
+    assert {r.size_um for r in regions} == {2.0}
+    assert len(lay_regions(lawn, 100.0, 2.0, 0.1)) == 16
+    assert len(lay_regions(lawn, 100.0, 2.0, 0.1, margin_um=3.0)) == 1
+    assert lay_regions(lawn, 100.0, 2.0, 0.1, margin_um=3.1) == []
+
+
+def test_a_dim_region_is_left_out():
+    # Of each tile 14 × 14 pixels are bright, so that their mean is not that of the tile.
+    dim, bright = overview_with([(0, 0)], signal=45), overview_with([(2, 3)], signal=60)
+    overview = np.maximum(dim, bright)
+
+    assert places(lay_regions(overview, 100.0, 2.0, 0.1)) == [(-3, -3), (3, 1)]
+    assert places(lay_regions(overview, 100.0, 2.0, 0.1, minimum_signal=53)) == [(3, 1)]
+    assert lay_regions(overview, 100.0, 2.0, 0.1, minimum_signal=65) == []
+
+
+def test_a_region_without_foreground_has_no_signal():
+    overview = overview_with([(1, 1)])
+    assert len(lay_regions(overview, 100.0, 2.0, 0.0)) == 16
+    assert places(lay_regions(overview, 100.0, 2.0, 0.0, minimum_signal=1e-9)) == [(-1, -1)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(5, 80),
+    width=st.integers(5, 80),
+    pixel_nm=st.floats(20, 500),
+    size_um=st.floats(0.5, 6),
+    margin_um=st.floats(0, 4),
+    seed=st.integers(0, 1000),
+)
+def test_no_region_lies_within_the_margin_of_the_border_or_of_another(
+    height, width, pixel_nm, size_um, margin_um, seed
+):
+    rng = np.random.default_rng(seed)
+    overview = rng.poisson(rng.gamma(0.3, 20, (height, width))).astype(np.int16)
+
+    regions = RegionLayout(size_um, 0.0, margin_um=margin_um)(overview, pixel_nm, (0.0, 0.0))
+
+    for r in regions:
+        for at, pixels in ((r.x_um, width), (r.y_um, height)):
+            assert pixels * pixel_nm / 2000 - (abs(at) + size_um / 2) >= margin_um - 1e-6
+    for a, b in itertools.combinations(regions, 2):
+        apart = max(abs(a.x_um - b.x_um), abs(a.y_um - b.y_um)) - size_um
+        assert apart >= margin_um - 1e-6
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    blocks=st.integers(4, 8),
+    margin_px=st.sampled_from([0, 2, 4, 10]),
+    signal=st.floats(0.1, 100),
+    seed=st.integers(0, 1000),
+)
+def test_each_region_has_the_signal_and_no_region_that_has_it_is_lost(
+    blocks, margin_px, signal, seed
+):
+    rng = np.random.default_rng(seed)
+    structure = np.kron(rng.gamma(0.5, 40, (blocks, blocks)), np.ones((10, 10)))
+    overview = rng.poisson(structure).astype(np.int16)
+    smooth = gaussian_filter(overview.astype(float), 1.0)
+    foreground = smooth > threshold_otsu(smooth)
+
+    def signal_of(region):
+        # 20 pixels of 100 nm, whose edges are those of pixels.
+        centre = [at / 0.1 + 5 * blocks for at in (region.y_um, region.x_um)]
+        assert centre == pytest.approx([round(at) for at in centre])
+        inside = tuple(np.s_[round(at) - 10 : round(at) + 10] for at in centre)
+        of_it = foreground[inside]
+        return overview[inside][of_it].mean() if of_it.any() else 0.0
+
+    laid = {"margin_um": margin_px * 0.1}
+    regions = lay_regions(overview, 100.0, 2.0, 0.0, minimum_signal=signal, **laid)
+
+    assert regions == [
+        r for r in lay_regions(overview, 100.0, 2.0, 0.0, **laid) if signal_of(r) >= signal
+    ]
+
+
+def test_the_settings_that_leave_too_few_are_named():
+    assert RegionLayout(2.0, 0.1).too_few(3) == (
+        "only 3 regions of 2 µm hold at least 10% foreground; plan fewer images, or lower "
+        "overview.minimum_foreground"
+    )
+    assert RegionLayout(2.0, 0.1, margin_um=1.0, minimum_signal=4.5).too_few(0) == (
+        "only 0 regions of 2 µm hold at least 10% foreground, have at least 4.5 counts per pixel "
+        "on it and lie 1 µm from the border and from one another; plan fewer images, or lower "
+        "overview.minimum_foreground, overview.minimum_signal or overview.margin_um"
+    )
 
 
 # --- by hand, and several fields --------------------------------------------------------

@@ -1,6 +1,7 @@
 """The uncaging plan: spine by spine, one Event each; resumed and replayed as any other run."""
 
 import contextlib
+import dataclasses
 import math
 
 import numpy as np
@@ -173,6 +174,23 @@ def test_a_list_of_spines_is_taken_in_its_order(done, tmp_path):
     assert [e["data"]["spine_head_x_um"] for e in events] == [s.x_um for s in chosen]
 
 
+def test_each_spine_of_a_list_is_used_at_its_own_field(done, tmp_path):
+    """A spine of another field would be uncaged at whatever there is in this one."""
+    _, first, _ = done
+    config = first.config
+    overview = first.station.overview.image
+    one, other, third = sites_of(config)(overview, config.overview.pixel_size_nm, (0.0, 0.0))[:3]
+    elsewhere = dataclasses.replace(other, stage_x_um=24.0)
+    sites = SpineSites(1.0, 3.0, (elsewhere, one, third))
+    laid = [sites(overview, config.overview.pixel_size_nm, at) for at in ((0, 0), (24, 0), (48, 0))]
+    assert laid == [[one, third], [elsewhere], []]
+    # The list's own numbers are told, not those of the field.
+    inwards = dataclasses.replace(third, axis_x=-third.axis_x, axis_y=-third.axis_y)
+    refusing = SpineSites(1.0, 3.0, (elsewhere, one, inwards))
+    with pytest.raises(SpineRefusedError, match="spine 3 of the list"):
+        refusing(overview, config.overview.pixel_size_nm, (0.0, 0.0))
+
+
 def test_a_spine_of_a_list_that_points_at_its_dendrite_gets_no_pulse(done, tmp_path):
     _, first, _ = done
     config = first.config
@@ -241,3 +259,4 @@ def test_every_beginning_is_spread_over_the_whole(first):
 def test_what_is_missing_from_a_list_is_told():
     sites = SpineSites(1.0, 3.0, (Spine(0.0, 0.0, 1.0, 1.0, 0.0),))
     assert sites.too_few(1) == "the list has 1 spines; plan fewer images"
+    assert sites.too_few(0).startswith("the list has 0 spines at this position of the stage;")

@@ -1,10 +1,16 @@
 """Where a configuration images."""
 
+import math
+import re
+
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stedopt_bluesky.acquisition import Region
 from stedopt_bluesky.config import ConfigError, preset
-from stedopt_bluesky.session.places import Places, places_of
+from stedopt_bluesky.session.places import Places, places_of, tiles_of
 
 
 def places(**changes):
@@ -56,6 +62,56 @@ def test_what_cannot_be_imaged_is_told_in_one_line(changes, says):
     with pytest.raises(ConfigError, match=says) as refused:
         places(**changes)
     assert "\n" not in str(refused.value)
+
+
+SPINE = {"x_um": 1.0, "y_um": 2.0, "axis_x": 0.0, "axis_y": -3.0}
+
+
+def spines_at(*stage_um, **changes):
+    spines = [{**SPINE, "stage_x_um": x, "stage_y_um": y} for x, y in stage_um]
+    config = preset("uncaging").updated(
+        {"uncaging.spines": spines, "stage.columns": 3, "stage.step_um": 20 / 3, **changes}
+    )
+    return places_of(config)
+
+
+def test_only_fields_that_have_spines_by_hand_are_gone_to():
+    assert spines_at((6.6667, 0.0), (0.0, 0.0)).fields_um == ((0.0, 0.0), (20 / 3, 0.0))
+    assert spines_at((13.3333, 0.0)).fields_um == ((40 / 3, 0.0),)
+    # Found on the overview, they may be anywhere.
+    assert len(spines_at().fields_um) == 3
+
+
+def test_a_spine_at_no_field_is_refused():
+    says = r"uncaging\.spines\.1\.stage_x_um = 7, stage_y_um = 0: .* is \(6\.66667, 0\) µm$"
+    with pytest.raises(ConfigError, match=says):
+        spines_at((0.0, 0.0), (7.0, 0.0))
+
+
+def test_tiles_are_laid_as_the_overview_says():
+    config = preset("classical").updated({"overview.margin_um": 2.0, "overview.minimum_signal": 5})
+    layout = tiles_of(config)
+    assert (layout.size_um, layout.margin_um, layout.minimum_signal) == (4.48, 2.0, 5.0)
+
+
+@settings(deadline=None)
+@given(size_um=st.floats(5, 30), pixel_nm=st.floats(50, 400), region_um=st.floats(0.5, 4.5))
+def test_the_largest_margin_that_is_allowed_has_room_for_a_region(size_um, pixel_nm, region_um):
+    changes = {
+        "overview.size_um": size_um,
+        "overview.pixel_size_nm": pixel_nm,
+        "imaging.region_size_um": region_um,
+        "overview.minimum_foreground": 0.0,
+    }
+    with pytest.raises(ConfigError) as refused:
+        preset("classical").updated({**changes, "overview.margin_um": 1000.0})
+    most_um = float(re.search(r"margin_um = 1000: at most (\S+) µm", str(refused.value))[1])
+    config = preset("classical").updated({**changes, "overview.margin_um": most_um})
+    assert most_um <= (size_um - region_um) / 2 + 1e-6
+    # An image of whole pixels, the last one cut off, but for rounding.
+    pixels = math.floor(size_um * 1000 / pixel_nm + 1e-9)
+    overview = np.random.default_rng(0).poisson(30.0, (pixels, pixels)).astype(np.int16)
+    assert len(tiles_of(config)(overview, pixel_nm, (0.0, 0.0))) >= 1
 
 
 def test_too_few_places_are_left():
