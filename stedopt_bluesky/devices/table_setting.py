@@ -23,14 +23,19 @@ class TableSetting(Setting):
         Name of the row of :data:`~stedopt_bluesky.imspector.paths.TABLE`.
     axis : str
         Axis of a row that has one.
+    index : int, optional
+        Element of a row that is a list, from 0; left out: the first one.
     """
 
     parent: TableDevice
 
-    def __init__(self, *, row: str, axis: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self, *, row: str, axis: str = "", index: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(integer=paths.ROWS[row].kind is int, **kwargs)
         self.row = row
         self.axis = axis
+        self.index = index
 
     def put(self, value: Any, **kwargs: Any) -> None:
         """Check the value, write it to Imspector, then remember it.
@@ -46,7 +51,7 @@ class TableSetting(Setting):
 
     def read_back(self) -> None:
         """Take what Imspector has; an Imspector that has no such setting is left alone."""
-        with contextlib.suppress(UnknownLayoutError, RuntimeError):
+        with contextlib.suppress(UnknownLayoutError, RuntimeError, IndexError):
             # Past the check and the writing: it is what it is.
             Signal.put(self, self.parent.row_value(self), force=True)
 
@@ -103,4 +108,5 @@ class TableDevice(Device):
         return self._instrument.value(self._configurations[-1], setting.row, **self._where(setting))
 
     def _where(self, setting: TableSetting) -> dict[str, object]:
-        return {"channel": self._channel, "axis": setting.axis}
+        where: dict[str, object] = {"channel": self._channel, "axis": setting.axis}
+        return where if setting.index is None else {**where, "index": setting.index}
