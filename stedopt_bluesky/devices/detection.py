@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ophyd import Component as Cpt
 from ophyd import Kind
 
@@ -25,18 +27,15 @@ class Detection(TableDevice):
         TableSetting, row="spectral_max_nm", unit="nm", low=300.0, high=1000.0, kind=Kind.config
     )
 
-    def write_row(self, setting: TableSetting, value: float) -> None:
-        """Write a setting to the configurations that it holds for."""
-        super().write_row(setting, value)
+    def write_to(self, configuration: str, setting: TableSetting, value: float) -> None:
+        """Write a setting to one configuration."""
+        super().write_to(configuration, setting, value)
         if setting.row in ("gate_delay_ns", "gate_width_ns"):
-            for configuration in self._configurations:
-                self._instrument.set_value(
-                    configuration, "gate_active", True, channel=self._channel
-                )
+            self._instrument.set_value(configuration, "gate_active", True, channel=self._channel)
 
-    def use_detector(self, detector: str) -> None:
-        """Detect with the detector of that name, for example ``"DET1"``."""
-        for configuration in self._configurations:
+    def use_detector(self, detector: str, also: Sequence[str] = ()) -> None:
+        """Detect with the detector of that name, as ``"DET1"``; in further configurations too."""
+        for configuration in (*self._configurations, *also):
             self._instrument.set_value(configuration, "detector", detector, channel=self._channel)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ophyd import Device, Signal
@@ -98,10 +98,35 @@ class TableDevice(Device):
         signals = (getattr(self, name) for name in self.component_names)
         return tuple(signal for signal in signals if isinstance(signal, TableSetting))
 
+    def fix(self, values: Mapping[str, float], also: Sequence[str] = ()) -> None:
+        """Set what is not optimised.
+
+        Parameters
+        ----------
+        values : mapping
+            Value of each setting, by its name without the prefix.
+        also : sequence of str
+            Names of further configurations that they are written to, this once.
+
+        Raises
+        ------
+        LimitError
+            Before the value is written.
+        """
+        for name, value in values.items():
+            setting: TableSetting = getattr(self, name)
+            setting.put(value)
+            for configuration in also:
+                self.write_to(configuration, setting, float(value))
+
     def write_row(self, setting: TableSetting, value: float) -> None:
         """Write a setting to the configurations that it holds for."""
         for configuration in self._configurations:
-            self._instrument.set_value(configuration, setting.row, value, **self._where(setting))
+            self.write_to(configuration, setting, value)
+
+    def write_to(self, configuration: str, setting: TableSetting, value: float) -> None:
+        """Write a setting to one configuration."""
+        self._instrument.set_value(configuration, setting.row, value, **self._where(setting))
 
     def row_value(self, setting: TableSetting) -> Any:
         """Value of a setting in the last of its configurations."""

@@ -54,6 +54,22 @@ def test_a_gate_that_is_set_is_on(detection, two_channels, setting, key):
     assert not any(channel["gating"]["active"] for channel in channels(two_channels, CONFOCAL))
 
 
+def test_what_is_fixed_is_so_in_the_other_images_too(detection, two_channels):
+    detection.fix({"gate_delay_ns": 1.5, "spectral_min_nm": 580.0}, also=(CONFOCAL,))
+    detection.use_detector("DET2", also=(CONFOCAL,))
+    for configuration in (CONFOCAL, STED):
+        first, second = channels(two_channels, configuration)
+        assert second["gating"]["active"] is True
+        assert second["gating"]["delay"] == pytest.approx(1.5e-9)
+        assert second["detsel"]["spectral_range"]["min"] == pytest.approx(580e-9)
+        assert second["detsel"]["detector"] == "DET2"
+        assert first["gating"]["active"] is False
+    # What is set afterwards is set where it may change.
+    detection.gate_delay_ns.put(2.0)
+    delays = [channels(two_channels, name)[1]["gating"]["delay"] for name in (CONFOCAL, STED)]
+    assert delays == pytest.approx([1.5e-9, 2e-9])
+
+
 def test_the_band_alone_switches_no_gate_on(detection, two_channels):
     detection.spectral_min_nm.put(580.0)
     assert channels(two_channels, STED)[1]["gating"]["active"] is False
