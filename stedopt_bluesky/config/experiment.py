@@ -20,6 +20,7 @@ from stedopt_bluesky.config.checks import (
     check_distinct,
     check_light,
     check_powers,
+    check_rescue,
     check_uncaging,
 )
 from stedopt_bluesky.config.errors import ConfigError, FieldError, one_line, shown
@@ -118,7 +119,8 @@ class ExperimentConfig(Section):
     def _check(self) -> Self:
         check_distinct("parameters", [p.name for p in self.parameters])
         check_distinct("objectives", [o.name for o in self.objectives])
-        for check in (check_channels, check_bands, check_uncaging, check_powers, check_light):
+        checks = (check_channels, check_bands, check_rescue, check_uncaging, check_powers)
+        for check in (*checks, check_light):
             check(self)
         size = math.prod(len(p.parameter.values) for p in self.parameters)
         if size > MAX_CONFIGURATIONS:
@@ -171,12 +173,12 @@ class ExperimentConfig(Section):
             detection = channel.detection if channel else self.detection
             for name in ("gate_delay_ns", "gate_width_ns", "spectral_min_nm", "spectral_max_nm"):
                 told[prefix + name] = getattr(detection, name)
+            rescue = channel.rescue if channel else self.rescue
+            told |= {f"{prefix}rescue_{name}": value for name, value in rescue}
             if channel:
                 told[f"{prefix}excitation_power_uW"] = channel.excitation_power_uW
                 told[f"{prefix}depletion_power_mW"] = channel.depletion_power_mW
         told |= {"pinhole_um": self.optics.pinhole_um, "focus_um": self.optics.focus_um}
-        told["rescue_signal_level"] = self.rescue.signal_level
-        told["rescue_strength"] = self.rescue.strength
         if self.uncaging.enabled:
             told["uncaging_power_uW"] = self.uncaging.power_uW
             told["uncaging_distance_um"] = self.uncaging.distance_um

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ophyd import Component as Cpt
 from ophyd import Kind
 
 from stedopt_bluesky.devices.table_setting import TableDevice, TableSetting
+
+# Limits of thresholds: Imspector's own upper ones do not fit into 15 bits.
+_COUNTS: dict[str, Any] = {"unit": "counts", "high": 65535}
+_PERCENT: dict[str, Any] = {"unit": "%", "high": 100.0}
 
 
 class Detection(TableDevice):
@@ -50,9 +55,51 @@ class Pinhole(TableDevice):
 class Rescue(TableDevice):
     """RESCue or DyMIN of one channel: less light on pixels without signal.
 
-    Units are Imspector's own, as its window shows them.
+    Modes, signal level and strength are in Imspector's own units, as its window shows them.
+    Setting a lower threshold, its time or their number also ends that Imspector sets the lower
+    ones by itself; setting the upper threshold does so for that one.
     """
 
     rescue_mode = Cpt(TableSetting, row="rescue_mode", high=10, kind=Kind.config)
+    rescue_probe_mode = Cpt(TableSetting, row="rescue_probe_mode", high=10, kind=Kind.config)
     rescue_signal_level = Cpt(TableSetting, row="rescue_signal_level", high=1e6, kind=Kind.config)
     rescue_strength = Cpt(TableSetting, row="rescue_strength", high=1e3, kind=Kind.config)
+    rescue_lower_thresholds = Cpt(
+        TableSetting, row="rescue_lower_thresholds", high=4, kind=Kind.config
+    )
+    rescue_lower_threshold_1 = Cpt(
+        TableSetting, row="rescue_lower_threshold", index=0, **_COUNTS, kind=Kind.config
+    )
+    rescue_lower_threshold_2 = Cpt(
+        TableSetting, row="rescue_lower_threshold", index=1, **_COUNTS, kind=Kind.config
+    )
+    rescue_lower_threshold_3 = Cpt(
+        TableSetting, row="rescue_lower_threshold", index=2, **_COUNTS, kind=Kind.config
+    )
+    rescue_lower_threshold_4 = Cpt(
+        TableSetting, row="rescue_lower_threshold", index=3, **_COUNTS, kind=Kind.config
+    )
+    rescue_lower_time_percent_1 = Cpt(
+        TableSetting, row="rescue_lower_time_percent", index=0, **_PERCENT, kind=Kind.config
+    )
+    rescue_lower_time_percent_2 = Cpt(
+        TableSetting, row="rescue_lower_time_percent", index=1, **_PERCENT, kind=Kind.config
+    )
+    rescue_lower_time_percent_3 = Cpt(
+        TableSetting, row="rescue_lower_time_percent", index=2, **_PERCENT, kind=Kind.config
+    )
+    rescue_lower_time_percent_4 = Cpt(
+        TableSetting, row="rescue_lower_time_percent", index=3, **_PERCENT, kind=Kind.config
+    )
+    rescue_upper_threshold = Cpt(
+        TableSetting, row="rescue_upper_threshold", **_COUNTS, kind=Kind.config
+    )
+
+    def write_to(self, configuration: str, setting: TableSetting, value: float) -> None:
+        """Write a setting to one configuration."""
+        for side in ("lower", "upper"):
+            if setting.row.startswith(f"rescue_{side}_"):
+                # First, so that Imspector does not set the threshold again.
+                automatic = f"rescue_{side}_auto"
+                self._instrument.set_value(configuration, automatic, False, channel=self._channel)
+        super().write_to(configuration, setting, value)

@@ -100,7 +100,7 @@ def make_station(
         lights=lights,
         detections=_make_detections(config, instrument),
         pinhole=_make_pinhole(config, instrument),
-        rescue=_make_rescue(config, instrument),
+        rescues=_make_rescues(config, instrument),
         scanner=scanner,
         stage=stage,
         spot=spot,
@@ -212,14 +212,26 @@ def _other_images() -> tuple[str, ...]:
     return CONFOCAL, OVERVIEW
 
 
-def _make_rescue(config: ExperimentConfig, instrument: Instrument) -> Rescue:
+def _make_rescues(config: ExperimentConfig, instrument: Instrument) -> tuple[Rescue, ...]:
+    """Make the RESCue of each channel and set what the configuration tells of it."""
     from stedopt_bluesky.devices.detection import Rescue
     from stedopt_bluesky.devices.microscope import STED
 
-    rescue = Rescue(instrument=instrument, configurations=(STED,), name="rescue")
-    told = config.rescue.model_dump(exclude_none=True)
-    rescue.fix({f"rescue_{name}": value for name, value in told.items()})
-    return rescue
+    rescues = []
+    channels = [("", config.rescue), *((c.name, c.rescue) for c in config.channels)]
+    for number, (channel, section) in enumerate(channels):
+        prefix = f"{channel}_" if channel else ""
+        rescue = Rescue(
+            instrument=instrument,
+            configurations=(STED,),
+            channel=number,
+            prefix=prefix,
+            name=f"{prefix}rescue",
+        )
+        told = section.model_dump(exclude_none=True)
+        rescue.fix({f"rescue_{name}": value for name, value in told.items()})
+        rescues.append(rescue)
+    return tuple(rescues)
 
 
 def _make_pinhole(config: ExperimentConfig, instrument: Instrument) -> Pinhole:

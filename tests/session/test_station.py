@@ -12,7 +12,18 @@ FIXED = {
     "detection": {"detector": "DET1", "gate_delay_ns": 1.5, "spectral_min_nm": 660.0},
     "optics.pinhole_um": 40.0,
     "rescue": {"mode": 4, "signal_level": 20.0},
-    "channels": [{"name": "orange", "detection": {"detector": "DET2", "gate_width_ns": 6.0}}],
+    "channels": [
+        {
+            "name": "orange",
+            "detection": {"detector": "DET2", "gate_width_ns": 6.0},
+            "rescue": {
+                "mode": 5,
+                "lower_thresholds": 1,
+                "lower_threshold_1": 3,
+                "lower_time_percent_1": 20.0,
+            },
+        }
+    ],
 }
 
 
@@ -40,8 +51,22 @@ def test_how_a_channel_detects_is_fixed_in_all_images(
 
 def test_rescue_is_for_the_sted_images_alone(config, two_channels, tmp_path):
     make_station(config.updated(FIXED), two_channels, tmp_path)
-    modes = {name: two_channels.value(name, "rescue_mode") for name in (CONFOCAL, STED, OVERVIEW)}
-    assert modes == {CONFOCAL: 0, STED: 4, OVERVIEW: 0}
+    modes = {
+        name: [two_channels.value(name, "rescue_mode", channel=channel) for channel in (0, 1)]
+        for name in (CONFOCAL, STED, OVERVIEW)
+    }
+    assert modes == {CONFOCAL: [0, 0], STED: [4, 5], OVERVIEW: [0, 0]}
+
+
+def test_rescue_of_each_channel_is_its_own(config, two_channels, tmp_path):
+    station = make_station(config.updated(FIXED), two_channels, tmp_path)
+    tree = two_channels.configuration(STED).parameters("ExpControl/measurement/channels")
+    first, orange = (channel["rescue"] for channel in tree)
+    assert (first["signal_level"], first["LTh_auto"]) == (20.0, True)
+    assert (orange["LTh_auto"], orange["LTh_num_times"]) == (False, 1)
+    assert (orange["LTh_thresholds"], orange["LTh_times"]) == ([3, 0, 0, 0], [20.0, 0.0, 0.0, 0.0])
+    assert station.settings["orange_rescue_lower_time_percent_1"].get() == 20.0
+    assert station.settings["rescue_signal_level"].get() == 20.0
 
 
 def test_what_is_not_fixed_is_as_imspector_has_it(config, two_channels, tmp_path):
