@@ -13,9 +13,24 @@ from stedopt_bluesky.config.sections import NotNegative, Positive, Section
 
 Wavelength = Annotated[float, Field(ge=300, le=1000)]
 GateTime = Annotated[float, Field(ge=0, le=25)]
+Counts = Annotated[int, Field(ge=0, le=65535)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+# Imspector has this many of RESCue's lower thresholds.
+LOWER_THRESHOLDS = 4
 
 # Names that data keys, parameters or objectives begin with already.
-_TAKEN = ("confocal", "sted", "excitation", "depletion", "objective", "uncaging", "image", "region")
+_TAKEN = (
+    "confocal",
+    "sted",
+    "excitation",
+    "depletion",
+    "objective",
+    "rescue",
+    "uncaging",
+    "image",
+    "region",
+)
 
 
 class DetectionConfig(Section):
@@ -60,8 +75,48 @@ class RescueConfig(Section):
     mode: Annotated[int, Field(ge=0, le=10)] | None = Field(
         None, description="Imspector's rescue_mode; 0: off."
     )
-    signal_level: NotNegative | None = Field(None, description="Imspector's signal_level.")
-    strength: NotNegative | None = Field(None, description="Imspector's strength.")
+    probe_mode: Annotated[int, Field(ge=0, le=10)] | None = Field(
+        None, description="Imspector's probe_mode."
+    )
+    signal_level: Annotated[float, Field(ge=0, le=1e6)] | None = Field(
+        None,
+        description="Imspector's signal_level; its automatic thresholds follow it, to 1000000.",
+    )
+    strength: Annotated[float, Field(ge=0, le=1e3)] | None = Field(
+        None, description="Imspector's strength; its automatic thresholds follow it, to 1000."
+    )
+    lower_thresholds: Annotated[int, Field(ge=0, le=LOWER_THRESHOLDS)] | None = Field(
+        None,
+        description="How many lower thresholds there are, 0 to 4; ends that Imspector sets them.",
+    )
+    lower_threshold_1: Counts | None = Field(
+        None, description="Counts below which a pixel is left at the first time, 0 to 65535."
+    )
+    lower_threshold_2: Counts | None = Field(
+        None, description="Counts below which a pixel is left at the second time, 0 to 65535."
+    )
+    lower_threshold_3: Counts | None = Field(
+        None, description="Counts below which a pixel is left at the third time, 0 to 65535."
+    )
+    lower_threshold_4: Counts | None = Field(
+        None, description="Counts below which a pixel is left at the fourth time, 0 to 65535."
+    )
+    lower_time_percent_1: Percent | None = Field(
+        None, description="First time, percent of the pixel's dwelltime, 0 to 100."
+    )
+    lower_time_percent_2: Percent | None = Field(
+        None, description="Second time, percent of the pixel's dwelltime, 0 to 100."
+    )
+    lower_time_percent_3: Percent | None = Field(
+        None, description="Third time, percent of the pixel's dwelltime, 0 to 100."
+    )
+    lower_time_percent_4: Percent | None = Field(
+        None, description="Fourth time, percent of the pixel's dwelltime, 0 to 100."
+    )
+    upper_threshold: Counts | None = Field(
+        None,
+        description="Counts at which a pixel is left, 0 to 65535; ends that Imspector sets it.",
+    )
 
 
 class ChannelConfig(Section):
@@ -88,6 +143,7 @@ class ChannelConfig(Section):
         None, description="Its depletion laser; left out: the first channel's."
     )
     detection: DetectionConfig = DetectionConfig()
+    rescue: RescueConfig = RescueConfig()
 
     @field_validator("name")
     @classmethod

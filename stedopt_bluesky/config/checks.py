@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from stedopt_bluesky.config.errors import FieldError
@@ -75,6 +76,53 @@ def check_fields(config: ExperimentConfig) -> None:
                     f"at most {largest_um:g} µm (imaging.region_size_um): regions are laid so "
                     "large, and a smaller one is imaged in the middle of its place",
                 )
+
+
+def check_rescue(config: ExperimentConfig) -> None:
+    """Refuse lower thresholds of RESCue that are not all there, or not in the order of time."""
+    values = {p.name: p.parameter.values for p in config.parameters}
+    sections = [("", "rescue", config.rescue)]
+    for i, channel in enumerate(config.channels):
+        sections.append((f"{channel.name}_", f"channels.{i}.rescue", channel.rescue))
+    for prefix, where, rescue in sections:
+        told: dict[str, tuple[float, ...]] = {}
+        for name, value in rescue:
+            if f"{prefix}rescue_{name}" in values:
+                told[name] = values[f"{prefix}rescue_{name}"]
+            elif value is not None:
+                told[name] = (value,)
+        try:
+            _check_lower_thresholds(told)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+
+
+def _check_lower_thresholds(told: Mapping[str, tuple[float, ...]]) -> None:
+    """Check one channel's fields of RESCue, each with all its values."""
+    lower = [name for name in told if name.startswith("lower_")]
+    if not lower:
+        return
+    for name in ("signal_level", "strength"):
+        if name in told:
+            raise ValueError(f"{name} is for automatic thresholds, not together with {lower[0]}")
+    if "lower_thresholds" not in told:
+        raise ValueError(f"lower_thresholds, their number, is needed with {lower[0]}")
+    most = int(max(told["lower_thresholds"]))
+    needed = [
+        f"lower_{what}_{k + 1}" for k in range(most) for what in ("threshold", "time_percent")
+    ]
+    for name in needed:
+        if name not in told:
+            raise ValueError(f"{name} is needed: there are up to {most} lower thresholds")
+    for name in lower:
+        if name not in (*needed, "lower_thresholds"):
+            raise ValueError(f"{name} is left out: there are at most {most} lower thresholds")
+    for one, other in itertools.pairwise(name for name in needed if "time" in name):
+        if not max(told[one]) < min(told[other]):
+            raise ValueError(
+                f"{one} reaches {max(told[one]):g}, {other} {min(told[other]):g} %: each above the "
+                "one before, in all configurations of the grid"
+            )
 
 
 def check_powers(config: ExperimentConfig) -> None:

@@ -22,6 +22,7 @@ from stedopt_bluesky.config.checks import (
     check_light,
     check_overview,
     check_powers,
+    check_rescue,
     check_uncaging,
 )
 from stedopt_bluesky.config.errors import ConfigError, FieldError, one_line, shown
@@ -124,6 +125,7 @@ class ExperimentConfig(Section):
             check_channels,
             check_bands,
             check_fields,
+            check_rescue,
             check_uncaging,
             check_powers,
             check_light,
@@ -186,12 +188,12 @@ class ExperimentConfig(Section):
             detection = channel.detection if channel else self.detection
             for name in ("gate_delay_ns", "gate_width_ns", "spectral_min_nm", "spectral_max_nm"):
                 told[prefix + name] = getattr(detection, name)
+            rescue = channel.rescue if channel else self.rescue
+            told |= {f"{prefix}rescue_{name}": value for name, value in rescue}
             if channel:
                 told[f"{prefix}excitation_power_uW"] = channel.excitation_power_uW
                 told[f"{prefix}depletion_power_mW"] = channel.depletion_power_mW
         told |= {"pinhole_um": self.optics.pinhole_um, "focus_um": self.optics.focus_um}
-        told["rescue_signal_level"] = self.rescue.signal_level
-        told["rescue_strength"] = self.rescue.strength
         if self.uncaging.enabled:
             told["uncaging_power_uW"] = self.uncaging.power_uW
             told["uncaging_distance_um"] = self.uncaging.distance_um

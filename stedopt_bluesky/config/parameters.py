@@ -27,8 +27,20 @@ PARAMETER_UNITS = {
     "pinhole_um": "µm",
     "spectral_min_nm": "nm",
     "spectral_max_nm": "nm",
+    "rescue_mode": "",
+    "rescue_probe_mode": "",
     "rescue_signal_level": "",
     "rescue_strength": "",
+    "rescue_lower_thresholds": "",
+    "rescue_lower_threshold_1": "counts",
+    "rescue_lower_threshold_2": "counts",
+    "rescue_lower_threshold_3": "counts",
+    "rescue_lower_threshold_4": "counts",
+    "rescue_lower_time_percent_1": "%",
+    "rescue_lower_time_percent_2": "%",
+    "rescue_lower_time_percent_3": "%",
+    "rescue_lower_time_percent_4": "%",
+    "rescue_upper_threshold": "counts",
     "focus_um": "µm",
     "uncaging_power_uW": "µW",
     "uncaging_distance_um": "µm",
@@ -41,8 +53,8 @@ CHANNEL_PARAMETERS = (
     "gate_width_ns",
     "spectral_min_nm",
     "spectral_max_nm",
+    *(name for name in PARAMETER_UNITS if name.startswith("rescue_")),
 )
-
 # Fields of section ``imaging`` that may be optimised.
 IMAGING_PARAMETERS = (
     "excitation_power_uW",
@@ -53,7 +65,12 @@ IMAGING_PARAMETERS = (
     "pixel_size_nm",
     "region_size_um",
 )
-WHOLE_NUMBERS = ("line_steps", "frames")
+# How many, counts and modes.
+WHOLE_NUMBERS = tuple(
+    name
+    for name, unit in PARAMETER_UNITS.items()
+    if unit in ("lines", "frames", "counts") or name.endswith(("_mode", "_thresholds"))
+)
 
 # What may be imaged with, both ends included; powers have the lasers' limits.
 RANGES = {
@@ -67,6 +84,14 @@ RANGES = {
     "pinhole_um": (1.0, 500.0),
     "spectral_min_nm": (300.0, 1000.0),
     "spectral_max_nm": (300.0, 1000.0),
+    "rescue_mode": (0.0, 10.0),
+    "rescue_probe_mode": (0.0, 10.0),
+    "rescue_signal_level": (0.0, 1e6),
+    "rescue_strength": (0.0, 1e3),
+    "rescue_lower_thresholds": (0.0, 4.0),
+    **{f"rescue_lower_threshold_{number}": (0.0, 65535.0) for number in range(1, 5)},
+    **{f"rescue_lower_time_percent_{number}": (0.0, 100.0) for number in range(1, 5)},
+    "rescue_upper_threshold": (0.0, 65535.0),
     "focus_um": (-100.0, 100.0),
     "uncaging_distance_um": (0.3, 5.0),
 }
@@ -126,7 +151,7 @@ class ParameterConfig(Section):
         else:
             self._check_values(self.values)
         self._check_range()
-        if self.name in WHOLE_NUMBERS:
+        if split_parameter(self.name)[1] in WHOLE_NUMBERS:
             self._check_whole()
         return self
 
@@ -168,7 +193,7 @@ class ParameterConfig(Section):
         values = self.parameter.values
         if any(not v.is_integer() for v in values):
             field, value = ("points", self.points) if self.values is None else ("values", values)
-            raise FieldError(field, value, f"{self.name} are whole numbers")
+            raise FieldError(field, value, "whole numbers")
 
     @property
     def ends(self) -> tuple[tuple[str, float], tuple[str, float]]:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from ophyd import Component as Cpt
 from ophyd import Kind
 
 from stedopt_bluesky.devices.table_setting import TableDevice, TableSetting
+
+# Limits of thresholds: Imspector's own upper ones do not fit into 15 bits.
+_COUNTS: dict[str, Any] = {"unit": "counts", "high": 65535}
+_PERCENT: dict[str, Any] = {"unit": "%", "high": 100.0}
 
 
 class Detection(TableDevice):
@@ -25,18 +32,15 @@ class Detection(TableDevice):
         TableSetting, row="spectral_max_nm", unit="nm", low=300.0, high=1000.0, kind=Kind.config
     )
 
-    def write_row(self, setting: TableSetting, value: float) -> None:
-        """Write a setting to the configurations that it holds for."""
-        super().write_row(setting, value)
+    def write_to(self, configuration: str, setting: TableSetting, value: float) -> None:
+        """Write a setting to one configuration."""
+        super().write_to(configuration, setting, value)
         if setting.row in ("gate_delay_ns", "gate_width_ns"):
-            for configuration in self._configurations:
-                self._instrument.set_value(
-                    configuration, "gate_active", True, channel=self._channel
-                )
+            self._instrument.set_value(configuration, "gate_active", True, channel=self._channel)
 
-    def use_detector(self, detector: str) -> None:
-        """Detect with the detector of that name, for example ``"DET1"``."""
-        for configuration in self._configurations:
+    def use_detector(self, detector: str, also: Sequence[str] = ()) -> None:
+        """Detect with the detector of that name, as ``"DET1"``; in further configurations too."""
+        for configuration in (*self._configurations, *also):
             self._instrument.set_value(configuration, "detector", detector, channel=self._channel)
 
 
@@ -51,9 +55,51 @@ class Pinhole(TableDevice):
 class Rescue(TableDevice):
     """RESCue or DyMIN of one channel: less light on pixels without signal.
 
-    Units are Imspector's own, as its window shows them.
+    Modes, signal level and strength are in Imspector's own units, as its window shows them.
+    Setting a lower threshold, its time or their number also ends that Imspector sets the lower
+    ones by itself; setting the upper threshold does so for that one.
     """
 
     rescue_mode = Cpt(TableSetting, row="rescue_mode", high=10, kind=Kind.config)
+    rescue_probe_mode = Cpt(TableSetting, row="rescue_probe_mode", high=10, kind=Kind.config)
     rescue_signal_level = Cpt(TableSetting, row="rescue_signal_level", high=1e6, kind=Kind.config)
     rescue_strength = Cpt(TableSetting, row="rescue_strength", high=1e3, kind=Kind.config)
+    rescue_lower_thresholds = Cpt(
+        TableSetting, row="rescue_lower_thresholds", high=4, kind=Kind.config
+    )
+    rescue_lower_threshold_1 = Cpt(
+        TableSetting, row="rescue_lower_threshold", index=0, **_COUNTS, kind=Kind.config
+    )
+    rescue_lower_threshold_2 = Cpt(
+        TableSetting, row="rescue_lower_threshold", index=1, **_COUNTS, kind=Kind.config
+    )
+    rescue_lower_threshold_3 = Cpt(
+        TableSetting, row="rescue_lower_threshold", index=2, **_COUNTS, kind=Kind.config
+    )
+    rescue_lower_threshold_4 = Cpt(
+        TableSetting, row="rescue_lower_threshold", index=3, **_COUNTS, kind=Kind.config
+    )
+    rescue_lower_time_percent_1 = Cpt(
+        TableSetting, row="rescue_lower_time_percent", index=0, **_PERCENT, kind=Kind.config
+    )
+    rescue_lower_time_percent_2 = Cpt(
+        TableSetting, row="rescue_lower_time_percent", index=1, **_PERCENT, kind=Kind.config
+    )
+    rescue_lower_time_percent_3 = Cpt(
+        TableSetting, row="rescue_lower_time_percent", index=2, **_PERCENT, kind=Kind.config
+    )
+    rescue_lower_time_percent_4 = Cpt(
+        TableSetting, row="rescue_lower_time_percent", index=3, **_PERCENT, kind=Kind.config
+    )
+    rescue_upper_threshold = Cpt(
+        TableSetting, row="rescue_upper_threshold", **_COUNTS, kind=Kind.config
+    )
+
+    def write_to(self, configuration: str, setting: TableSetting, value: float) -> None:
+        """Write a setting to one configuration."""
+        for side in ("lower", "upper"):
+            if setting.row.startswith(f"rescue_{side}_"):
+                # First, so that Imspector does not set the threshold again.
+                automatic = f"rescue_{side}_auto"
+                self._instrument.set_value(configuration, automatic, False, channel=self._channel)
+        super().write_to(configuration, setting, value)

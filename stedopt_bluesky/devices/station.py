@@ -33,8 +33,8 @@ class Station:
         How each channel detects.
     pinhole : Pinhole
         Of all channels.
-    rescue : Rescue
-        Light that is saved where nothing is.
+    rescues : tuple of Rescue
+        Light that is saved where nothing is, channel by channel.
     scanner : Scanner
         Field and speed.
     stage : Stage
@@ -56,7 +56,7 @@ class Station:
     lights: tuple[Light, ...]
     detections: tuple[Detection, ...]
     pinhole: Pinhole
-    rescue: Rescue
+    rescues: tuple[Rescue, ...]
     scanner: Scanner
     stage: Stage
     microscope: Microscope
@@ -94,8 +94,7 @@ class Station:
             self.scanner.size_um,
             *(setting for detection in self.detections for setting in detection.settings),
             self.pinhole.pinhole_um,
-            self.rescue.rescue_signal_level,
-            self.rescue.rescue_strength,
+            *(setting for rescue in self.rescues for setting in rescue.settings),
             self.stage.focus_um,
         ]
         if self.spot is not None:
@@ -134,7 +133,7 @@ class Station:
             self.stage,
             *self.detections,
             self.pinhole,
-            self.rescue,
+            *self.rescues,
             self.microscope,
         )
         return devices if self.spot is None else (*devices, self.spot)

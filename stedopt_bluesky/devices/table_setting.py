@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ophyd import Device, Signal
@@ -23,14 +23,19 @@ class TableSetting(Setting):
         Name of the row of :data:`~stedopt_bluesky.imspector.paths.TABLE`.
     axis : str
         Axis of a row that has one.
+    index : int, optional
+        Element of a row that is a list, from 0; left out: the first one.
     """
 
     parent: TableDevice
 
-    def __init__(self, *, row: str, axis: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self, *, row: str, axis: str = "", index: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(integer=paths.ROWS[row].kind is int, **kwargs)
         self.row = row
         self.axis = axis
+        self.index = index
 
     def put(self, value: Any, **kwargs: Any) -> None:
         """Check the value, write it to Imspector, then remember it.
@@ -46,7 +51,7 @@ class TableSetting(Setting):
 
     def read_back(self) -> None:
         """Take what Imspector has; an Imspector that has no such setting is left alone."""
-        with contextlib.suppress(UnknownLayoutError, RuntimeError):
+        with contextlib.suppress(UnknownLayoutError, RuntimeError, IndexError):
             # Past the check and the writing: it is what it is.
             Signal.put(self, self.parent.row_value(self), force=True)
 
@@ -93,14 +98,40 @@ class TableDevice(Device):
         signals = (getattr(self, name) for name in self.component_names)
         return tuple(signal for signal in signals if isinstance(signal, TableSetting))
 
+    def fix(self, values: Mapping[str, float], also: Sequence[str] = ()) -> None:
+        """Set what is not optimised.
+
+        Parameters
+        ----------
+        values : mapping
+            Value of each setting, by its name without the prefix.
+        also : sequence of str
+            Names of further configurations that they are written to, this once.
+
+        Raises
+        ------
+        LimitError
+            Before the value is written.
+        """
+        for name, value in values.items():
+            setting: TableSetting = getattr(self, name)
+            setting.put(value)
+            for configuration in also:
+                self.write_to(configuration, setting, float(value))
+
     def write_row(self, setting: TableSetting, value: float) -> None:
         """Write a setting to the configurations that it holds for."""
         for configuration in self._configurations:
-            self._instrument.set_value(configuration, setting.row, value, **self._where(setting))
+            self.write_to(configuration, setting, value)
+
+    def write_to(self, configuration: str, setting: TableSetting, value: float) -> None:
+        """Write a setting to one configuration."""
+        self._instrument.set_value(configuration, setting.row, value, **self._where(setting))
 
     def row_value(self, setting: TableSetting) -> Any:
         """Value of a setting in the last of its configurations."""
         return self._instrument.value(self._configurations[-1], setting.row, **self._where(setting))
 
     def _where(self, setting: TableSetting) -> dict[str, object]:
-        return {"channel": self._channel, "axis": setting.axis}
+        where: dict[str, object] = {"channel": self._channel, "axis": setting.axis}
+        return where if setting.index is None else {**where, "index": setting.index}

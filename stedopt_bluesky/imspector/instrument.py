@@ -303,8 +303,8 @@ class Instrument:
     def set_value(self, configuration: str, setting: str, value: Any, **where: object) -> None:
         """Write a setting of the table, in this package's unit.
 
-        Of a list its first element is set; the list is written back whole, since setting one
-        element is ignored by some versions.
+        Of a list one element is set; the list is written back whole, since setting one element
+        is ignored by some versions.
 
         Parameters
         ----------
@@ -315,12 +315,15 @@ class Instrument:
         value : float, int, bool or str
             As the row's type and unit are.
         **where
-            The setting's ``channel`` (left out: the first one) or ``axis``.
+            The setting's ``channel`` (left out: the first one) or ``axis``, and the ``index`` of
+            the element of a list, from 0 (left out: the first one).
 
         Raises
         ------
         SettingRefusedError
             When the setting is one that is only read.
+        IndexError
+            When the list has no such element, or the setting is no list.
         RuntimeError
             When Imspector refuses.
         """
@@ -330,7 +333,9 @@ class Instrument:
         with self._lock:
             target = self._configurations[configuration]
             if row.is_list:
-                value = [value, *target.parameters(path)[1:]]
+                whole = list(target.parameters(path))
+                whole[_index(row, where, whole)] = value
+                value = whole
             target.set_parameters(path, value)
 
     def value(self, configuration: str, setting: str, **where: object) -> Any:
@@ -338,12 +343,15 @@ class Instrument:
         row, path = self._row(setting, where)
         value = self._configurations[configuration].parameters(path)
         if row.is_list:
-            value = value[0]
+            value = value[_index(row, where, value)]
         # 50 µm is read as 50.0, not as 50.00000000000001.
         return float(f"{value / row.scale:.12g}") if row.kind is float else value
 
     def _row(self, setting: str, where: Mapping[str, object]) -> tuple[paths.ParameterPath, str]:
-        return paths.ROWS[setting], self._layout.path(setting, **{"channel": CHANNEL, **where})
+        row = paths.ROWS[setting]
+        if "index" in where and not row.is_list:
+            raise IndexError(f"{setting}: index = {where['index']!r}: it is no list")
+        return row, self._layout.path(setting, **{"channel": CHANNEL, **where})
 
     def set_field(self, configuration: str, size_um: float, pixel_size_nm: float) -> None:
         """Set a square field: its side (µm) and the pixel size (nm)."""
@@ -394,6 +402,17 @@ class Instrument:
         self.application.close(self.measurement)
         if self._guard is not None:
             self._guard.release()
+
+
+def _index(row: paths.ParameterPath, where: Mapping[str, object], elements: Sequence[Any]) -> int:
+    """Index of the element that is meant, in a list as Imspector has it."""
+    index = where.get("index", 0)
+    if type(index) is not int or not 0 <= index < len(elements):
+        raise IndexError(
+            f"{row.name}: index = {index!r}: the list in Imspector has {len(elements)} elements, "
+            f"0 to {len(elements) - 1} is allowed"
+        )
+    return index
 
 
 def _check_different(lasers: Sequence[LaserLine]) -> None:

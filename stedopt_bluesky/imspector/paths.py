@@ -138,16 +138,17 @@ TABLE = (
     ParameterPath("stage_at_y_um", float, "OlympusIX/stage/pos_y", scale=1e-6, writable=False),
     ParameterPath("focus_um", float, "OlympusIX/scanrange/z/off", scale=1e-6),
     ParameterPath("autofocus", bool, "OlympusIX/scanrange/z/z-stabilizer/enabled"),
-    # RESCue and DyMIN; thresholds are counts, and 16.3 gives their times in a unit unknown to us.
+    # RESCue and DyMIN. Thresholds are counts, times percent of the pixel's dwelltime: that was read
+    # off a configuration of 16.3.13800, see `stedopt_bluesky.twin.rescue`. Which channel probes
+    # (probe_channel), and blank_if_higher, stay as Imspector has them.
     ParameterPath("rescue_mode", int, f"{_CHANNEL}/rescue/rescue_mode"),
+    ParameterPath("rescue_probe_mode", int, f"{_CHANNEL}/rescue/probe_mode"),
     ParameterPath("rescue_signal_level", float, f"{_CHANNEL}/rescue/signal_level"),
     ParameterPath("rescue_strength", float, f"{_CHANNEL}/rescue/strength"),
     ParameterPath("rescue_lower_auto", bool, f"{_CHANNEL}/rescue/LTh_auto"),
-    ParameterPath("rescue_lower_number", int, f"{_CHANNEL}/rescue/LTh_num_times"),
-    ParameterPath(
-        "rescue_lower_thresholds", int, f"{_CHANNEL}/rescue/LTh_thresholds", is_list=True
-    ),
-    ParameterPath("rescue_lower_times", float, f"{_CHANNEL}/rescue/LTh_times", is_list=True),
+    ParameterPath("rescue_lower_thresholds", int, f"{_CHANNEL}/rescue/LTh_num_times"),
+    ParameterPath("rescue_lower_threshold", int, f"{_CHANNEL}/rescue/LTh_thresholds", is_list=True),
+    ParameterPath("rescue_lower_time_percent", float, f"{_CHANNEL}/rescue/LTh_times", is_list=True),
     ParameterPath("rescue_upper_auto", bool, f"{_CHANNEL}/rescue/UTh_auto"),
     ParameterPath("rescue_upper_threshold", int, f"{_CHANNEL}/rescue/UTh_threshold"),
 )

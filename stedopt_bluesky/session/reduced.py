@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
-from stedopt_bluesky.config.parameters import WHOLE_NUMBERS, ParameterConfig
+from stedopt_bluesky.config.parameters import WHOLE_NUMBERS, ParameterConfig, split_parameter
 from stedopt_bluesky.session.stored import config_of
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _widened(axis: FloatArray, low: float, high: float) -> tuple[float, float]:
 
 def _laid(entry: ParameterConfig, low: float, high: float) -> dict[str, Any]:
     """Parameter's entry of a configuration for the values from ``low`` to ``high``."""
-    if entry.values is None and entry.name not in WHOLE_NUMBERS:
+    if entry.values is None and split_parameter(entry.name)[1] not in WHOLE_NUMBERS:
         return entry.model_copy(update={"low": low, "high": high}).model_dump(exclude_none=True)
     inside = [value for value in entry.parameter.values if low <= value <= high]
     return {"name": entry.name, "values": inside}

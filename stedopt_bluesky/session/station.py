@@ -102,7 +102,7 @@ def make_station(
         lights=lights,
         detections=_make_detections(config, instrument),
         pinhole=_make_pinhole(config, instrument),
-        rescue=_make_rescue(config, instrument),
+        rescues=_make_rescues(config, instrument),
         scanner=scanner,
         stage=stage,
         spot=spot,
@@ -185,48 +185,65 @@ def _make_lights(config: ExperimentConfig, instrument: Instrument) -> tuple[Ligh
 def _make_detections(config: ExperimentConfig, instrument: Instrument) -> tuple[Detection, ...]:
     """Make the detection of each channel and set what the configuration tells of it."""
     from stedopt_bluesky.devices.detection import Detection
-    from stedopt_bluesky.devices.microscope import CONFOCAL, STED
-    from stedopt_bluesky.devices.overview import OVERVIEW
+    from stedopt_bluesky.devices.microscope import STED
 
     detections = []
     channels = [("", config.detection), *((c.name, c.detection) for c in config.channels)]
     for number, (channel, section) in enumerate(channels):
         prefix = f"{channel}_" if channel else ""
-        told = {"spectral_min_nm", "spectral_max_nm", "gate_delay_ns", "gate_width_ns"}
-        values = section.model_dump(include=told, exclude_none=True)
-        where: dict[str, Any] = {"instrument": instrument, "channel": number, "prefix": prefix}
-        # What is fixed is so in all images; what is optimised changes in the STED images alone.
-        fixed = Detection(
-            **where, configurations=(CONFOCAL, OVERVIEW, STED), name=f"{prefix}fixed_detection"
+        detection = Detection(
+            instrument=instrument,
+            configurations=(STED,),
+            channel=number,
+            prefix=prefix,
+            name=f"{prefix}detection",
         )
         if section.detector:
-            fixed.use_detector(section.detector)
-        for name, value in values.items():
-            getattr(fixed, name).put(value)
-        detections.append(Detection(**where, configurations=(STED,), name=f"{prefix}detection"))
+            detection.use_detector(section.detector, also=_other_images())
+        told = section.model_dump(exclude={"detector"}, exclude_none=True)
+        detection.fix(told, also=_other_images())
+        detections.append(detection)
     return tuple(detections)
 
 
-def _make_rescue(config: ExperimentConfig, instrument: Instrument) -> Rescue:
+def _other_images() -> tuple[str, ...]:
+    """Configurations in which what is fixed is so, too; what is optimised changes in STED alone."""
+    from stedopt_bluesky.devices.microscope import CONFOCAL
+    from stedopt_bluesky.devices.overview import OVERVIEW
+
+    return CONFOCAL, OVERVIEW
+
+
+def _make_rescues(config: ExperimentConfig, instrument: Instrument) -> tuple[Rescue, ...]:
+    """Make the RESCue of each channel and set what the configuration tells of it."""
     from stedopt_bluesky.devices.detection import Rescue
     from stedopt_bluesky.devices.microscope import STED
 
-    rescue = Rescue(instrument=instrument, configurations=(STED,), name="rescue")
-    for name, value in config.rescue.model_dump(exclude_none=True).items():
-        getattr(rescue, f"rescue_{name}").put(value)
-    return rescue
+    rescues = []
+    channels = [("", config.rescue), *((c.name, c.rescue) for c in config.channels)]
+    for number, (channel, section) in enumerate(channels):
+        prefix = f"{channel}_" if channel else ""
+        rescue = Rescue(
+            instrument=instrument,
+            configurations=(STED,),
+            channel=number,
+            prefix=prefix,
+            name=f"{prefix}rescue",
+        )
+        told = section.model_dump(exclude_none=True)
+        rescue.fix({f"rescue_{name}": value for name, value in told.items()})
+        rescues.append(rescue)
+    return tuple(rescues)
 
 
 def _make_pinhole(config: ExperimentConfig, instrument: Instrument) -> Pinhole:
     from stedopt_bluesky.devices.detection import Pinhole
-    from stedopt_bluesky.devices.microscope import CONFOCAL, STED
-    from stedopt_bluesky.devices.overview import OVERVIEW
+    from stedopt_bluesky.devices.microscope import STED
 
-    if config.optics.pinhole_um is not None:
-        everywhere = (CONFOCAL, OVERVIEW, STED)
-        fixed = Pinhole(instrument=instrument, configurations=everywhere, name="fixed_pinhole")
-        fixed.pinhole_um.put(config.optics.pinhole_um)
-    return Pinhole(instrument=instrument, configurations=(STED,), name="pinhole")
+    pinhole = Pinhole(instrument=instrument, configurations=(STED,), name="pinhole")
+    told = config.optics.model_dump(include={"pinhole_um"}, exclude_none=True)
+    pinhole.fix(told, also=_other_images())
+    return pinhole
 
 
 def _make_spot(config: ExperimentConfig, instrument: Instrument) -> UncagingSpot:

@@ -186,6 +186,8 @@ def _check_ranges(tree: Mapping[str, Any]) -> None:
         holders.append((f"channels/{c}/lasers", channel["lasers"]))
         for key, rule in (("delay", _not_negative), ("width", _positive)):
             _check((*base, "channels", str(c), "gating", key), channel["gating"][key], rule)
+        number = channel["rescue"]["LTh_num_times"]
+        _check((*base, "channels", str(c), "rescue", "LTh_num_times"), number, _up_to_four)
     for where, lasers in holders:
         for i, laser in enumerate(lasers):
             steps = (*base, *where.split("/"), str(i), "power", "calibrated")
@@ -208,6 +210,10 @@ def _not_negative(value: float) -> str | None:
 
 def _at_least_one(value: float) -> str | None:
     return None if value >= 1 else "is less than 1"
+
+
+def _up_to_four(value: float) -> str | None:
+    return None if 0 <= value <= 4 else "is outside 0 ... 4 thresholds"
 
 
 def _percent(value: float) -> str | None:
@@ -246,9 +252,15 @@ def _channel(name: str, lasers: Sequence[LaserUnit]) -> dict[str, Any]:
             "LTh_times": [0.0] * 4,
             "UTh_auto": True,
             "UTh_threshold": 0,
+            "blank_if_higher": False,
+            "is_pmt": False,
+            "probe_channel": "",
+            "probe_mode": 0,
+            "rescue_allowed": True,
             "rescue_mode": 0,
             "signal_level": 0.0,
             "strength": 0.0,
+            "warnings": "",
         },
     }
 

@@ -217,12 +217,15 @@ def expose_labels(
     if exposure.rescue is not None:
         # What each pixel would give, had it all its time: nothing bleaches yet.
         looked_at = [dataclasses.replace(label, sample=_copy(label.sample)) for label in shining]
-        dwelled = exposure.rescue.dwelled(_expected(exposure, looked_at, optics, None))
+        unbleached = _expected(exposure, looked_at, optics, None)
+        dwelled = exposure.rescue.dwelled(unbleached / exposure.line_steps)
     expected = _expected(exposure, shining, optics, dwelled)
-    if dwelled is not None:
-        expected *= dwelled
     # Twice the largest count is held at it for certain, and Poisson numbers stay in their range.
-    counts = rng.poisson(np.minimum(expected, 2 * INT16_MAX))
+    np.minimum(expected, 2 * INT16_MAX, out=expected)
+    if exposure.rescue is None:
+        counts = rng.poisson(expected)
+    else:
+        counts = exposure.rescue.counts(expected, exposure.line_steps, rng)
     return np.minimum(counts, INT16_MAX).astype(np.int16)
 
 

@@ -146,11 +146,11 @@ WRONG = [
     (dwelltimes(1, 1001), "parameters.0.values .* = 1001: at most 1000 µs"),
     (
         {"parameters": [{"name": "line_steps", "values": [1, 2.5]}]},
-        r"parameters.0.values \(line_steps\) = \[1, 2.5\]: line_steps are whole numbers",
+        r"parameters.0.values \(line_steps\) = \[1, 2.5\]: whole numbers",
     ),
     (
         {"parameters": [{"name": "line_steps", "low": 1, "high": 4, "points": 3}]},
-        r"parameters.0.points \(line_steps\) = 3: line_steps are whole numbers",
+        r"parameters.0.points \(line_steps\) = 3: whole numbers",
     ),
     (
         {"parameters": depletion()["parameters"] * 2},

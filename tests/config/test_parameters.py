@@ -45,7 +45,11 @@ def test_ranges_hold_for_every_grid(name, beyond):
         ("gate_delay_ns", [0.5, 1, 2]),
         ("pinhole_um", [30, 50, 70]),
         ("spectral_max_nm", [700, 720]),
+        ("rescue_mode", [0, 4]),
+        ("rescue_probe_mode", [0, 2]),
+        ("rescue_signal_level", [10, 20.5]),
         ("rescue_strength", [1, 4]),
+        ("rescue_upper_threshold", [10, 100]),
         ("focus_um", [-0.2, 0, 0.2]),
     ],
 )
@@ -86,3 +90,76 @@ def test_every_setting_can_be_optimised(name, values):
 def test_no_configuration_of_the_grid_has_an_empty_band(changes, says):
     with pytest.raises(ConfigError, match=says):
         preset("classical").updated(changes)
+
+
+LOWER = {
+    "lower_thresholds": 2,
+    "lower_threshold_1": 2,
+    "lower_time_percent_1": 10.0,
+    "lower_threshold_2": 5,
+    "lower_time_percent_2": 40.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("rescue_lower_thresholds", [0, 1, 2]),
+        ("rescue_lower_threshold_1", [1, 2, 3]),
+        ("rescue_lower_time_percent_1", [10, 39.9]),
+        ("rescue_lower_time_percent_2", [10.1, 90]),
+    ],
+)
+@pytest.mark.parametrize("channel", ["", "orange_"])
+def test_thresholds_of_every_channel_can_be_optimised(name, values, channel):
+    channels = [{"name": "orange", "rescue": LOWER}]
+    changes = {"rescue": LOWER, "channels": channels}
+    changes["parameters"] = [{"name": channel + name, "values": values}]
+    config = preset("classical").updated(changes)
+    assert config.space.names == (channel + name,)
+    fixed = {f"{c}rescue_{n}": v for c in ("", "orange_") for n, v in LOWER.items()}
+    del fixed[channel + name]
+    found = {n: v for n, v in config.fixed_parameters.items() if "rescue" in n}
+    assert found == fixed
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("rescue_mode", [0, 0.5]),
+        ("rescue_lower_thresholds", [0.5, 2]),
+        ("rescue_lower_threshold_4", [2.5]),
+        ("orange_rescue_upper_threshold", [1, 1.5]),
+    ],
+)
+def test_counts_and_modes_are_whole_numbers(name, values):
+    changes = {"parameters": [{"name": name, "values": values}]}
+    with pytest.raises(ConfigError, match=rf"parameters\.0\.values \({name}\) = .*: whole num"):
+        preset("classical").updated(changes)
+
+
+@pytest.mark.parametrize(
+    ("rescue", "parameters", "says"),
+    [
+        (LOWER | {"strength": 5.0}, {}, "strength is for automatic thresholds, not together with"),
+        (LOWER, {"rescue_signal_level": [10, 20]}, "signal_level is for automatic thresholds"),
+        ({"lower_threshold_1": 3}, {}, "lower_thresholds, their number, is needed with lower_thr"),
+        (LOWER | {"lower_thresholds": 3}, {}, "lower_threshold_3 is needed: there are up to 3 low"),
+        (LOWER, {"rescue_lower_thresholds": [1, 3]}, "lower_threshold_3 is needed"),
+        (LOWER | {"lower_thresholds": 1}, {}, "lower_threshold_2 is left out: there are at most 1"),
+        (
+            LOWER,
+            {"rescue_lower_time_percent_1": [10, 40]},
+            "lower_time_percent_1 reaches 40, lower_time_percent_2 40 %: each above the one before",
+        ),
+    ],
+)
+def test_lower_thresholds_are_all_there_and_in_order(rescue, parameters, says):
+    entries = [{"name": name, "values": values} for name, values in parameters.items()]
+    changes = {"rescue": rescue} | ({"parameters": entries} if entries else {})
+    with pytest.raises(ConfigError, match=f"^rescue: {says}"):
+        preset("classical").updated(changes)
+    orange = [{"name": f"orange_{e['name']}", "values": e["values"]} for e in entries]
+    changes = {"channels": [{"name": "orange", "rescue": rescue}]}
+    with pytest.raises(ConfigError, match=rf"^channels\.0\.rescue: {says}"):
+        preset("classical").updated(changes | ({"parameters": orange} if orange else {}))

@@ -42,8 +42,14 @@ def test_settings_begin_as_configured(station, config):
             "spectral_min_nm": 650.0,
             "spectral_max_nm": 720.0,
             "pinhole_um": 50.0,
+            "rescue_mode": 0,
+            "rescue_probe_mode": 0,
             "rescue_signal_level": 0.0,
             "rescue_strength": 0.0,
+            "rescue_lower_thresholds": 0,
+            **{f"rescue_lower_threshold_{k}": 0 for k in (1, 2, 3, 4)},
+            **{f"rescue_lower_time_percent_{k}": 0.0 for k in (1, 2, 3, 4)},
+            "rescue_upper_threshold": 0,
             "focus_um": 0.0,
         }
     )

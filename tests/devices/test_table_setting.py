@@ -16,6 +16,11 @@ class Some(TableDevice):
     stage_um = Cpt(TableSetting, row="stage_um", axis="x", unit="µm")
 
 
+class Steps(TableDevice):
+    third_us = Cpt(TableSetting, row="dwelltime_us", index=2, unit="µs")
+    ninth_us = Cpt(TableSetting, row="dwelltime_us", index=8, unit="µs")
+
+
 @pytest.fixture
 def some(instrument):
     return Some(instrument=instrument, configurations=(CONFOCAL, STED), prefix="my_", name="some")
@@ -52,3 +57,18 @@ def test_an_imspector_without_the_setting_is_left_alone(instrument, monkeypatch)
     monkeypatch.setattr(instrument, "value", no_pinhole)
     some = Some(instrument=instrument, configurations=(STED,), name="some")
     assert math.isnan(some.pinhole_um.get())
+
+
+def test_it_is_an_element_of_a_list(instrument):
+    steps = Steps(instrument=instrument, configurations=(STED,), name="steps")
+    assert steps.third_us.get() == 10.0
+    steps.third_us.put(30.0)
+    assert [instrument.value(STED, "dwelltime_us", index=i) for i in range(4)] == [10, 10, 30, 10]
+
+
+def test_an_element_that_the_list_has_not_is_left_alone_until_it_is_set(instrument):
+    steps = Steps(instrument=instrument, configurations=(STED,), name="steps")
+    assert math.isnan(steps.ninth_us.get())
+    with pytest.raises(IndexError, match="dwelltime_us: index = 8: the list in Imspector has 8"):
+        steps.ninth_us.put(30.0)
+    assert math.isnan(steps.ninth_us.get())

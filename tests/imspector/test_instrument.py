@@ -345,6 +345,30 @@ def test_settings_land_where_imspector_has_them_in_its_units(instrument):
     assert instrument.configuration(CONFOCAL).parameters("ExpControl/scan/range/x/off") == 0.0
 
 
+def test_an_element_of_a_list_is_set_and_the_list_written_back_whole(instrument, written):
+    instrument.set_value(STED, "dwelltime_us", 12.5, index=2)
+    expected = [1e-5, 1e-5, pytest.approx(12.5e-6), *[1e-5] * 5]
+    assert written.calls == [(PIXEL_STEPS, expected)]
+    assert [instrument.value(STED, "dwelltime_us", index=i) for i in (0, 2)] == [10.0, 12.5]
+    assert instrument.value(STED, "dwelltime_us") == 10.0
+
+
+@pytest.mark.parametrize("index", [8, -1, True, "0", 1.0, None])
+def test_an_index_beyond_the_list_is_refused(instrument, written, index):
+    says = f"dwelltime_us: index = {index!r}: the list in Imspector has 8 elements, 0 to 7 is"
+    with pytest.raises(IndexError, match=says):
+        instrument.set_value(STED, "dwelltime_us", 12.5, index=index)
+    with pytest.raises(IndexError, match=says):
+        instrument.value(STED, "dwelltime_us", index=index)
+    assert written.calls == []
+
+
+def test_what_is_no_list_has_no_index(instrument, written):
+    with pytest.raises(IndexError, match="pinhole_um: index = 0: it is no list"):
+        instrument.set_value(STED, "pinhole_um", 40.0, index=0)
+    assert written.calls == []
+
+
 @settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -148,7 +148,7 @@ def test_the_longest_image_counts_the_most_pixels_and_frames():
 
 
 def test_whole_frames_only():
-    with pytest.raises(ConfigError, match=r"frames are whole numbers"):
+    with pytest.raises(ConfigError, match=r"\(frames\) = \[1, 1.5\]: whole numbers"):
         sized(parameters=[{"name": "frames", "values": [1, 1.5]}])
 
 

@@ -116,6 +116,8 @@ def test_the_stage_is_where_coarse_says(tree):
         ("ExpControl/measurement/lasers/0/power/calibrated", 200.0),
         (f"{CHANNEL}/gating/width", 0.0),
         (f"{CHANNEL}/gating/delay", -1e-9),
+        (f"{CHANNEL}/rescue/LTh_num_times", 5),
+        (f"{CHANNEL}/rescue/LTh_num_times", -1),
         ("ExpControl/measurement/pixel_steps/step_duration", [0.0] + [1e-5] * 7),
         ("ExpControl/measurement/line_steps/step_duration/3", 0),
         ("ExpControl/measurement/line_steps/repetitions", 0),
