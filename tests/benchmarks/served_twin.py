@@ -19,7 +19,7 @@ from bluesky import RunEngine
 
 from stedopt_bluesky.config import ExperimentConfig, preset
 from stedopt_bluesky.session import connect_application, open_session
-from stedopt_bluesky.twin import remote
+from stedopt_bluesky.twin.line import Line
 
 KEY = "key-of-the-benchmark"
 
@@ -68,13 +68,13 @@ def main() -> None:
         text=True,
     )
     calls = [0]
-    call = remote._Line.call
+    call = Line.call
 
     def counting(*arguments: Any, **more: Any) -> Any:
         calls[0] += 1
         return call(*arguments, **more)
 
-    remote._Line.call = counting  # type: ignore[method-assign]
+    Line.call = counting  # type: ignore[method-assign]
     try:
         assert server.stdout is not None
         address = server.stdout.readline().strip()

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from stedopt_bluesky.twin.remote import NoTwinError, RemoteTwin
+from stedopt_bluesky.twin.line import NoTwinError
+from stedopt_bluesky.twin.remote import RemoteTwin
 
 KEY = "a-key-of-the-tests"
 
