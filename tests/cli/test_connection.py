@@ -68,7 +68,7 @@ def test_a_run_whose_connection_is_lost_is_gone_on_with_by_the_printed_command(w
         assert not any(twin.emitting.values())
         assert all_zero(twin)
 
-        _, *command = told["commands"]["continue"].split()
-        code, out, _ = ended(stedopt(*command))
-        assert code == 0
+        _, command = told["commands"]["continue"].split(" resume ")
+        code, out, lines = ended(stedopt("resume", *command.split()))
+        assert code == 0, lines
         assert len(json.loads(out)["images"]) == IMAGES - 1
