@@ -55,11 +55,8 @@ def timed(config: ExperimentConfig, folder: Path) -> tuple[float, float]:
     return opened_s, float(np.median(took)) * 1e3
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=40)
-    images = parser.parse_args().images
+def main(images: int = 40) -> None:
+    """Print the table for runs of so many images."""
     os.environ["STEDOPT_API_KEY"] = KEY
     command = [sys.executable, "-m", "stedopt_bluesky.cli", "serve", "twin"]
     server = subprocess.Popen(
@@ -97,4 +94,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=40)
+    main(parser.parse_args().images)
