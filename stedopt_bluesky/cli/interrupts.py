@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import signal
 import sys
 import threading
@@ -67,7 +68,7 @@ class Interrupts:
         self._engine = engine
         self._say = say
         self._presses = 0
-        self._last_press = 0.0
+        self._last_press = -math.inf
         # Who draws 0 aborts. Not a lock: a signal's handler may come in between.
         self._turns = itertools.count()
         self._aborting = threading.Thread(target=self._abort_engine, daemon=True)

@@ -1,6 +1,6 @@
 """All benchmarks, one after another: ``make bench``. Tables are printed, figures go to bench/.
 
-``python -m tests.benchmarks`` takes some ten minutes on two cores: few seeds, and of the
+``python -m tests.benchmarks`` takes some fifteen minutes on two cores: few seeds and moments, and of the
 peers those that decide within a second. ``python -m tests.benchmarks --slow-seeds 20 --out
 DIR`` is the whole, ``make campaign``, and takes most of a day: every peer, every size; the
 trials are stored as they end, so that it can be interrupted and started again.
@@ -21,7 +21,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 FIGURES = Path("bench")
-# What fits into ten minutes: seeds of what is fast; problems on which one trial of BoTorch
+# What fits into fifteen minutes: seeds of what is fast; problems on which one trial of BoTorch
 # takes less than a minute; the limit of a cell, in s of processor time, and the largest cell,
 # configurations times images.
 SHORT_SEEDS = 5
