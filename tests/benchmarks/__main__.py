@@ -1,7 +1,7 @@
 """All benchmarks, one after another: ``make bench``. Tables are printed, figures go to bench/.
 
-``python -m tests.benchmarks`` takes some fifteen minutes on two cores: few seeds and moments, and of the
-peers those that decide within a second. ``python -m tests.benchmarks --slow-seeds 20 --out
+``python -m tests.benchmarks`` takes some fifteen minutes on two cores: few seeds and moments, and
+of the peers those that decide within a second. ``python -m tests.benchmarks --slow-seeds 20 --out
 DIR`` is the whole, ``make campaign``, and takes most of a day: every peer, every size; the
 trials are stored as they end, so that it can be interrupted and started again.
 """
