@@ -27,6 +27,7 @@ import numpy as np
 
 from stedopt_bluesky.config import preset
 from stedopt_bluesky.records import CatalogFolder, RunRecord
+from stedopt_bluesky.records.folder import CatalogError
 from stedopt_bluesky.records.journal import journal_paths
 from stedopt_bluesky.session.twin import about_twin
 from stedopt_bluesky.twin import TwinApplication, make_sample
@@ -220,10 +221,12 @@ def _lasers_since(watched: Watched, begin: float) -> tuple[float, float]:
 
 def _looked_at(catalog: Path) -> dict[str, Any]:
     """Count images, go on as a person would, and count again."""
-    path = newest(catalog)
-    if path is None:  # it had not begun: the same command is given once more
+    path, record = newest(catalog), None
+    if path is not None:
+        with contextlib.suppress(CatalogError):  # killed before its start document was whole
+            record = RunRecord.read(path)
+    if record is None:  # it had not begun: the same command is given once more
         return {"kept": 0, "taken": 0, "images": None}
-    record = RunRecord.read(path)
     taken = len(record.observations)
     images = taken
     if taken < IMAGES:
