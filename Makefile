@@ -48,7 +48,7 @@ $(VENV)/.bench-installed: $(VENV)/.dev-installed
 	$(PIP) install -q -c constraints.txt -e '.[dev,pysted]'
 	@touch $@
 
-bench: $(VENV)/.bench-installed   ## speed and quality, against the peers, ten minutes; figures in bench/
+bench: $(VENV)/.bench-installed   ## speed and quality, against the peers, fifteen minutes; figures in bench/
 	$(BIN)/python -m tests.benchmarks
 
 campaign: $(VENV)/.bench-installed  ## all benchmarks with all seeds and peers, most of a day; goes on where it was stopped

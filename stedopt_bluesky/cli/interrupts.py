@@ -131,14 +131,28 @@ class Interrupts:
 
 
 @contextlib.contextmanager
-def terminate_cleanly() -> Iterator[None]:
-    """Have SIGTERM leave by way of every ``finally``, as Ctrl-C does, also outside of a run."""
+def calling(leave: Callable[[int], object], *numbers: int) -> Iterator[None]:
+    """Have signals call a function, with the signal's number, in place of what they did.
 
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        sys.exit(EXIT_CODES[TERMINATED])
+    Parameters
+    ----------
+    leave : callable
+        Called in the main thread.
+    *numbers : int
+        The signals.
+    """
 
-    before = signal.signal(signal.SIGTERM, leave)
+    def handle(number: int, _frame: FrameType | None) -> None:
+        leave(number)
+
+    before: dict[int, Any] = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def terminate_cleanly() -> contextlib.AbstractContextManager[None]:
+    """Have SIGTERM leave by way of every ``finally``, as Ctrl-C does, also outside of a run."""
+    return calling(lambda _: sys.exit(EXIT_CODES[TERMINATED]), signal.SIGTERM)

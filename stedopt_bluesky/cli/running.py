@@ -284,7 +284,7 @@ def _perform(task: Task) -> None:
         try:
             kind = task.config.microscope.kind
             with console.status(f"connecting to the microscope ({kind}) ..."):
-                application = connect_application(task.config)
+                application = connect_application(task.config, warn)
             uid, problem = _image(task, application)
             folder = CatalogFolder.open(task.catalog)
             # Who terminates a program may kill it seconds later: what can wait is left to the

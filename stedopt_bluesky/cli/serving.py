@@ -8,9 +8,10 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
+from stedopt_bluesky.cli.interrupts import calling
 from stedopt_bluesky.cli.output import console, stdout, warn
 from stedopt_bluesky.config import ConfigError
 
@@ -49,7 +50,7 @@ def serve_networks(quality: str, preference: str, host: str, port: int, max_body
         raise ConfigError(str(error)) from None
     with _listening(host, port) as listener:
         server = _server(quality, preference, key, max_body_mib)
-        with _ended_by_signals(server):
+        with calling(partial(_end, server), signal.SIGINT, signal.SIGTERM):
             _tell(listener, host, key if made else "")
             server.run(sockets=[listener])
 
@@ -112,21 +113,11 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-@contextlib.contextmanager
-def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
-    """Have SIGINT and SIGTERM end the service in good order; SIGINT twice, at once."""
-
-    def leave(number: int, _frame: FrameType | None) -> None:
-        if server.should_exit and number == signal.SIGINT:
-            server.force_exit = True
-        server.should_exit = True
-
-    before: dict[int, Any] = {n: signal.signal(n, leave) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _end(server: uvicorn.Server, number: int) -> None:
+    """End a service in good order, as a signal asks for; SIGINT twice, at once."""
+    if server.should_exit and number == signal.SIGINT:
+        server.force_exit = True
+    server.should_exit = True
 
 
 def _tell(listener: socket.socket, host: str, made_key: str) -> None:

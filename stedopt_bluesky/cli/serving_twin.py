@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+from stedopt_bluesky.cli.interrupts import calling
 from stedopt_bluesky.cli.output import console, stdout
 from stedopt_bluesky.config import DEFAULT_PRESET, ConfigError, load_config, preset
 from stedopt_bluesky.config.keys import VARIABLE, ApiKeyError, key_from
@@ -48,7 +47,8 @@ def serve_twin(
         server = TwinServer(twin, key, port, about_twin(config))
     except OSError as error:
         raise ConfigError(f"port = {port}: cannot listen there ({error.strerror})") from None
-    with server, _ended_by_signals() as ended:
+    ended = threading.Event()
+    with server, calling(lambda _: ended.set(), signal.SIGINT, signal.SIGTERM):
         if made:
             console.print(
                 f"API key: {key}\nIt was made for this twin; its clients need it as {VARIABLE}.",
@@ -61,19 +61,3 @@ def serve_twin(
         # In pieces: a handler runs in this thread, which Windows does not wake up for it.
         while not ended.wait(0.5):
             pass
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[threading.Event]:
-    """Set an event at SIGINT and SIGTERM."""
-    ended = threading.Event()
-
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        ended.set()
-
-    before: dict[int, Any] = {n: signal.signal(n, leave) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield ended
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

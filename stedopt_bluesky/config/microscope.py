@@ -47,6 +47,11 @@ class MicroscopeConfig(Section):
         description="specpy: computer that Imspector runs on; empty: this one. twin: "
         "127.0.0.1:PORT of 'stedopt serve twin'; empty: a twin of this program's own.",
     )
+    connect_patience_s: Annotated[float, Field(ge=0, le=3600)] = Field(
+        0.0,
+        description="How long a connection that is refused is tried again, s, at most 3600; "
+        "0: not at all. For an Imspector, or a served twin, that is still being started.",
+    )
     interlock_path: str = Field(
         "",
         description="Path in Imspector's status tree that tells of the interlock, on the twin "

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from stedopt_bluesky.experiments.comparison import ComparisonReport
-from stedopt_bluesky.reports.labels import axis_label
-
-_ARROWS = {"maximise": "↑", "minimise": "↓"}
+from stedopt_bluesky.reports.labels import ARROWS, axis_label
+from stedopt_bluesky.reports.picture import draw_curve, save_png
 
 
 def save_comparison_figure(report: ComparisonReport, path: Path) -> None:
@@ -39,8 +38,7 @@ def save_comparison_figure(report: ComparisonReport, path: Path) -> None:
         f"{sum(len(g.uids) for g in report.groups)} runs, {report.images} images each · failure: "
         + " or ".join(_failure(report, name, at) for name, at in report.thresholds.items())
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png")
+    save_png(figure, path)
 
 
 def _draw_regret(ax: Any, report: ComparisonReport) -> None:
@@ -49,10 +47,7 @@ def _draw_regret(ax: Any, report: ComparisonReport) -> None:
         count = len(group.uids)
         growth = "" if math.isnan(group.exponent) else f", t^{group.exponent:z.2f}"
         label = f"{group.name} ({count} run{'s' if count > 1 else ''}{growth})"
-        ax.plot(t, group.regret, color=f"C{i % 10}", lw=2, label=label)
-        ax.fill_between(
-            t, group.regret_low, group.regret_high, color=f"C{i % 10}", alpha=0.25, lw=0
-        )
+        draw_curve(ax, t, group.regret, group.regret_low, group.regret_high, number=i, label=label)
     ax.set_xlabel("image")
     ax.set_ylabel("failures so far")
     ax.set_ylim(bottom=0)
@@ -72,7 +67,7 @@ def _draw_medians(figure: Any, report: ComparisonReport) -> None:
             ax.plot([0, 1], medians, "-o", color=f"C{i % 10}", label=p_value or group.name)
         ax.set_xticks([0, 1], ["first", "last"])
         ax.set_xlim(-0.3, 1.3)
-        ax.set_ylabel(f"{axis_label(objective.name)} {_ARROWS[objective.direction]}", fontsize=8)
+        ax.set_ylabel(f"{axis_label(objective.name)} {ARROWS[objective.direction]}", fontsize=8)
         ax.tick_params(labelsize=7)
         ax.legend(fontsize=7)
 

@@ -10,14 +10,14 @@ import numpy.typing as npt
 
 from stedopt_bluesky.experiments.dataset import UTILITY, ReplayDataset
 from stedopt_bluesky.experiments.replay import ReplayReport
-from stedopt_bluesky.reports.labels import axis_label
+from stedopt_bluesky.reports.labels import ARROWS, axis_label
+from stedopt_bluesky.reports.picture import draw_curve, save_png
 
 # Examples side by side, from the lowest to the highest value; more would be too small to see.
 _EXAMPLES = 4
 # Brightest pixels are clipped so that one hot pixel does not darken the image.
 _CLIP_PERCENTILE = 99.8
 _BAR_UM = 1.0
-_ARROWS = {"maximise": "↑", "minimise": "↓"}
 _RELEVANT = {"color": "C2", "alpha": 0.12, "lw": 0}
 # Width of all bars at one configuration, in steps of the axis.
 _BARS_WIDTH = 0.8
@@ -58,8 +58,7 @@ def save_replay_figure(report: ReplayReport, dataset: ReplayDataset, path: Path)
         f"Replay of {len(dataset.configurations)} images · {report.trials} trials × "
         f"{report.experiment.images} images · seed {report.experiment.seed}"
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png")
+    save_png(figure, path)
 
 
 def _draw_examples(figure: Any, dataset: ReplayDataset) -> None:
@@ -123,8 +122,9 @@ def _draw_regret(ax: Any, report: ReplayReport) -> None:
     t = np.arange(1, report.experiment.images + 1)
     for i, result in enumerate(report.results):
         label = f"{_name(result.name)}: t^{result.exponent:z.2f}"
-        ax.plot(t, result.regret, color=f"C{i}", lw=2, label=label)
-        ax.fill_between(t, result.regret_low, result.regret_high, color=f"C{i}", alpha=0.3, lw=0)
+        draw_curve(
+            ax, t, result.regret, result.regret_low, result.regret_high, number=i, label=label
+        )
     ax.set_xlabel("image")
     ax.set_ylabel("failures so far")
     ax.set_ylim(bottom=0)
@@ -173,7 +173,7 @@ def _objective_label(report: ReplayReport, *, arrow: bool = True) -> str:
     objective = report.experiment.objective
     what = "utility (weighted objectives)" if objective.name == UTILITY else ""
     label = what or axis_label(objective.name)
-    return f"{label} {_ARROWS[objective.direction]}" if arrow else label
+    return f"{label} {ARROWS[objective.direction]}" if arrow else label
 
 
 def _name(strategy: str) -> str:

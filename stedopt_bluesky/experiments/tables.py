@@ -11,9 +11,7 @@ from rich.table import Table
 from stedopt_bluesky.experiments.comparison import ComparisonReport
 from stedopt_bluesky.experiments.replay import ReplayReport
 from stedopt_bluesky.experiments.uncaging_report import UncagingReport
-from stedopt_bluesky.reports.labels import axis_label
-
-_ARROWS = {"maximise": "↑", "minimise": "↓"}
+from stedopt_bluesky.reports.labels import ARROWS, axis_label
 
 
 def replay_tables(report: ReplayReport) -> tuple[Table, Table]:
@@ -86,7 +84,7 @@ def _configurations(report: ReplayReport) -> Table:
         "Images of a trial at each configuration (*: relevant region)",
         *(axis_label(name).replace(" ", "\n") for name in experiment.space.names),
         "",
-        f"mean\n{_ARROWS[experiment.objective.direction]}",
+        f"mean\n{ARROWS[experiment.objective.direction]}",
         "failing",
         *(result.name.replace("_", "\n") for result in report.results),
     )
@@ -134,7 +132,7 @@ def _objectives(report: ComparisonReport) -> Table:
         "p",
     )
     for objective in report.objectives:
-        label = f"{axis_label(objective.name)} {_ARROWS[objective.direction]}"
+        label = f"{axis_label(objective.name)} {ARROWS[objective.direction]}"
         for group in report.groups:
             result = group.objectives[objective.name]
             table.add_row(

@@ -15,6 +15,7 @@ from stedopt_bluesky.experiments.uncaging_report import (
     running_share,
 )
 from stedopt_bluesky.reports.labels import axis_label
+from stedopt_bluesky.reports.picture import draw_curve, save_png
 
 _COLOURS = {"silent": "tab:red", "local": "tab:green", "widespread": "tab:orange"}
 
@@ -48,8 +49,7 @@ def save_uncaging_figure(report: UncagingReport, path: Path) -> None:
         f"{experiment.runs} runs of {experiment.images} spines on {experiment.cells} cells for "
         "each strategy"
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png")
+    save_png(figure, path)
 
 
 def _draw_success(ax: Any, report: UncagingReport) -> None:
@@ -60,8 +60,8 @@ def _draw_success(ax: Any, report: UncagingReport) -> None:
         low, high = bootstrap_interval(curves, seed=report.experiment.seed)
         # A share of one or two images is none.
         shown = t >= min(window, len(t))
-        ax.plot(t[shown], curves.mean(axis=0)[shown], color=f"C{i}", lw=2, label=name)
-        ax.fill_between(t[shown], low[shown], high[shown], color=f"C{i}", alpha=0.25, lw=0)
+        mean = curves.mean(axis=0)
+        draw_curve(ax, t[shown], mean[shown], low[shown], high[shown], number=i, label=name)
     ax.set_xlabel("image")
     ax.set_ylabel(f"local responses, share of the last {window}")
     ax.set_ylim(bottom=0)

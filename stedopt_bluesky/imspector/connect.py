@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import socket
+import time
+from collections.abc import Callable
 from typing import cast
 
 from stedopt_bluesky.imspector.api import Application
 
+# How long after a connection was refused it is tried again, s.
+_RETRY_S = 0.2
+
 
 class NoImspectorError(RuntimeError):
     """No Imspector answers; the message says what to start."""
+
+
+class NotAnsweringError(NoImspectorError):
+    """Nothing listens there now: it may in a moment, while Imspector starts."""
 
 
 def connect(host: str = "") -> Application:
@@ -22,8 +31,10 @@ def connect(host: str = "") -> Application:
 
     Raises
     ------
+    NotAnsweringError
+        When no Imspector answers.
     NoImspectorError
-        When SpecPy is not installed, or no Imspector answers. The message says what to do.
+        When SpecPy is not installed, or the computer is not known. The message says what to do.
     """
     try:
         import specpy
@@ -39,11 +50,49 @@ def connect(host: str = "") -> Application:
         application = specpy.get_application(host) if host else specpy.get_application()
     except RuntimeError as error:
         reason = str(error).split(" [", maxsplit=1)[0]
-        raise NoImspectorError(
+        raise NotAnsweringError(
             f"no Imspector answers on {where} ({reason}): start Imspector there, then its "
             "'Run Server' (as administrator the first time), or use --microscope twin"
         ) from None
     return cast(Application, application)
+
+
+def connect_patiently(
+    connect: Callable[[], Application], patience_s: float, tell: Callable[[str], None]
+) -> Application:
+    """Connect, and try again where nothing answers yet.
+
+    Parameters
+    ----------
+    connect : callable
+        Makes the connection.
+    patience_s : float
+        How long it is tried again, s; 0: it is not.
+    tell : callable
+        Told once, in a line, that it is tried again, and for how long.
+
+    Raises
+    ------
+    NotAnsweringError
+        When nothing answered all the time.
+    Exception
+        Whatever else ``connect`` raises, at once.
+    """
+    until = time.monotonic() + patience_s
+    tried = False
+    while True:
+        try:
+            return connect()
+        except NotAnsweringError as error:
+            left_s = until - time.monotonic()
+            if left_s <= 0 and tried:
+                raise NotAnsweringError(f"{error} (tried for {patience_s:g} s)") from None
+            if left_s <= 0:
+                raise
+            if not tried:
+                tell(f"{error}; trying again for {patience_s:g} s")
+            tried = True
+        time.sleep(min(_RETRY_S, left_s))
 
 
 def _check_resolves(host: str) -> None:

@@ -47,57 +47,72 @@ class GuardedValue:
         )
 
 
-class GuardedConfiguration:
-    """A configuration, written through the gate."""
+class _WithStacks:
+    """What both configurations and measurements have, written through the gate."""
 
-    def __init__(self, configuration: Configuration, gate: Gate) -> None:
-        self._backend, self._gate = configuration, gate
+    _backend: Any
+
+    def __init__(self, backend: Configuration | Measurement, gate: Gate) -> None:
+        self._backend, self._gate = backend, gate
+
+    def _written(self) -> Configuration:
+        """Return the configuration whose parameters these are."""
+        raise NotImplementedError
 
     def name(self) -> str:
-        """Return the configuration's name."""
-        return self._backend.name()
+        """Return the name."""
+        return str(self._backend.name())
+
+    def parameters(self, at: str) -> ParameterValue:
+        """Return a copy of the parameters at a path; of a measurement, its active one's."""
+        return self._backend.parameters(at)
+
+    def set_parameters(self, at: str, _from: ParameterValue) -> None:
+        """Change these parameters, as far as the gate allows."""
+        standing, configuration = self._backend.parameters(at), self._written()
+        self._backend.set_parameters(
+            at, self._gate.checked(at, _from, standing, configuration.name())
+        )
+
+    def number_of_stacks(self) -> int:
+        """Return the number of stacks, of a measurement those of all configurations."""
+        return int(self._backend.number_of_stacks())
+
+    def stack_names(self) -> Sequence[str]:
+        """Return the names of these stacks."""
+        names: Sequence[str] = self._backend.stack_names()
+        return names
+
+    def stack(self, index: int | str) -> Stack:
+        """Return a stack by number or name."""
+        stack: Stack = self._backend.stack(index)
+        return stack
+
+
+class GuardedConfiguration(_WithStacks):
+    """A configuration, written through the gate."""
+
+    _backend: Configuration
+
+    def _written(self) -> Configuration:
+        return self._backend
 
     def set_name(self, name: str) -> None:
         """Rename the configuration, unless it is one of the session's."""
         self._gate.check_rename(self._backend.name(), name)
         self._backend.set_name(name)
 
-    def parameters(self, at: str) -> ParameterValue:
-        """Return a copy of the parameters at a path."""
-        return self._backend.parameters(at)
 
-    def set_parameters(self, at: str, _from: ParameterValue) -> None:
-        """Change the parameters at a path, as far as the gate allows."""
-        standing = self._backend.parameters(at)
-        self._backend.set_parameters(
-            at, self._gate.checked(at, _from, standing, self._backend.name())
-        )
-
-    def number_of_stacks(self) -> int:
-        """Return the number of stacks."""
-        return self._backend.number_of_stacks()
-
-    def stack_names(self) -> Sequence[str]:
-        """Return the names of the stacks."""
-        return self._backend.stack_names()
-
-    def stack(self, index: int | str) -> Stack:
-        """Return a stack by number or name."""
-        return self._backend.stack(index)
-
-
-class GuardedMeasurement:
+class GuardedMeasurement(_WithStacks):
     """A measurement whose configurations are written through the gate."""
 
-    def __init__(self, measurement: Measurement, gate: Gate) -> None:
-        self._backend, self._gate = measurement, gate
+    _backend: Measurement
+
+    def _written(self) -> Configuration:
+        return self._backend.active_configuration()
 
     def _guarded(self, configuration: Configuration) -> GuardedConfiguration:
         return GuardedConfiguration(configuration, self._gate)
-
-    def name(self) -> str:
-        """Return the measurement's name."""
-        return self._backend.name()
 
     def number_of_configurations(self) -> int:
         """Return the number of configurations."""
@@ -126,29 +141,6 @@ class GuardedMeasurement:
     def remove(self, that: Configuration) -> None:
         """Remove a configuration with its stacks."""
         self._backend.remove(_backend_of(that))
-
-    def parameters(self, at: str) -> ParameterValue:
-        """Return a copy of the active configuration's parameters at a path."""
-        return self._backend.parameters(at)
-
-    def set_parameters(self, at: str, _from: ParameterValue) -> None:
-        """Change the active configuration's parameters, as far as the gate allows."""
-        standing, configuration = self._backend.parameters(at), self._backend.active_configuration()
-        self._backend.set_parameters(
-            at, self._gate.checked(at, _from, standing, configuration.name())
-        )
-
-    def number_of_stacks(self) -> int:
-        """Return the number of stacks of all configurations."""
-        return self._backend.number_of_stacks()
-
-    def stack_names(self) -> Sequence[str]:
-        """Return the names of the stacks of all configurations."""
-        return self._backend.stack_names()
-
-    def stack(self, index: int | str) -> Stack:
-        """Return a stack by number or name."""
-        return self._backend.stack(index)
 
 
 class GuardedApplication:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -32,6 +33,10 @@ CHANNEL = 0
 # What Imspector may round a power to, of the power and in % of the calibrated power.
 _READBACK_RELATIVE = 0.01
 _READBACK_PERCENT = 0.05
+
+# How long switching off is tried again at the end where no guard does it, and how often, s.
+_OFF_PATIENCE_S = 2.0
+_OFF_RETRY_S = 0.1
 
 
 class NoMeasurementError(RuntimeError):
@@ -292,6 +297,16 @@ class Instrument:
         if reason:
             raise RuntimeError(reason)
 
+    def _lasers_off_patiently(self, patience_s: float) -> None:
+        until = time.monotonic() + patience_s
+        while True:
+            try:
+                return self.lasers_off()
+            except RuntimeError:
+                if time.monotonic() >= until:
+                    raise
+            time.sleep(_OFF_RETRY_S)
+
     def scanning(self) -> bool:
         """Whether Imspector says that it scans; False when it does not say."""
         return is_scanning(self.application)
@@ -388,13 +403,15 @@ class Instrument:
     def close(self) -> None:
         """Switch the lasers off and close the measurement, whatever fails of the two.
 
+        Without a guard it is tried for two seconds: a connection may come back.
+
         Raises
         ------
         RuntimeError
             When Imspector refuses; that lasers may be on is told before anything else.
         """
         try:
-            self.lasers_off()
+            self._lasers_off_patiently(0.0 if self._guard else _OFF_PATIENCE_S)
         except BaseException:
             with contextlib.suppress(Exception):
                 self.application.close(self.measurement)

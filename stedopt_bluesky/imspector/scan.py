@@ -176,11 +176,14 @@ class Scans:
         if self._stopped.is_set():
             raise ScanStoppedError(f"{configuration} scan: stopped")
         if not ended:
-            # Of an Imspector that has died nothing else is to be expected.
-            with contextlib.suppress(RuntimeError):
+            answer = ""
+            try:
                 self._instrument.application.pause(self._instrument.measurement)
+            except RuntimeError as error:  # nothing else is to be expected of one that has died
+                answer = f", and cannot be told to stop it: {error}"
             raise ScanError(
-                f"{configuration} scan: Imspector did not report its end within {deadline_s:.3g} s"
+                f"{configuration} scan: Imspector did not report its end within "
+                f"{deadline_s:.3g} s{answer}"
             )
         if why := self._instrument.application.gate.why_not():
             raise ScanError(f"{configuration} scan: not to be trusted: {why}")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from stedopt_bluesky.acquisition import Choice, Objective, Options
 from stedopt_bluesky.objectives.calcium import LOCAL_BELOW
 from stedopt_bluesky.preference.rule import utilities
-from stedopt_bluesky.preference.ties import one_of_equals
+from stedopt_bluesky.preference.ties import best_option
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,11 +44,8 @@ def local_utilities(
     ndarray, shape (...)
         0 to 1; NaN where an objective that counts is NaN.
     """
-    columns = {objective.name: values[..., i] for i, objective in enumerate(objectives)}
-    ranges = {objective.name: objective.range for objective in objectives}
-    low, high = ranges[STRENGTH]
-    strength = np.clip((columns[STRENGTH] - low) / (high - low), 0, 1)
-    size = np.clip(1 - np.abs(columns[SIZE] - WANTED_SIZE) / WANTED_SIZE, 0, 1)
+    size, strength = _size_and_strength(values, objectives)
+    size = np.clip(1 - np.abs(size - WANTED_SIZE) / WANTED_SIZE, 0, 1)
     others = {o.name: 0.0 if o.name in (SIZE, STRENGTH) else weights[o.name] for o in objectives}
     product: FloatArray = size * strength
     if any(others.values()):
@@ -74,14 +71,21 @@ def image_utilities(values: FloatArray, objectives: Sequence[Objective]) -> Floa
     ndarray, shape (...)
         NaN where size or strength is NaN.
     """
-    columns = {objective.name: values[..., i] for i, objective in enumerate(objectives)}
-    low, high = next(o.range for o in objectives if o.name == STRENGTH)
-    size = columns[SIZE]
-    strength = np.clip((columns[STRENGTH] - low) / (high - low), 0, 1)
+    size, strength = _size_and_strength(values, objectives)
     local: FloatArray = np.where(
         np.isnan(size), np.nan, strength * ((size > 0) & (size < LOCAL_BELOW))
     )
     return local
+
+
+def _size_and_strength(
+    values: FloatArray, objectives: Sequence[Objective]
+) -> tuple[FloatArray, FloatArray]:
+    """Size of responses as it is, and strength over its usual range, 0 to 1; shape (...)."""
+    columns = {objective.name: i for i, objective in enumerate(objectives)}
+    low, high = objectives[columns[STRENGTH]].range
+    strength = np.clip((values[..., columns[STRENGTH]] - low) / (high - low), 0, 1)
+    return values[..., columns[SIZE]], strength
 
 
 @dataclass(frozen=True)
@@ -124,15 +128,9 @@ class LocalRule:
             When no option has a utility.
         """
         utility = local_utilities(options.values, self.objectives, self.weights)
-        if np.isnan(utility).all():
-            raise ValueError(
-                f"none of the {len(utility)} options can be chosen: each has an objective "
-                "that counts and is not a number"
-            )
-        if not np.nanmax(utility) > 0:
+        if not (utility > 0).any():
             names = [objective.name for objective in self.objectives]
             off = np.abs(options.values[:, names.index(SIZE)] - WANTED_SIZE)
             utility = np.where(np.isnan(utility), np.nan, -off)
-        best = np.flatnonzero(utility == np.nanmax(utility))
-        index = one_of_equals(best, options, self.objectives, self.seed)
+        index = best_option(utility, options, self.objectives, self.seed)
         return Choice(index, "local_rule")

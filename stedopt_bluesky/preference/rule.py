@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.acquisition import Choice, Objective, Options
-from stedopt_bluesky.preference.ties import drawn, one_of_equals
+from stedopt_bluesky.preference.ties import best_option, drawn
 
 
 def utilities(
@@ -101,13 +101,7 @@ class WeightedRule:
         # Where all objectives are NaN one of positive weight is, and so is the utility: what
         # is not on offer drops out here too.
         utility = utilities(options.values, self.objectives, self.weights)
-        if np.isnan(utility).all():
-            raise ValueError(
-                f"none of the {len(utility)} options can be chosen: each has an objective "
-                "of positive weight that is not a number"
-            )
-        best = np.flatnonzero(utility == np.nanmax(utility))
-        index = one_of_equals(best, options, self.objectives, self.seed)
+        index = best_option(utility, options, self.objectives, self.seed)
         return Choice(index, "weighted_rule")
 
 

@@ -1,4 +1,4 @@
-"""Which of several options that are liked alike: the one with the least time, then any."""
+"""The option of highest utility; of several liked alike the one with the least time, then any."""
 
 from __future__ import annotations
 
@@ -9,6 +9,35 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.acquisition import Objective, Options
+
+
+def best_option(
+    utility: npt.NDArray[np.float64],
+    options: Options,
+    objectives: Sequence[Objective],
+    seed: int,
+) -> int:
+    """Pick the row of highest utility; see `one_of_equals` for several.
+
+    Parameters
+    ----------
+    utility : ndarray, shape (G,)
+        Of each option; one whose utility is NaN is never picked.
+    options, objectives, seed
+        As `one_of_equals` has them.
+
+    Raises
+    ------
+    ValueError
+        When no option has a utility.
+    """
+    if np.isnan(utility).all():
+        raise ValueError(
+            f"none of the {len(utility)} options can be chosen: each has an objective "
+            "that counts and is not a number"
+        )
+    best = np.flatnonzero(utility == np.nanmax(utility))
+    return one_of_equals(best, options, objectives, seed)
 
 
 def one_of_equals(

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.imspector.calibration import PowerCalibration
+from stedopt_bluesky.reports.picture import save_png
 
 # Imspector's least step of a setting, %.
 STEP_PERCENT = 0.1
@@ -76,8 +77,7 @@ def save_calibrations(
     for ax in axes[len(calibrations) :]:
         ax.set_axis_off()
     figure.suptitle(title, parse_math=False)  # a file may have "$" in its name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png")
+    save_png(figure, path)
 
 
 def _draw(ax: Any, laser: str, calibration: PowerCalibration) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.records.run_record import RunRecord
-from stedopt_bluesky.reports.labels import axis_label
+from stedopt_bluesky.reports.labels import ARROWS, axis_label
+from stedopt_bluesky.reports.picture import save_png
 from stedopt_bluesky.reports.summary import RunReport
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ _SMOOTH = 5
 _SHOWN_PERCENTILES = (4, 98)
 _FEW = 20
 # What is better, as in the tables.
-_ARROWS = {"maximise": "↑", "minimise": "↓"}
 
 
 def save_figure(record: RunRecord, report: RunReport, path: Path) -> None:
@@ -68,8 +68,7 @@ def save_figure(record: RunRecord, report: RunReport, path: Path) -> None:
         f"{report.start.get('plan_name', 'run')} {report.uid[:8]} · sample {sample} · "
         f"{len(report.rows)} images · {report.exit_status}"
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png")
+    save_png(figure, path)
 
 
 def _draw_series(figure: Any, report: RunReport) -> None:
@@ -79,12 +78,12 @@ def _draw_series(figure: Any, report: RunReport) -> None:
     numbers = np.array([row.number for row in report.rows])
     series = [
         (
-            f"{axis_label(o.name)} {_ARROWS[o.direction]}",
+            f"{axis_label(o.name)} {ARROWS[o.direction]}",
             [row.objectives[o.name] for row in report.rows],
         )
         for o in report.objectives
     ]
-    series.append((f"utility {_ARROWS['maximise']}", [row.utility for row in report.rows]))
+    series.append((f"utility {ARROWS['maximise']}", [row.utility for row in report.rows]))
     for ax, (label, values) in zip(axes, series, strict=True):
         ax.plot(numbers, values, "o", ms=3, color="0.55", label="image")
         average = _moving_average(np.array(values))

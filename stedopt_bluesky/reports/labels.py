@@ -14,6 +14,9 @@ _UNITS = {
 }
 
 
+# After an objective's label: where it is better.
+ARROWS = {"maximise": "↑", "minimise": "↓"}
+
 # Words that would make a column of a table wider than what stands in it.
 _HYPHENATED = {
     "photobleaching": "photo- bleaching",

@@ -8,6 +8,7 @@ from typing import Any
 
 from stedopt_bluesky.networks.evaluation import QualityEvaluation
 from stedopt_bluesky.networks.history import Epoch
+from stedopt_bluesky.reports.picture import save_png
 
 # Dots of many images lie over one another: so pale that their density shows.
 _DOT_ALPHA = 0.35
@@ -51,8 +52,7 @@ def save_learning_curve(
         _draw_scores(axes[1], evaluation)
         _draw_errors(axes[2], evaluation)
     figure.suptitle(title)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png")
+    save_png(figure, path)
 
 
 def _draw_losses(ax: Any, history: Sequence[Epoch], loss: str) -> None:

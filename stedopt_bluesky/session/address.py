@@ -70,24 +70,33 @@ class Address:
 
         Raises
         ------
-        NoImspectorError
+        NotAnsweringError
             When none answers; the message says what to do.
+        NoImspectorError
+            When it cannot be had for another reason, a wrong key for example.
         ConfigError
             When the key of a served twin is not known.
         """
-        from stedopt_bluesky.imspector.connect import NoImspectorError, connect
+        from stedopt_bluesky.imspector.connect import (
+            NoImspectorError,
+            NotAnsweringError,
+            connect,
+        )
 
         if self.kind == "specpy":
             return connect(self.host)
-        from stedopt_bluesky.twin.remote import NoTwinError, RemoteTwin
+        from stedopt_bluesky.twin.line import NoTwinError, RefusedByTwinError
+        from stedopt_bluesky.twin.remote import RemoteTwin
 
         key = os.environ.get(VARIABLE, "")
         if not key:
             raise ConfigError(f"{VARIABLE}: set it to the key of {self.name}")
         try:
             return RemoteTwin(self.host, self.port, key)
+        except RefusedByTwinError as error:
+            raise NoImspectorError(f"{error}: give it the key of that twin") from None
         except NoTwinError as error:
-            raise NoImspectorError(f"{error}: start one with 'stedopt serve twin'") from None
+            raise NotAnsweringError(f"{error}: start one with 'stedopt serve twin'") from None
 
 
 def _is_own(family: int, address: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
@@ -10,13 +11,27 @@ from stedopt_bluesky.session.decisions import objectives_of
 from stedopt_bluesky.session.twin import check_same_twin, start_twin
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stedopt_bluesky.imspector.api import Application
     from stedopt_bluesky.imspector.instrument import Guard, Instrument
     from stedopt_bluesky.imspector.laser_line import LaserLine
 
 
-def connect_application(config: ExperimentConfig) -> Application:
+_log = logging.getLogger(__name__)
+
+
+def connect_application(
+    config: ExperimentConfig, tell: Callable[[str], None] = _log.warning
+) -> Application:
     """Connect to Imspector or a served twin, or start a twin, as the configuration says.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        ``microscope.connect_patience_s``: how long a refused connection is tried again.
+    tell : callable
+        Told, in a line, that it is.
 
     Raises
     ------
@@ -25,10 +40,12 @@ def connect_application(config: ExperimentConfig) -> Application:
     ConfigError
         When the twin's sample or dye is not one, or not that of the served twin.
     """
+    from stedopt_bluesky.imspector.connect import connect_patiently
+
     address = address_of(config)
     if not address.is_private:
         # Asked first: a microscope that does not answer is reported at once.
-        application = address.connect()
+        application = connect_patiently(address.connect, config.microscope.connect_patience_s, tell)
         objectives_of(config)
         if address.kind == "twin":
             check_same_twin(config, address.name, getattr(application, "about", {}))

@@ -1,13 +1,15 @@
 """Faults of a microscope, by script: what a real Imspector does on a bad day.
 
 `FaultyApplication` stands before a twin and lets one thing go wrong at one moment. It has
-SpecPy's surface, and behind it are the twin's own means to see what was emitted.
+SpecPy's surface, and behind it are the twin's own means to see what was emitted. `LosingServer`
+serves a twin and loses all connections at one moment; `LateSpecPy` refuses the first connections.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -16,15 +18,20 @@ import numpy as np
 
 from stedopt_bluesky.imspector.api import MeasurementSignal
 from stedopt_bluesky.twin.application import TwinApplication
+from stedopt_bluesky.twin.server import TwinServer
 
 # How much later than the end of the scan a late or second signal comes, s.
 LATE_S = 0.2
+# How long a connection that is lost stays so, s.
+LOST_S = 0.7
 
 # Every fault, and what happens at the scan that it is scripted for.
 FAULTS = MappingProxyType(
     {
         "dies in a scan": "no call is answered any more from the start of the scan on",
         "dies between scans": "no call is answered any more from the end of the scan on",
+        "connection lost in a scan": "the scan is cut at its start, no call is answered for 0.7 s",
+        "connection lost between scans": "no call is answered for 0.7 s from the scan's end on",
         "end signal lost": "the scan ends, its callback never comes",
         "end signal late": "the callback comes 0.2 s after the end",
         "end signal twice": "the callback comes once more, 0.2 s after the end",
@@ -71,7 +78,17 @@ class Script:
             raise ValueError(f"fault = {self.fault!r}: allowed are {', '.join(FAULTS)}")
         self.scans = 0
         self.dead = False
+        self._lost_until_s = 0.0
         self._spent = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is lost, and not there again yet."""
+        return time.monotonic() < self._lost_until_s
+
+    def _lose(self, fault: str) -> None:
+        if self.now and self.once(fault):
+            self._lost_until_s = time.monotonic() + LOST_S
 
     @property
     def now(self) -> bool:
@@ -87,7 +104,7 @@ class Script:
 
     def before(self, name: str, value: Any) -> None:
         """Let a call fail, as the script has it."""
-        if self.dead:
+        if self.dead or self.lost:
             raise RuntimeError(_DEAD)
         if name == "activate" and self.scans == self.scan and self.once("activation refused"):
             raise RuntimeError("Measurement is busy")
@@ -96,6 +113,7 @@ class Script:
         if name == "start":
             # Before the scan starts: its end may come before the call returns.
             self.scans += 1
+            self._lose("connection lost in a scan")
         # Zeros are taken: who switches off must not be the one to be refused here.
         if name == "set_parameters" and self.now and value and self.once("setting refused"):
             raise RuntimeError("Invalid argument for parameter 'ExpControl'")
@@ -133,6 +151,8 @@ class Script:
 
     def end(self, callback: Callable[[], None]) -> None:
         """Pass an end signal on, as the script has it."""
+        if self.lost and self.fault == "connection lost in a scan":
+            return
         late = threading.Timer(LATE_S, callback)
         late.daemon = True
         if self.now and self.fault == "end signal late":
@@ -142,6 +162,7 @@ class Script:
             return
         if self.now and self.fault == "dies between scans":
             self.dead = True
+        self._lose("connection lost between scans")
         callback()
         if self.now and self.fault == "end signal twice":
             late.start()
@@ -190,6 +211,12 @@ class FaultyApplication(_Faulty):
         self.twin = twin
         self._callbacks: dict[Any, Callable[[], None]] = {}
 
+    def start(self, that: Any) -> None:
+        """Begin to acquire, as far as the script lets it; a scan is cut with the connection."""
+        self.__getattr__("start")(that)
+        if self._script.lost:
+            self.twin.pause()
+
     def connect_measurement_cb(self, cb: Callable[[], None], to: int) -> bool:
         """Have ``cb()`` called at a signal, as far as the script lets it come."""
         self._script.before("connect_measurement_cb", to)
@@ -204,3 +231,86 @@ class FaultyApplication(_Faulty):
         disconnected = self.twin.disconnect_measurement_cb(passed, _from)
         self._script.before("disconnect_measurement_cb", _from)
         return disconnected
+
+
+class LateSpecPy:
+    """In the place of the module ``specpy``: an Imspector that refuses the first connections.
+
+    Parameters
+    ----------
+    application : TwinApplication
+        What is connected to in the end.
+    refused : int
+        How many connections are refused before.
+    """
+
+    def __init__(self, application: TwinApplication, refused: int) -> None:
+        self._application = application
+        self._left = refused
+
+    def get_application(self, *host: str) -> TwinApplication:
+        """Connect, or raise what SpecPy raises."""
+        if self._left > 0:
+            self._left -= 1
+            raise RuntimeError(_DEAD)
+        return self._application
+
+
+class LosingServer:
+    """A served twin that loses all connections once, and listens again at the same port later.
+
+    A scan that goes on then goes on to its end, as with a real Imspector.
+
+    Parameters
+    ----------
+    twin : TwinApplication
+        What is served.
+    key : str
+        That clients must bring.
+    scan : int
+        The scan that it happens in, from 0.
+    after_s : float
+        How long after that scan's begin, s: possibly after its end.
+    lost_s : float
+        How long nothing listens, s.
+    about : mapping
+        Told to every client, as `TwinServer` has it.
+    """
+
+    def __init__(
+        self,
+        twin: TwinApplication,
+        key: str,
+        scan: int,
+        after_s: float = 0.0,
+        lost_s: float = LOST_S,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._twin, self._key, self._about = twin, key, about
+        self._scans_left, self._after_s, self._lost_s = scan, after_s, lost_s
+        self._server = TwinServer(twin, key, about=about)
+        self.address = self._server.address
+        self._losing = threading.Thread(target=self._lose, name="connection lost", daemon=True)
+        twin.connect_measurement_cb(self._begun, MeasurementSignal.beg_measurement)
+
+    def __enter__(self) -> LosingServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._twin.disconnect_measurement_cb(self._begun, MeasurementSignal.beg_measurement)
+        if self._losing.ident is not None:
+            self._losing.join()
+        self._server.close()
+
+    def _begun(self) -> None:
+        # From a thread: the scan waits for its callbacks, and a server for its clients.
+        if self._scans_left == 0:
+            self._losing.start()
+        self._scans_left -= 1
+
+    def _lose(self) -> None:
+        time.sleep(self._after_s)
+        port = self._server.port
+        self._server.close()
+        time.sleep(self._lost_s)
+        self._server = TwinServer(self._twin, self._key, port, self._about)

@@ -1,14 +1,12 @@
 """A twin that another process serves, with SpecPy's surface and the twin's own means.
 
-Every call goes out on a connection that no other call uses meanwhile: `pause` reaches the
-twin while `run` waits. Signals come on a connection of their own, and callbacks are called
-from its thread. What goes wrong on the way is a `RuntimeError`, as with SpecPy.
+Calls go by a `Line`: `pause` reaches the twin while `run` waits. Signals come on a connection of
+their own, and callbacks are called from its thread.
 """
 
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 from typing import Any
 
@@ -24,87 +22,16 @@ from stedopt_bluesky.imspector.api import (
     ValueTreeRoot,
 )
 from stedopt_bluesky.twin.emission import EmissionRecord
+from stedopt_bluesky.twin.line import Line
 from stedopt_bluesky.twin.signals import MeasurementSignals, end_signal
 from stedopt_bluesky.twin.value_tree import as_json
-from stedopt_bluesky.twin.wire import GREETING_S, PROTOCOL, Message, Wire, WireError, rebuilt
-
-# No call but `run` takes longer, s; the twin needs a second for the largest image.
-_ANSWER_S = 60.0
-
-
-class NoTwinError(RuntimeError):
-    """No twin answers at an address, or it does not let this program in."""
-
-
-class _Line:
-    """Connections to a served twin: one per call in progress, kept for the next ones."""
-
-    def __init__(self, host: str, port: int, key: str) -> None:
-        self.address = f"{host}:{port}"
-        self._where = (host, port)
-        self._key = key
-        self._lock = threading.Lock()
-        self._idle: list[Wire] = []
-
-    def dial(self, role: str) -> tuple[Wire, Any]:
-        """Open a connection; return it and what the twin says of itself."""
-        try:
-            wire = Wire(socket.create_connection(self._where, timeout=GREETING_S))
-        except OSError as error:
-            raise NoTwinError(f"no twin answers at {self.address} ({_reason(error)})") from None
-        try:
-            wire.send({"protocol": PROTOCOL, "key": self._key, "role": role})
-            answer, _ = wire.receive()
-        except OSError as error:
-            wire.close()
-            raise NoTwinError(f"no twin answers at {self.address} ({_reason(error)})") from None
-        if "result" not in answer:
-            wire.close()
-            raise NoTwinError(f"the twin at {self.address} refuses: {answer.get('error')}")
-        return wire, answer["result"]
-
-    def call(
-        self, of: int, name: str, arguments: tuple[Any, ...], patience_s: float | None = _ANSWER_S
-    ) -> tuple[Message, bytes]:
-        """Have something called; return the answer and its bytes."""
-        message = {"of": of, "call": name, "arguments": list(arguments)}
-        with self._lock:
-            wire = self._idle.pop() if self._idle else None
-        if wire is None:
-            wire, _ = self.dial("calls")
-        try:
-            wire.patience(patience_s)
-            wire.send(message)
-            answer, data = wire.receive()
-        except OSError as error:
-            wire.close()
-            raise RuntimeError(f"the twin at {self.address}: {_reason(error)}") from None
-        except BaseException:
-            # Interrupted (Ctrl-C): an answer that nobody reads would be the next call's.
-            wire.close()
-            raise
-        with self._lock:
-            self._idle.append(wire)
-        if "error" in answer:
-            raise RuntimeError(str(answer["error"]))
-        return answer, data
-
-    def hang_up(self) -> None:
-        """Close the connections that no call uses."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for wire in idle:
-            wire.close()
-
-
-def _reason(error: OSError) -> str:
-    return str(getattr(error, "strerror", None) or error)
+from stedopt_bluesky.twin.wire import Message, Wire, WireError, rebuilt
 
 
 class _Remote:
     """An object of the served twin, by its number."""
 
-    def __init__(self, line: _Line, number: int) -> None:
+    def __init__(self, line: Line, number: int) -> None:
         self._line, self._number = line, number
 
     def __eq__(self, other: object) -> bool:
@@ -259,11 +186,13 @@ class RemoteTwin(_Remote):
     Raises
     ------
     NoTwinError
-        When no twin answers there, or it does not take the key.
+        When no twin answers there.
+    RefusedByTwinError
+        When it does not take the key.
     """
 
     def __init__(self, host: str, port: int, key: str) -> None:
-        super().__init__(_Line(host, port, key), 0)
+        super().__init__(Line(host, port, key), 0)
         self._signals = MeasurementSignals()
         self._listening: threading.Thread | None = None
         self._lock = threading.Lock()

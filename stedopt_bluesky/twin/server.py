@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import logging
 import queue
+import secrets
 import socket
 import threading
 import weakref
@@ -87,7 +88,8 @@ class _Objects:
 
     def __init__(self, application: TwinApplication) -> None:
         self._application = application
-        self._numbers = itertools.count(1)
+        # A number of an earlier server at the same port must not be another object's here.
+        self._numbers = itertools.count(1 + secrets.randbelow(2**48))
         self._lock = threading.Lock()
         self._found: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self._known: weakref.WeakKeyDictionary[Any, tuple[int, str]] = weakref.WeakKeyDictionary()

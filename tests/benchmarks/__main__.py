@@ -1,7 +1,7 @@
 """All benchmarks, one after another: ``make bench``. Tables are printed, figures go to bench/.
 
-``python -m tests.benchmarks`` takes some ten minutes on two cores: few seeds, and of the
-peers those that decide within a second. ``python -m tests.benchmarks --slow-seeds 20 --out
+``python -m tests.benchmarks`` takes some fifteen minutes on two cores: few seeds and moments, and
+of the peers those that decide within a second. ``python -m tests.benchmarks --slow-seeds 20 --out
 DIR`` is the whole, ``make campaign``, and takes most of a day: every peer, every size; the
 trials are stored as they end, so that it can be interrupted and started again.
 """
@@ -13,6 +13,7 @@ import os
 import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 # Before numpy is loaded: one thread, so that figures do not depend on the machine's load.
@@ -20,13 +21,16 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 FIGURES = Path("bench")
-# What fits into ten minutes: seeds of what is fast; problems on which one trial of BoTorch
+# What fits into fifteen minutes: seeds of what is fast; problems on which one trial of BoTorch
 # takes less than a minute; the limit of a cell, in s of processor time, and the largest cell,
 # configurations times images.
 SHORT_SEEDS = 5
 SHORT_SLOW_PROBLEMS = ("STED toy", "BraninCurrin", "Branin")
 SHORT_LIMIT_S = 30.0
 SHORT_MOST = 10**8
+# Moments per fault and per signal; 20 in the campaign.
+SHORT_FAULT_MOMENTS, SHORT_KILL_MOMENTS = 2, 1
+MOMENTS = 20
 
 
 def heading(title: str, command: str) -> None:
@@ -59,6 +63,7 @@ def whole(seeds: int, slow_seeds: int, out: Path) -> None:
         preference_networks,
         preference_regret,
         quality_network,
+        uncaging_preferences,
     )
 
     out.mkdir(parents=True, exist_ok=True)
@@ -74,18 +79,23 @@ def whole(seeds: int, slow_seeds: int, out: Path) -> None:
     preference_networks.main()
     heading("Fully automated runs", "automated")
     automated.main()
+    heading("Preferences for local responses", "uncaging_preferences")
+    uncaging_preferences.main()
 
 
-def rest() -> None:
-    """Run what takes a minute or less each, and the twin against pySTED."""
+def rest(fault_moments: int, kill_moments: int) -> None:
+    """Run what takes a minute or less each with few moments, and the twin against pySTED."""
     from tests.benchmarks import (
         calibration,
         faults,
         journal_cost,
+        kills,
         networks_service,
         objective_speed,
         optimisation,
         quality_network,
+        served_twin,
+        spines,
         twin_against_pysted,
     )
 
@@ -99,7 +109,16 @@ def rest() -> None:
         "The networks over HTTP": ("networks_service", networks_service.main),
         "The objectives of one region": ("objective_speed", objective_speed.main),
         "The journal": ("journal_cost", journal_cost.main),
-        "Faults of the microscope": ("faults", faults.main),
+        "What a served twin costs": ("served_twin", served_twin.main),
+        "Spines on the overview": ("spines", spines.main),
+        "Faults of the microscope": (
+            f"faults --moments {fault_moments}",
+            partial(faults.main, fault_moments),
+        ),
+        "Killed at random moments": (
+            f"kills --moments {kill_moments}",
+            partial(kills.main, kill_moments),
+        ),
     }
     for title, (command, main) in tables.items():
         heading(title, command)
@@ -115,9 +134,10 @@ def main(seeds: int, slow_seeds: int, out: Path | None) -> None:
     print(f"{now}, Python {platform.python_version()}, {os.cpu_count()} cores, one BLAS thread")
     if out is None:
         short()
+        rest(SHORT_FAULT_MOMENTS, SHORT_KILL_MOMENTS)
     else:
         whole(seeds, slow_seeds, out)
-    rest()
+        rest(MOMENTS, MOMENTS)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Run with ``python -m tests.benchmarks.kills`` (`--moments N`, default 20). Every trial is a run of
 three images on a served twin, in real time, which gets one signal at a random moment between the
-opening of its measurement and the end; then `stedopt resume` goes on with it.
+opening of its measurement and the end; then `stedopt resume` goes on with it. SIGSTOP stands for
+a program that hangs: it is woken up when the watchdog must have acted.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 
 from stedopt_bluesky.config import preset
 from stedopt_bluesky.records import CatalogFolder, RunRecord
+from stedopt_bluesky.records.folder import CatalogError
 from stedopt_bluesky.records.journal import journal_paths
 from stedopt_bluesky.session.twin import about_twin
 from stedopt_bluesky.twin import TwinApplication, make_sample
@@ -50,6 +52,10 @@ region_size_um = 1.28
 confocal_dwelltime_us = 150.0
 """
 _FIELD_M = 30e-6
+# A program that hangs is found after 10 s without a beat; what is done then takes no second.
+_STOPPED_S = 13.0
+# Runs with SIGSTOP take so much longer that fewer are enough.
+_MOST_STOPS = 5
 # A bound against hanging.
 _LONG_S = 120.0
 
@@ -185,27 +191,42 @@ def trial(number: int, after_s: float, folder: Path) -> Outcome:
         emitting = any(watched.twin.emitting.values())
         begin = time.monotonic()
         process.send_signal(number)
+        if number == signal.SIGSTOP:
+            time.sleep(_STOPPED_S)
+            # Looked at before it goes on: it may have been dark all the time, and image again.
+            left = _lasers_since(watched, begin)
+            process.send_signal(signal.SIGCONT)
         # Its watchdog has the same standard error: it has ended too.
         _, words = process.communicate(timeout=_LONG_S)
-        ends = [record.end_s for record in watched.twin.emission_log]
-        dark = all_zero(watched.twin) and not any(watched.twin.emitting.values())
-        light_s, zero_s = max([begin, *ends]) - begin, max(begin, watched.last_on_s) - begin
+        if number != signal.SIGSTOP:
+            left = _lasers_since(watched, begin)
+        light_s, zero_s = left
         return Outcome(
             emitting=emitting,
-            light_s=light_s if dark else float("inf"),
-            zero_s=zero_s if dark else float("inf"),
+            light_s=light_s,
+            zero_s=zero_s,
             words=words,
             code=process.returncode,
             **_looked_at(folder / "catalog"),
         )
 
 
+def _lasers_since(watched: Watched, begin: float) -> tuple[float, float]:
+    """How long there was light, and a laser above zero, after a moment, s; inf: there still is."""
+    if not all_zero(watched.twin) or any(watched.twin.emitting.values()):
+        return float("inf"), float("inf")
+    ends = [record.end_s for record in watched.twin.emission_log]
+    return max([begin, *ends]) - begin, max(begin, watched.last_on_s) - begin
+
+
 def _looked_at(catalog: Path) -> dict[str, Any]:
     """Count images, go on as a person would, and count again."""
-    path = newest(catalog)
-    if path is None:  # it had not begun: the same command is given once more
+    path, record = newest(catalog), None
+    if path is not None:
+        with contextlib.suppress(CatalogError):  # killed before its start document was whole
+            record = RunRecord.read(path)
+    if record is None:  # it had not begun: the same command is given once more
         return {"kept": 0, "taken": 0, "images": None}
-    record = RunRecord.read(path)
     taken = len(record.observations)
     images = taken
     if taken < IMAGES:
@@ -239,11 +260,8 @@ def duration_s(folder: Path) -> float:
         return whole_s
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--moments", type=int, default=20, help="random moments per signal")
-    moments = parser.parse_args().moments
+def main(moments: int = 20) -> None:
+    """Print the table of so many random moments per signal."""
     with tempfile.TemporaryDirectory() as folder:
         whole_s = duration_s(Path(folder))
     print(f"a run takes {whole_s:.1f} s from the opening of its measurement to its end")
@@ -252,19 +270,20 @@ def main() -> None:
         "| images kept / taken | not begun | gone on |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGSTOP):
         rng = np.random.default_rng(0)
         outcomes = []
-        for _ in range(moments):
+        runs = min(moments, _MOST_STOPS) if number == signal.SIGSTOP else moments
+        for _ in range(runs):
             with tempfile.TemporaryDirectory() as folder:
                 outcomes.append(trial(number, rng.uniform(0, whole_s), Path(folder)))
         begun = [o for o in outcomes if o.images is not None]
         print(
-            f"| {signal.Signals(number).name} | {moments} | {sum(o.emitting for o in outcomes)} "
+            f"| {signal.Signals(number).name} | {runs} | {sum(o.emitting for o in outcomes)} "
             f"| {_ms([o.light_s for o in outcomes if o.emitting])} "
             f"| {_ms([o.zero_s for o in outcomes])} "
             f"| {sum(o.kept for o in begun)} / {sum(o.taken for o in begun)} "
-            f"| {moments - len(begun)} "
+            f"| {runs - len(begun)} "
             f"| {sum(o.images == IMAGES for o in begun)}/{len(begun)} |",
             flush=True,
         )
@@ -278,4 +297,6 @@ def _ms(seconds: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--moments", type=int, default=20, help="random moments per signal")
+    main(parser.parse_args().moments)

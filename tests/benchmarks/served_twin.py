@@ -19,7 +19,7 @@ from bluesky import RunEngine
 
 from stedopt_bluesky.config import ExperimentConfig, preset
 from stedopt_bluesky.session import connect_application, open_session
-from stedopt_bluesky.twin import remote
+from stedopt_bluesky.twin.line import Line
 
 KEY = "key-of-the-benchmark"
 
@@ -55,11 +55,8 @@ def timed(config: ExperimentConfig, folder: Path) -> tuple[float, float]:
     return opened_s, float(np.median(took)) * 1e3
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=40)
-    images = parser.parse_args().images
+def main(images: int = 40) -> None:
+    """Print the table for runs of so many images."""
     os.environ["STEDOPT_API_KEY"] = KEY
     command = [sys.executable, "-m", "stedopt_bluesky.cli", "serve", "twin"]
     server = subprocess.Popen(
@@ -68,13 +65,13 @@ def main() -> None:
         text=True,
     )
     calls = [0]
-    call = remote._Line.call
+    call = Line.call
 
     def counting(*arguments: Any, **more: Any) -> Any:
         calls[0] += 1
         return call(*arguments, **more)
 
-    remote._Line.call = counting  # type: ignore[method-assign]
+    Line.call = counting  # type: ignore[method-assign]
     try:
         assert server.stdout is not None
         address = server.stdout.readline().strip()
@@ -97,4 +94,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=40)
+    main(parser.parse_args().images)

@@ -21,10 +21,8 @@ from stedopt_bluesky.twin.specimens import dendrites_with_indicator
 SAME_UM = 0.4
 
 
-def main() -> None:
-    """Image, find, compare, and print a line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=8)
+def main(seeds: int = 8) -> None:
+    """Image so many fields, find, compare, and print a line."""
     config = preset("uncaging")
     size_um, pixel_nm = config.overview.size_um, config.overview.pixel_size_nm
     power_W = config.overview.excitation_power_uW * 1e-6
@@ -33,7 +31,6 @@ def main() -> None:
     true = found = right = free = 0
     off_um: list[float] = []
     angles: list[float] = []
-    seeds = parser.parse_args().seeds
     for seed in range(seeds):
         dye = FLUOROPHORES[config.microscope.fluorophore]
         _, label = dendrites_with_indicator(seed, size_um * 1e-6, config.uncaging.cells, dye)
@@ -68,4 +65,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=8)
+    main(parser.parse_args().seeds)

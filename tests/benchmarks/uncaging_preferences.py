@@ -1,10 +1,9 @@
 """Which preference finds local responses: several, on random pulses of the twin.
 
-    stedopt experiment uncaging --strategy random --runs 16 --json > pulses.json
-    python -m tests.benchmarks.uncaging_preferences pulses.json
-
-Every trial draws the response to a pulse from those random pulses that were given with the same
-or nearly the same power and distance.
+``python -m tests.benchmarks.uncaging_preferences`` gives the pulses itself, 16 runs of 80; with
+files of earlier ones, as ``stedopt experiment uncaging --strategy random --json`` writes them, it
+takes those. Every trial draws the response to a pulse from those random pulses that were given
+with the same or nearly the same power and distance.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import numpy as np
 from stedopt_bluesky.acquisition import Objective
 from stedopt_bluesky.bandit import KernelTS
 from stedopt_bluesky.config import preset
+from stedopt_bluesky.experiments.uncaging import UncagingExperiment, run_once
 from stedopt_bluesky.objectives import OBJECTIVES
 from stedopt_bluesky.objectives.calcium import is_local
 from stedopt_bluesky.preference.local import WANTED_SIZE, local_utilities
@@ -27,6 +27,8 @@ STRENGTH, SIZE = (OBJECTIVES[n].objective for n in ("df_over_f_peak", "response_
 SUCCESS = Objective("local", "", "maximise", (0.0, 1.0), (0.001, 0.5))
 BOTH = (STRENGTH, SIZE)
 IMAGES, COUNT = 80, 20
+# Of the experiment that gives new pulses.
+RUNS = 16
 # Nearest random pulses that a response is drawn from, by distance in steps of the grid.
 NEAREST = 40
 
@@ -60,14 +62,18 @@ PREFERENCES: dict[str, tuple[Sequence[Objective], Prefer]] = {
 }
 
 
-def main() -> None:
-    """Run all preferences and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pulses", type=Path, nargs="+")
-    parser.add_argument("--trials", type=int, default=24)
-    options = parser.parse_args()
+def main(paths: Sequence[Path] = (), trials: int = 24) -> None:
+    """Run all preferences and print a table.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Of experiments whose random pulses are taken; none: new ones are given.
+    trials : int
+        Of each preference.
+    """
     space = preset("uncaging").space
-    pulses = np.array([p for path in options.pulses for p in _pulses(path)])
+    pulses = np.array([p for path in paths for p in _pulses(path)] or _new_pulses())
     local = np.array([is_local(r) for r in pulses[:, 2]])
     steps = [np.ptp(p.values) / (len(p.values) - 1) for p in space]
     away = ((space.grid[:, None] - pulses[None, :, :2]) / steps) ** 2
@@ -79,11 +85,23 @@ def main() -> None:
     )
     for name, (objectives, prefer) in PREFERENCES.items():
         hits = np.array(
-            [_trial(k, space, pulses[nearest], objectives, prefer) for k in range(options.trials)]
+            [_trial(k, space, pulses[nearest], objectives, prefer) for k in range(trials)]
         )
         first, last = hits[:, :COUNT].mean(axis=1), hits[:, -COUNT:].mean(axis=1)
         error = last.std(ddof=1) / np.sqrt(len(last))
         print(f"{name:28s} first {first.mean():.1%}  last {last.mean():.1%} ± {error:.1%}")
+
+
+def _new_pulses() -> list[tuple[float, float, float, float]]:
+    """Give random pulses on the twin, as `_pulses` reads them."""
+    experiment = UncagingExperiment(runs=RUNS)
+    runs = [run_once(experiment, ("random", number), lambda _: None) for number in range(RUNS)]
+    return [
+        row
+        for run in runs
+        for row in zip(run.power_uW, run.distance_um, run.ratio, run.df_over_f, strict=True)
+        if not np.isnan(row).any()
+    ]
 
 
 def _pulses(path: Path) -> list[tuple[float, float, float, float]]:
@@ -114,4 +132,8 @@ def _trial(number, space, responses, objectives, prefer) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pulses", type=Path, nargs="*")
+    parser.add_argument("--trials", type=int, default=24)
+    options = parser.parse_args()
+    main(options.pulses, options.trials)

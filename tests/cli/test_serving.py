@@ -1,13 +1,9 @@
 """`stedopt serve networks` in a process of its own, as its users start it."""
 
 import io
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-from contextlib import contextmanager
 
 import httpx
 import numpy as np
@@ -16,9 +12,8 @@ import pytest
 from stedopt_bluesky.cli.serving import is_loopback
 from stedopt_bluesky.networks.preference import PreferenceScorer
 from stedopt_bluesky.networks.rater import QualityRater
+from tests.cli.services import KEY, end, serving
 from tests.networks.random_weights import save_preference, save_quality, spots
-
-KEY = "a-key-of-the-tests"
 
 
 @pytest.fixture(scope="module")
@@ -30,39 +25,10 @@ def networks(tmp_path_factory):
     )
 
 
-@contextmanager
-def serving(*arguments, key=KEY):
-    """Start the service; give its process and the address that it prints."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    environment.pop("STEDOPT_API_KEY", None)
-    if key:
-        environment["STEDOPT_API_KEY"] = key
-    command = [sys.executable, "-m", "stedopt_bluesky.cli", "serve", "networks", "--port", "0"]
-    process = subprocess.Popen(
-        [*command, *map(str, arguments)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process, process.stdout.readline().strip()
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def end(process, number):
-    """Send a signal; give exit code, and what was written."""
-    process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=60)
-    return process.returncode, stdout, stderr
-
-
 def test_networks_are_served_until_ctrl_c(networks):
     quality, preference = networks
     files = ("--quality", quality.path, "--preference", preference.path)
-    with serving(*files) as (process, address):
+    with serving("networks", *files) as (process, address):
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address)
         with httpx.Client(base_url=address, headers={"x-api-key": KEY}, timeout=60) as client:
             assert client.get("/health").json() == {"status": "ok"}
@@ -87,7 +53,7 @@ def test_networks_are_served_until_ctrl_c(networks):
 
 
 def test_a_key_is_made_and_told_once(networks):
-    with serving("--quality", networks[0].path, "--preference", "none", key=None) as (
+    with serving("networks", "--quality", networks[0].path, "--preference", "none", key=None) as (
         process,
         address,
     ):
@@ -101,7 +67,10 @@ def test_a_key_is_made_and_told_once(networks):
 
 
 def test_a_request_in_progress_is_answered_before_the_end(networks):
-    with serving("--quality", networks[0].path, "--preference", "none") as (process, address):
+    with serving("networks", "--quality", networks[0].path, "--preference", "none") as (
+        process,
+        address,
+    ):
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=60) as connection:
             body = b'{"img": [[1, 2]], "img-type": "int16"}'
@@ -119,7 +88,7 @@ def test_a_request_in_progress_is_answered_before_the_end(networks):
 
 def test_other_computers_are_let_in_only_with_a_warning(networks):
     files = ("--quality", networks[0].path, "--preference", "none")
-    with serving(*files, "--host", "0.0.0.0") as (process, address):  # noqa: S104
+    with serving("networks", *files, "--host", "0.0.0.0") as (process, address):  # noqa: S104
         assert address.startswith("http://0.0.0.0:")
         _, _, stderr = end(process, signal.SIGINT)
     assert stderr.startswith("warning: host = '0.0.0.0': other computers can reach this service")

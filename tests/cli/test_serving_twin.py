@@ -3,48 +3,17 @@
 import os
 import re
 import signal
-import subprocess
-import sys
-from contextlib import contextmanager
 
 import pytest
 
-from stedopt_bluesky.twin.remote import NoTwinError, RemoteTwin
-
-KEY = "a-key-of-the-tests"
-
-
-@contextmanager
-def serving(*arguments, key=KEY):
-    """Start the service; give its process and the address that it prints."""
-    environment = {**os.environ}
-    environment.pop("STEDOPT_API_KEY", None)
-    if key:
-        environment["STEDOPT_API_KEY"] = key
-    command = [sys.executable, "-m", "stedopt_bluesky.cli", "serve", "twin", "--port", "0"]
-    process = subprocess.Popen(
-        [*command, *map(str, arguments)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process, process.stdout.readline().strip()
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def end(process, number):
-    process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=60)
-    return process.returncode, stdout, stderr
+from stedopt_bluesky.twin.line import NoTwinError
+from stedopt_bluesky.twin.remote import RemoteTwin
+from tests.cli.services import KEY, end, serving
 
 
 @pytest.fixture(scope="module")
 def served(toml):
-    with serving(toml, "--real-time", "--seed", "5") as (_, address):
+    with serving("twin", toml, "--real-time", "--seed", "5") as (_, address):
         yield address
 
 
@@ -138,7 +107,7 @@ def test_an_interlock_that_is_not_there_is_refused(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_in_good_order_and_tells_a_made_key_once(toml, number):
-    with serving(toml, key=None) as (process, address):
+    with serving("twin", toml, key=None) as (process, address):
         with pytest.raises(NoTwinError):
             RemoteTwin(*_parts(address), KEY)
         code, stdout, stderr = end(process, number)

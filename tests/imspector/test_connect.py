@@ -6,7 +6,12 @@ import types
 
 import pytest
 
-from stedopt_bluesky.imspector.connect import NoImspectorError, connect
+from stedopt_bluesky.imspector.connect import (
+    NoImspectorError,
+    NotAnsweringError,
+    connect,
+    connect_patiently,
+)
 
 
 def test_without_imspector_the_error_says_what_to_start():
@@ -73,3 +78,58 @@ def test_specpys_own_traceback_is_left_out(monkeypatch):
     )
     with pytest.raises(NoImspectorError, match=r"\(connect: Connection refused\): start"):
         connect()
+
+
+@pytest.fixture
+def late(monkeypatch, application):
+    """An Imspector that answers from the third time on that it is asked."""
+    asked = []
+
+    def get_application(*host):
+        asked.append(host)
+        if len(asked) < 3:
+            raise RuntimeError("connect: Connection refused [system:111]")
+        return application
+
+    specpy = types.SimpleNamespace(get_application=get_application)
+    monkeypatch.setitem(sys.modules, "specpy", specpy)
+    return asked
+
+
+def test_one_that_comes_later_is_waited_for_and_it_is_said_once(late, application):
+    told = []
+    assert connect_patiently(connect, 20.0, told.append) is application
+    assert len(late) == 3
+    (line,) = told
+    assert line.startswith("no Imspector answers on this computer (connect: Connection refused): ")
+    assert line.endswith("; trying again for 20 s")
+    assert len(line.splitlines()) == 1
+
+
+def test_one_that_never_comes_is_waited_for_so_long(monkeypatch):
+    def get_application():
+        raise RuntimeError("connect: Connection refused [system:111]")
+
+    specpy = types.SimpleNamespace(get_application=get_application)
+    monkeypatch.setitem(sys.modules, "specpy", specpy)
+    told = []
+    begin = time.monotonic()
+    with pytest.raises(NotAnsweringError, match=r"no Imspector answers .* \(tried for 0.5 s\)$"):
+        connect_patiently(connect, 0.5, told.append)
+    assert 0.5 <= time.monotonic() - begin < 5
+    assert len(told) == 1
+
+
+def test_without_patience_it_is_asked_once(late):
+    told = []
+    with pytest.raises(NotAnsweringError, match=r"twin$"):
+        connect_patiently(connect, 0.0, told.append)
+    assert (len(late), told) == (1, [])
+
+
+def test_what_will_not_change_is_not_waited_for(monkeypatch):
+    monkeypatch.setitem(sys.modules, "specpy", None)
+    begin = time.monotonic()
+    with pytest.raises(NoImspectorError, match="SpecPy cannot be imported"):
+        connect_patiently(connect, 60.0, print)
+    assert time.monotonic() - begin < 5

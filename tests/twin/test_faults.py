@@ -7,7 +7,18 @@ import pytest
 import stedopt_bluesky.devices.microscope as microscope_module
 from stedopt_bluesky.twin import TwinApplication
 from stedopt_bluesky.twin.faults import FAULTS, FaultyApplication
-from tests.benchmarks.faults import FIRST_FIELD, IMAGES, OF_THE_STAGE, SECOND_OVERVIEW, trial
+from tests.benchmarks.faults import (
+    FIRST_FIELD,
+    IMAGES,
+    OF_THE_STAGE,
+    SECOND_OVERVIEW,
+    full,
+    lost,
+    refused,
+    served_late,
+    trial,
+    whole_before,
+)
 
 # What the run survives, when the fault comes in an image.
 GOES_ON = {
@@ -24,6 +35,8 @@ GOES_ON = {
 ENDS = {
     "dies in a scan": "Connection refused",
     "dies between scans": "Connection refused",
+    "connection lost in a scan": "s, and cannot be told to stop it: connect: Connection refused",
+    "connection lost between scans": "Connection refused",
     "end signal lost": "scan: Imspector did not report its end within",
     "start refused": "scan: cannot be started: Hardware is not ready",
     "setting refused": "Invalid argument for parameter 'ExpControl'",
@@ -98,3 +111,41 @@ def test_an_overview_that_shows_nothing_is_taken_again(tmp_path):
 def test_an_unknown_fault_is_refused(sample):
     with pytest.raises(ValueError, match="fault = 'fire': allowed are dies in a scan, "):
         FaultyApplication(TwinApplication(sample), "fire", 0)
+
+
+# In the overview, in the first image, in the third, and in the second field.
+@pytest.mark.slow
+@pytest.mark.parametrize("scan", [0, 2, 8, SECOND_OVERVIEW + 2])
+def test_a_connection_to_a_served_twin_that_is_lost_and_comes_back(scan, tmp_path):
+    outcome = lost(scan, 0.01, tmp_path / "catalog")
+    assert outcome.dark
+    assert outcome.zeroed
+    assert outcome.kept == outcome.taken == whole_before(scan)
+    assert outcome.status == "fail"
+    assert outcome.reason
+    assert outcome.resumed == IMAGES
+    acted = (tmp_path / "catalog" / "watchdog.log").read_text("utf-8")
+    assert "every scan was stopped and all lasers are at zero" in acted
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_an_imspector_that_refuses_the_first_connections(times, tmp_path):
+    outcome = refused(times, tmp_path / "catalog")
+    assert (outcome.status, outcome.kept) == ("success", IMAGES)
+
+
+def test_a_twin_that_is_served_a_little_later(tmp_path):
+    outcome = served_late(0.5, tmp_path / "catalog")
+    assert (outcome.status, outcome.kept) == ("success", IMAGES)
+    assert outcome.dark
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kibibytes", [66, 120, 240])
+def test_files_that_may_not_grow(kibibytes, tmp_path):
+    outcome = full(kibibytes, tmp_path / "catalog")
+    assert outcome.dark
+    assert outcome.zeroed
+    assert outcome.kept == outcome.expected < IMAGES
+    assert "File too large" in outcome.reason
+    assert outcome.resumed == IMAGES

@@ -11,8 +11,8 @@ import pytest
 from stedopt_bluesky.imspector import api
 from stedopt_bluesky.imspector.api import MeasurementSignal, ValueTreeRoot
 from stedopt_bluesky.twin import TwinApplication, make_sample
+from stedopt_bluesky.twin.line import NoTwinError
 from stedopt_bluesky.twin.remote import (
-    NoTwinError,
     RemoteConfiguration,
     RemoteMeasurement,
     RemoteStack,
