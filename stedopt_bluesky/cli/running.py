@@ -1,26 +1,13 @@
-"""``stedopt run`` and ``stedopt resume``."""
+"""``stedopt run`` and ``stedopt resume``: what is to be run."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import shlex
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from stedopt_bluesky.cli.interrupts import (
-    EXIT_CODES,
-    TERMINATED,
-    Interrupts,
-    make_engine,
-    terminate_cleanly,
-)
-from stedopt_bluesky.cli.output import console, fail, program, warn, warnings_in_one_line
+from stedopt_bluesky.cli.output import console, warnings_in_one_line
+from stedopt_bluesky.cli.performing import Task, perform
 from stedopt_bluesky.config import (
     DEFAULT_PRESET,
     ConfigError,
@@ -29,65 +16,10 @@ from stedopt_bluesky.config import (
     preset,
 )
 from stedopt_bluesky.image_files import split_address
-from stedopt_bluesky.session import (
-    Observation,
-    connect_application,
-    open_networks,
-    open_session,
-    prior_observations,
-)
+from stedopt_bluesky.session import prior_observations
 
 if TYPE_CHECKING:
     from stedopt_bluesky.acquisition import PriorObservation
-    from stedopt_bluesky.records.folder import CatalogFolder
-    from stedopt_bluesky.session import Networks, Session
-    from stedopt_bluesky.session.places import Places
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is to be imaged, and where it goes.
-
-    Parameters
-    ----------
-    config : ExperimentConfig
-        The experiment.
-    catalog : Path
-        Folder of the catalogue; made when there is none.
-    figure : Path or None
-        Where the picture goes; None: into the catalogue.
-    as_json : bool
-        Whether standard output gets one JSON document in place of tables.
-    history : iterable of (index, objectives by name)
-        What the strategy learns before it begins.
-    places : Places or None
-        Where; None: as the configuration says.
-    md : mapping
-        Added to the start document.
-    prior : sequence of PriorObservation
-        What earlier experiments measured, for the models to begin with.
-    reduced_from : str
-        Uid of the run from whose choices the grid was reduced, if it was.
-    networks : Networks or None
-        Those of the run that is gone on with; None: as the configuration names them.
-    stage_origin_um : tuple of float or None
-        Position of the stage that counts as zero, µm; None: where it stands.
-    light_before : sequence of ((x, y), mJ)
-        What regions got in earlier images, by place, µm.
-    """
-
-    config: ExperimentConfig
-    catalog: Path
-    figure: Path | None
-    as_json: bool
-    history: Iterable[Observation] = ()
-    places: Places | None = None
-    md: Mapping[str, Any] | None = None
-    prior: Sequence[PriorObservation] = ()
-    reduced_from: str = ""
-    networks: Networks | None = None
-    stage_origin_um: tuple[float, float] | None = None
-    light_before: Sequence[tuple[tuple[float, float], float]] = ()
 
 
 def begin(
@@ -134,7 +66,7 @@ def begin(
         raise ConfigError("prior.weight: only together with earlier runs or a CSV file")
     config, reduced_from = _reduced(config, catalog, reduce_to, reduce_share)
     prior = _prior(config, catalog)
-    _perform(Task(config, catalog, figure, as_json, prior=prior, reduced_from=reduced_from))
+    perform(Task(config, catalog, figure, as_json, prior=prior, reduced_from=reduced_from))
 
 
 def go_on(
@@ -179,7 +111,7 @@ def go_on(
     places = places_left(chain, config)
     places.check(count, chain.last.uid[:8])
     md = {RESUMES: chain.last.uid}
-    _perform(
+    perform(
         Task(
             config,
             catalog,
@@ -270,151 +202,3 @@ def _prior(config: ExperimentConfig, catalog: Path) -> Sequence[PriorObservation
         weight = f", each counted as {config.prior.weight:g}" if config.prior.weight != 1 else ""
         console.print(f"prior knowledge: {len(prior)} observations{weight}")
     return prior
-
-
-def _perform(task: Task) -> None:
-    from stedopt_bluesky.cli.showing import check_figure, conclude
-    from stedopt_bluesky.records.folder import CatalogFolder
-
-    CatalogFolder.check(task.catalog)
-    if task.figure:
-        check_figure(task.figure)
-    uid = problem = ""
-    with terminate_cleanly():
-        try:
-            kind = task.config.microscope.kind
-            with console.status(f"connecting to the microscope ({kind}) ..."):
-                application = connect_application(task.config, warn)
-            uid, problem = _image(task, application)
-            folder = CatalogFolder.open(task.catalog)
-            # Who terminates a program may kill it seconds later: what can wait is left to the
-            # next run, which stores what was not, and to `stedopt show --figure`.
-            hurried = problem == TERMINATED
-            if not hurried:
-                _store(folder, uid)
-            conclude(
-                folder,
-                uid,
-                catalog=task.catalog,
-                figure=task.figure,
-                as_json=task.as_json,
-                problem=problem,
-                draw=not hurried,
-            )
-        except KeyboardInterrupt:
-            _say_interrupted(task, uid, problem)
-            raise
-    if problem:
-        raise typer.Exit(EXIT_CODES.get(problem, 1))
-
-
-def _say_interrupted(task: Task, uid: str, problem: str) -> None:
-    if not uid:
-        warn("interrupted before the run began: nothing was imaged")
-        return
-    what = f"{uid[:8]} --catalog {shlex.quote(str(task.catalog))}"
-    warn(f"interrupted while the run was being stored; it is kept: {program()} show {what}")
-    if problem:
-        console.print(f"go on with it: {program()} resume {what}", markup=False, soft_wrap=True)
-
-
-def _image(task: Task, application: Any) -> tuple[str, str]:
-    """Open a session and run its plan; return the run's uid and why it did not go well."""
-    networks = task.networks
-    if networks is None:
-        with console.status("loading the networks ..."):
-            networks = open_networks(task.config)
-    engine = make_engine()
-    uid = problem = ""
-    # Bluesky prints to standard output, where a script expects one JSON document.
-    with contextlib.redirect_stdout(sys.stderr), warnings_in_one_line():
-        try:
-            with open_session(
-                task.config,
-                application,
-                task.catalog,
-                history=task.history,
-                prior=task.prior,
-                reduced_from=task.reduced_from,
-                networks=networks,
-                stage_origin_um=task.stage_origin_um,
-                light_before=task.light_before,
-                run_engine=engine,
-            ) as session:
-                uid, problem = _run(session, task)
-        except typer.Exit:  # a RuntimeError too; its reason has been told
-            raise
-        except RuntimeError as error:  # what Imspector refuses, in the vendor's words
-            if not uid:
-                fail(f"the microscope failed: {error}", code=1)
-            # Also of a run that went well: somebody has to look at the lasers.
-            problem = "; ".join(filter(None, (problem, f"the microscope failed: {error}")))
-    return uid, problem
-
-
-def _run(session: Session, task: Task) -> tuple[str, str]:
-    from bluesky.utils import RunEngineInterrupted
-
-    from stedopt_bluesky.reports.progress import RunProgress
-
-    started: list[str] = []
-    progress = RunProgress(console)
-
-    def observe(name: str, doc: Any) -> None:
-        if name == "start":
-            started.append(doc["uid"])
-        progress(name, doc)
-
-    problem = ""
-    places = task.places
-    plan = session.optimize(
-        regions=None if places is None else places.regions,
-        fields_um=None if places is None else places.fields_um,
-        md=task.md,
-    )
-    # Bluesky's remarks ("Pausing...") are for a person at its prompt.
-    with (
-        contextlib.redirect_stdout(io.StringIO()),
-        Interrupts(session.run_engine, console.print) as interrupts,
-    ):
-        engine: Any = session.run_engine  # its hook is typed as None
-        engine.waiting_hook = progress.waiting
-        try:
-            session.run_engine(plan, observe)
-        except RunEngineInterrupted:
-            # Nobody is there to resume it: the command to go on is printed instead.
-            interrupts.reason = interrupts.reason or session.station.microscope.suspended
-            interrupts.abort()
-            problem = interrupts.reason
-        except Exception as error:
-            problem = str(error) or type(error).__name__
-        finally:
-            progress.close()
-    if not started:
-        fail(problem or "the run did not begin", code=1)
-    return started[0], problem
-
-
-def _store(folder: CatalogFolder, uid: str) -> None:
-    """Bring the run from its journal into the catalogue's databases, and any that are not there."""
-    from stedopt_bluesky.records.catalog import Catalog
-    from stedopt_bluesky.records.folder import CatalogError
-    from stedopt_bluesky.records.journal import find_run, journal_paths
-
-    with (
-        console.status("storing the run in the catalogue ..."),
-        contextlib.redirect_stdout(sys.stderr),
-    ):
-        try:
-            with Catalog(folder) as stored:
-                stored.ingest(find_run(folder, uid))
-                known = set(stored.client)
-                for path in journal_paths(folder):
-                    if path.stem not in known:
-                        with contextlib.suppress(CatalogError):  # of another run
-                            stored.ingest(path)
-        except Exception as error:
-            warn(
-                "the run is kept in its journal, but could not be brought into the databases: "
-                f"{error}"
-            )

@@ -136,7 +136,13 @@ def journal():
 @pytest.fixture
 def without_store(monkeypatch):
     """Leave out Tiled, where a test is not about it: it is slow."""
-    from stedopt_bluesky.cli import running
+    from stedopt_bluesky.cli import performing
 
     calls = itertools.count()
-    monkeypatch.setattr(running, "_store", lambda folder, uid: next(calls))
+    monkeypatch.setattr(performing, "_store", lambda folder, uid: next(calls))
+
+
+@pytest.fixture
+def small(toml, tmp_path):
+    """Arguments of a small run into a catalogue of its own."""
+    return ("run", toml, "--catalog", tmp_path / "cat")

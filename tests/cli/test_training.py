@@ -347,7 +347,7 @@ def test_numbers_are_json(stedopt, rated):
 @pytest.fixture(scope="module")
 def runs(stedopt_json, tmp_path_factory):
     """Catalogue of two runs whose images a network has rated, and the runs' uids."""
-    from stedopt_bluesky.cli import running
+    from stedopt_bluesky.cli import performing
 
     folder = tmp_path_factory.mktemp("rated runs")
     network = save_quality(folder / "random.safetensors", pixel_size_nm=20.0).path
@@ -361,7 +361,7 @@ def runs(stedopt_json, tmp_path_factory):
     uids = []
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("OMP_NUM_THREADS", "1")
-        monkeypatch.setattr(running, "_store", lambda *_: None)  # Tiled is slow, and not needed
+        monkeypatch.setattr(performing, "_store", lambda *_: None)  # Tiled is slow, and not needed
         for seed in (1, 2):
             where = ("--catalog", folder / "catalog", "--seed", seed)
             run, result = stedopt_json("run", config, *where)
