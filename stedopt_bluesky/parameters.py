@@ -37,7 +37,9 @@ def as_number(value: object) -> float | None:
 
 
 def pixels_along(size_um: float, pixel_size_nm: float) -> int:
-    """Pixels along a side of so many µm, as Imspector rounds it.
+    """Pixels along a side of so many µm: half a pixel and more counts as one.
+
+    In m, as they are written to Imspector, so that both divide the same numbers.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def pixels_along(size_um: float, pixel_size_nm: float) -> int:
     for name, value in (("region_size_um", size_um), ("pixel_size_nm", pixel_size_nm)):
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be positive and finite, got {value:g}")
-    return round(size_um * 1000 / pixel_size_nm)
+    return math.floor((size_um * 1e-6) / (pixel_size_nm * 1e-9) + 0.5)
 
 
 @dataclass(frozen=True)

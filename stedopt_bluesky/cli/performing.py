@@ -59,8 +59,8 @@ class Task:
         Those of the run that is gone on with; None: as the configuration names them.
     stage_origin_um : tuple of float or None
         Position of the stage that counts as zero, µm; None: where it stands.
-    light_before : sequence of ((x, y), mJ)
-        What regions got in earlier images, by place, µm.
+    light_before : sequence of ((x, y), side, mJ)
+        What regions got in earlier images, by place and side of what was lit, µm.
     """
 
     config: ExperimentConfig
@@ -74,7 +74,7 @@ class Task:
     reduced_from: str = ""
     networks: Networks | None = None
     stage_origin_um: tuple[float, float] | None = None
-    light_before: Sequence[tuple[tuple[float, float], float]] = ()
+    light_before: Sequence[tuple[tuple[float, float], float, float]] = ()
 
 
 def perform(task: Task) -> None:

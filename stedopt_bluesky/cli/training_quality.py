@@ -142,7 +142,8 @@ def _pixel_size_nm(request: QualityRequest, dataset: RatedImages, start: Weights
 
     told_nm, stored_nm = request.pixel_size_nm, dataset.pixel_size_nm
     try:
-        agreed_nm = agreed_pixel_size_nm(str(request.source.paths[0]), told_nm, stored_nm)
+        whose = "the runs" if request.source.of_runs else str(request.source.paths[0])
+        agreed_nm = agreed_pixel_size_nm(whose, told_nm, stored_nm)
     except ImageFileError as error:
         raise ConfigError(f"pixel-size-nm = {told_nm:g}: {error}") from None
     return agreed_nm or (start.info.pixel_size_nm if start else 0.0)

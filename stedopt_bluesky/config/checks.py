@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stedopt_bluesky.config.errors import FieldError
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # A spine's head of 0.5 µm is a few pixels of this size.
 LARGEST_FOR_SPINES_NM = 200.0
+# Of one channel: 256 MiB of 16-bit counts, the most that a served twin sends at once.
+MOST_PIXELS_OF_A_SCAN = 2**27
 
 
 def check_channels(config: ExperimentConfig) -> None:
@@ -78,50 +81,93 @@ def check_fields(config: ExperimentConfig) -> None:
                 )
 
 
+def check_stacks(config: ExperimentConfig) -> None:
+    """Refuse a grid with a scan that is too large to be kept in memory and sent."""
+    frames = [("imaging.frames", float(config.imaging.frames))]
+    for i, entry in enumerate(config.parameters):
+        if entry.name == "frames":
+            frames = [(f"parameters.{i}.{entry.ends[1][0]}", entry.ends[1][1])]
+    (field, most), pixels = frames[0], config.most_pixels
+    if most * pixels**2 > MOST_PIXELS_OF_A_SCAN:
+        allowed = MOST_PIXELS_OF_A_SCAN // pixels**2
+        raise FieldError(
+            field,
+            most,
+            f"at most {allowed} of {pixels} × {pixels} pixels, {MOST_PIXELS_OF_A_SCAN:,} pixels "
+            "in a scan",
+        )
+
+
 def check_rescue(config: ExperimentConfig) -> None:
-    """Refuse lower thresholds of RESCue that are not all there, or not in the order of time."""
-    values = {p.name: p.parameter.values for p in config.parameters}
+    """Refuse settings of RESCue that do not go together, or that nothing switches on."""
+    optimised = {p.name: (f"parameters.{i}", p) for i, p in enumerate(config.parameters)}
     sections = [("", "rescue", config.rescue)]
     for i, channel in enumerate(config.channels):
         sections.append((f"{channel.name}_", f"channels.{i}.rescue", channel.rescue))
     for prefix, where, rescue in sections:
-        told: dict[str, tuple[float, ...]] = {}
+        told: dict[str, _Told] = {}
         for name, value in rescue:
-            if f"{prefix}rescue_{name}" in values:
-                told[name] = values[f"{prefix}rescue_{name}"]
+            if found := optimised.get(f"{prefix}rescue_{name}"):
+                (low_field, low), (high_field, high) = found[1].ends
+                told[name] = _Told(f"{found[0]}.{low_field}", low, f"{found[0]}.{high_field}", high)
             elif value is not None:
-                told[name] = (value,)
-        try:
-            _check_lower_thresholds(told)
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from None
+                told[name] = _Told(f"{where}.{name}", value, f"{where}.{name}", value)
+        _check_rescue(where, told)
 
 
-def _check_lower_thresholds(told: Mapping[str, tuple[float, ...]]) -> None:
-    """Check one channel's fields of RESCue, each with all its values."""
+@dataclass(frozen=True)
+class _Told:
+    """Lowest and highest value of a setting, each with the field that says it."""
+
+    low_field: str
+    low: float
+    high_field: str
+    high: float
+
+
+def _check_rescue(where: str, told: Mapping[str, _Told]) -> None:
+    """Check what is told of one channel's RESCue."""
+    if told and "mode" not in told:
+        first = next(iter(told.values()))
+        raise FieldError(
+            first.high_field, first.high, f"only with {where}.mode, which switches RESCue on"
+        )
     lower = [name for name in told if name.startswith("lower_")]
     if not lower:
         return
     for name in ("signal_level", "strength"):
         if name in told:
-            raise ValueError(f"{name} is for automatic thresholds, not together with {lower[0]}")
+            raise FieldError(
+                told[name].high_field,
+                told[name].high,
+                f"for automatic thresholds, not together with {where}.{lower[0]}",
+            )
     if "lower_thresholds" not in told:
-        raise ValueError(f"lower_thresholds, their number, is needed with {lower[0]}")
-    most = int(max(told["lower_thresholds"]))
+        entry = told[lower[0]]
+        raise FieldError(
+            entry.high_field, entry.high, f"only with {where}.lower_thresholds, their number"
+        )
+    number = told["lower_thresholds"]
+    most = int(number.high)
     needed = [
         f"lower_{what}_{k + 1}" for k in range(most) for what in ("threshold", "time_percent")
     ]
     for name in needed:
         if name not in told:
-            raise ValueError(f"{name} is needed: there are up to {most} lower thresholds")
+            raise FieldError(number.high_field, number.high, f"{where}.{name} is needed with it")
     for name in lower:
         if name not in (*needed, "lower_thresholds"):
-            raise ValueError(f"{name} is left out: there are at most {most} lower thresholds")
+            raise FieldError(
+                told[name].high_field,
+                told[name].high,
+                f"left out, with at most {most} lower thresholds ({number.high_field})",
+            )
     for one, other in itertools.pairwise(name for name in needed if "time" in name):
-        if not max(told[one]) < min(told[other]):
-            raise ValueError(
-                f"{one} reaches {max(told[one]):g}, {other} {min(told[other]):g} %: each above the "
-                "one before, in all configurations of the grid"
+        if not told[one].high < told[other].low:
+            raise FieldError(
+                told[other].low_field,
+                told[other].low,
+                f"above {told[one].high:g} %, the time before it ({told[one].high_field})",
             )
 
 

@@ -28,8 +28,8 @@ def opened(path: str | Path) -> Iterator[TextIO]:
     path = Path(path)
     try:
         # Opened all the same, Windows would tell a folder's lack of permission.
-        if path.is_dir() or not path.exists():
-            what = "a folder" if path.is_dir() else "no such file"
+        if not path.is_file():
+            what = "a folder" if path.is_dir() else "no file" if path.exists() else "no such file"
             raise ValueError(f"{what}: expected a CSV file")
         # "utf-8-sig": Excel and Windows' Notepad put a byte-order mark in front.
         with path.open(encoding="utf-8-sig") as file:

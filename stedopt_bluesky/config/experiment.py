@@ -23,6 +23,7 @@ from stedopt_bluesky.config.checks import (
     check_overview,
     check_powers,
     check_rescue,
+    check_stacks,
     check_uncaging,
 )
 from stedopt_bluesky.config.errors import ConfigError, FieldError, one_line, shown
@@ -125,6 +126,7 @@ class ExperimentConfig(Section):
             check_channels,
             check_bands,
             check_fields,
+            check_stacks,
             check_rescue,
             check_uncaging,
             check_powers,
@@ -169,12 +171,20 @@ class ExperimentConfig(Section):
     def most_pixels(self) -> int:
         """Pixels along a side of the region with the most of them in the grid."""
         values = {p.name: p.parameter.values for p in self.parameters}
-        imaging = self.imaging
-        return max(
-            pixels_along(size_um, pixel_nm)
-            for size_um in values.get("region_size_um", (imaging.region_size_um,))
-            for pixel_nm in values.get("pixel_size_nm", (imaging.pixel_size_nm,))
-        )
+        sizes_um = values.get("region_size_um", (self.imaging.region_size_um,))
+        pixels_nm = values.get("pixel_size_nm", (self.imaging.pixel_size_nm,))
+        return pixels_along(sizes_um[-1], pixels_nm[0])
+
+    @property
+    def sizes_change(self) -> bool:
+        """Whether images of the grid differ in size."""
+        return any(p.name in ("region_size_um", "pixel_size_nm") for p in self.parameters)
+
+    @property
+    def smallest_region_um(self) -> float:
+        """Side of the smallest region of the grid, µm."""
+        sizes_um = [p.parameter.values for p in self.parameters if p.name == "region_size_um"]
+        return sizes_um[0][0] if sizes_um else self.imaging.region_size_um
 
     @property
     def fixed_parameters(self) -> dict[str, float]:

@@ -192,8 +192,9 @@ class ParameterConfig(Section):
     def _check_whole(self) -> None:
         values = self.parameter.values
         if any(not v.is_integer() for v in values):
-            field, value = ("points", self.points) if self.values is None else ("values", values)
-            raise FieldError(field, value, "whole numbers")
+            if self.values is not None:
+                raise FieldError("values", values, "whole numbers")
+            raise FieldError("points", self.points, "so many that all values are whole numbers")
 
     @property
     def ends(self) -> tuple[tuple[str, float], tuple[str, float]]:

@@ -129,7 +129,7 @@ class LimitsConfig(Section):
         None, description="Longest pixel dwelltime of a STED image, µs."
     )
     sted_image_s: Positive | None = Field(
-        None, description="Longest STED image (pixels, line steps, dwelltime, channels), s."
+        None, description="Longest STED image (pixels, line steps, frames, dwelltime, channels), s."
     )
     region_dose_mJ: Positive | None = Field(
         None,

@@ -57,7 +57,8 @@ class Rescue(TableDevice):
 
     Modes, signal level and strength are in Imspector's own units, as its window shows them.
     Setting a lower threshold, its time or their number also ends that Imspector sets the lower
-    ones by itself; setting the upper threshold does so for that one.
+    ones by itself; setting the upper threshold does so for that one. Setting signal level or
+    strength lets it do so again, since the lower ones follow these two.
     """
 
     rescue_mode = Cpt(TableSetting, row="rescue_mode", high=10, kind=Kind.config)
@@ -102,4 +103,9 @@ class Rescue(TableDevice):
                 # First, so that Imspector does not set the threshold again.
                 automatic = f"rescue_{side}_auto"
                 self._instrument.set_value(configuration, automatic, False, channel=self._channel)
+        if setting.row in ("rescue_signal_level", "rescue_strength"):
+            # Else nothing would follow them.
+            self._instrument.set_value(
+                configuration, "rescue_lower_auto", True, channel=self._channel
+            )
         super().write_to(configuration, setting, value)

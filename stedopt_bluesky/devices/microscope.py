@@ -99,6 +99,7 @@ class Microscope(StoresArrays, Device):
     acquisition_s = Cpt(Signal, value=0.0)
     excitation_dose_uJ = Cpt(Signal, value=0.0)
     depletion_dose_mJ = Cpt(Signal, value=0.0)
+    lit_um = Cpt(Signal, value=0.0)
     rewindable = Cpt(Signal, value=False, kind="omitted")
 
     def __init__(
@@ -126,6 +127,8 @@ class Microscope(StoresArrays, Device):
         super().__init__(name=name, **kwargs)
         sted = [(f"sted{i}", STED) for i in range(1, sted_images + 1)]
         self._shots = [("confocal1", CONFOCAL), *sted, ("confocal2", CONFOCAL)]
+        # Shape of the arrays that the run's file has for the images of a configuration.
+        self._room: dict[str, tuple[int, int]] = {}
         self._acquisition: AcquisitionStatus | None = None
         self.images: ImageSet | None = None
         # Why the plan is suspended, and waits for a person; empty: it is not.
@@ -146,17 +149,18 @@ class Microscope(StoresArrays, Device):
         self._set_confocal_powers()
         self._instrument.set_value(CONFOCAL, "dwelltime_us", self._confocal_dwelltime_us)
         self._instrument.set_value(CONFOCAL, "line_steps", 1)
+        most = self._scanner.most_pixels
+        for configuration in (CONFOCAL, STED):
+            shape = self._instrument.image_shape(configuration)
+            self._room[configuration] = shape if most is None else (most, most)
         self._store.open({key: (shape, np.int16) for key, shape in self._shapes().items()})
         self.budget.begin_run()
         self._scans.connect()
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the arrays of one region, by data key."""
-        most = self._scanner.most_pixels
         return {
-            self._key(light, shot): (most, most)
-            if most is not None
-            else self._instrument.image_shape(configuration)
+            self._key(light, shot): self._room[configuration]
             for light in self._lights
             for shot, configuration in self._shots
         }
@@ -167,16 +171,19 @@ class Microscope(StoresArrays, Device):
         Raises
         ------
         ValueError
-            When they are larger than the run's largest ones.
+            When they are larger than the run's largest ones, or where all are of one size have
+            another one.
         """
         most = self._scanner.most_pixels
-        for configuration in (CONFOCAL, STED):
-            height, width = self._instrument.image_shape(configuration)
-            if most is not None and max(height, width) > most:
-                raise ValueError(
-                    f"{configuration} image of {height} × {width} pixels: at most {most} × {most} "
-                    "in this run (scanner.most_pixels)"
-                )
+        for configuration, room in self._room.items():
+            shape = self._instrument.image_shape(configuration)
+            if shape == room or (most is not None and max(shape) <= most):
+                continue
+            only = "" if most is None else "at most "
+            raise ValueError(
+                f"{configuration} image of {shape[0]} × {shape[1]} pixels: {only}{room[0]} × "
+                f"{room[1]} in this run"
+            )
 
     def _key(self, light: Light, shot: str) -> str:
         """Name of an image in documents, as ``microscope_orange_sted1``."""
@@ -310,8 +317,9 @@ class Microscope(StoresArrays, Device):
             np.nan_to_num(self._scanner.x_um.get()) + self._stage.stage_x_um.get(),
             np.nan_to_num(self._scanner.y_um.get()) + self._stage.stage_y_um.get(),
         )
-        size_um = float(self._scanner.size_um.get())
+        size_um = max(float(self._scanner.size_um.get()), self._more_light_um())
         self.budget.spend(place_um, size_um, image_s, excitation_uJ * 1e-3 + depletion_mJ)
+        self.lit_um.put(size_um)
         self.exposure_s.put(sted_s + confocal_s + more_s)
         self.excitation_dose_uJ.put(excitation_uJ)
         self.depletion_dose_mJ.put(depletion_mJ)
@@ -319,6 +327,10 @@ class Microscope(StoresArrays, Device):
     def _more_light(self) -> tuple[float, float]:
         """Time, s, and energy, µJ, of what else is done to a region."""
         return 0.0, 0.0
+
+    def _more_light_um(self) -> float:
+        """Side of the square around the region's centre that this light falls into, µm."""
+        return 0.0
 
     def _scan_s(self, configuration: str) -> float:
         """Time that the beam spends on the pixels of a scan, s."""
@@ -334,6 +346,7 @@ class Microscope(StoresArrays, Device):
         for signal in (self.exposure_s, self.acquisition_s):
             description[signal.name]["units"] = "s"
         description[self.image_pixels.name]["units"] = "pixels"
+        description[self.lit_um.name]["units"] = "µm"
         description[self.excitation_dose_uJ.name]["units"] = "µJ"
         description[self.depletion_dose_mJ.name]["units"] = "mJ"
         return description

@@ -207,6 +207,11 @@ class UncagingMicroscope(Microscope):
         self.uncaging_energy_uJ.put(energy_uJ)
         return frames_s + pulse_s, calcium.power_uW * frames_s + energy_uJ
 
+    def _more_light_um(self) -> float:
+        # The frames are around the spine's head, and the pulse is at a distance from it.
+        distance_um = float(self._spot.distance_um.get())
+        return max(self._calcium.size_um, 2 * distance_um + SPOT_NM / 1000)
+
     def _expose(self) -> dict[str, npt.NDArray[np.int16]]:
         (confocal1, _), (before, _), (after, _), (confocal2, _) = self._shots
         x_um, y_um = self._spot.position_um

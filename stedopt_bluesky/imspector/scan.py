@@ -217,6 +217,8 @@ class Scans:
             )
         if len(image) != times:
             raise BadImageError(f"{what}: expected {times} frames, got {len(image)}")
+        if image.dtype == np.int16:
+            return image
         counts = image.astype(np.int16) if np.isfinite(image).all() else image
         if not np.array_equal(counts, image):
             raise BadImageError(

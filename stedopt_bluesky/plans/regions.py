@@ -43,6 +43,9 @@ class RegionLayout:
         Free distance of a region from the overview's border and from other regions, µm.
     minimum_signal : float
         Least mean of a region's foreground, photon counts per pixel of the overview.
+    imaged_um : float, optional
+        Side of the smallest region that may be imaged in the middle of a place, µm: that is
+        where foreground and signal must be. Left out: all of the place.
     """
 
     size_um: float
@@ -51,6 +54,7 @@ class RegionLayout:
     images_per_region: int = 1
     margin_um: float = 0.0
     minimum_signal: float = 0.0
+    imaged_um: float | None = None
 
     def __call__(
         self,
@@ -69,6 +73,7 @@ class RegionLayout:
             most=self.most,
             margin_um=self.margin_um,
             minimum_signal=self.minimum_signal,
+            imaged_um=self.imaged_um,
         )
         return [region for region in regions for _ in range(self.images_per_region)]
 
@@ -98,6 +103,7 @@ def lay_regions(
     most: int | None = None,
     margin_um: float = 0.0,
     minimum_signal: float = 0.0,
+    imaged_um: float | None = None,
 ) -> list[Region]:
     """Cut an overview into square tiles and keep those with enough foreground.
 
@@ -120,6 +126,9 @@ def lay_regions(
         Free distance of a tile from the overview's border and from other tiles, µm.
     minimum_signal : float
         Least mean of a tile's foreground, photon counts per pixel of the overview.
+    imaged_um : float, optional
+        Side of the square in the middle of a tile that must have foreground and signal, µm;
+        left out: all of the tile.
 
     Returns
     -------
@@ -142,7 +151,7 @@ def lay_regions(
         y_um = (row - (rows - 1) / 2) * step_um
         line = [(column - (columns - 1) / 2) * step_um for column in range(columns)]
         for x_um in line if row % 2 == 0 else reversed(line):
-            pixels = _tile(overview.shape, x_um, y_um, size_um, pixel_size_nm)
+            pixels = _tile(overview.shape, x_um, y_um, imaged_um or size_um, pixel_size_nm)
             tile = foreground[pixels]
             if not (tile.size and tile.mean() >= minimum_foreground):
                 continue

@@ -331,20 +331,10 @@ class FieldReader:
         )
 
     def _pixel_size_nm(self, kind: str, event: Document) -> float:
-        found: Any = None
-        if kind != REGION:
-            found = self._configured(kind, "pixel_size_nm")
+        if kind == REGION:
+            found = self.record.pixel_size_nm(event)
         else:
-            told: dict[str, Any] = {}
-            for descriptor in self.record.descriptors[self._primary]:
-                if descriptor["uid"] == event["descriptor"]:
-                    told = descriptor.get("configuration", {}).get("scanner", {}).get("data", {})
-            found = (
-                event["data"].get("pixel_size_nm")
-                or told.get("pixel_size_nm")
-                or told.get("scanner_pixel_size_nm")  # its name until November 2026
-                or self._configured("imaging", "pixel_size_nm")
-            )
+            found = self._configured(kind, "pixel_size_nm")
         if not (isinstance(found, int | float) and math.isfinite(found) and found > 0):
             raise CatalogError(
                 f"run {self.record.uid} does not tell the pixel size of {kind}: {found!r}"

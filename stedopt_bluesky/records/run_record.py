@@ -292,6 +292,21 @@ class RunRecord:
                 f"event {event['seq_num']} of run {self.uid} has no {error.args[0]!r}"
             ) from error
 
+    def pixel_size_nm(self, event: Document) -> float | None:
+        """Side of a pixel of an image Event's images, nm; None where the run does not tell."""
+        told: dict[str, Any] = {}
+        for descriptor in self.descriptors[self.keys.image_stream]:
+            if descriptor["uid"] == event["descriptor"]:
+                told = descriptor.get("configuration", {}).get("scanner", {}).get("data", {})
+        config = (self.start.get("stedopt") or {}).get("config") or {}
+        found = (
+            event["data"].get("pixel_size_nm")
+            or told.get("pixel_size_nm")
+            or told.get("scanner_pixel_size_nm")  # its name until November 2026
+            or (config.get("imaging") or {}).get("pixel_size_nm")
+        )
+        return float(found) if isinstance(found, int | float) else None
+
     @property
     def observations(self) -> list[tuple[int, dict[str, float]]]:
         """What was seen, image by image, for a strategy to learn from (see `observation`)."""

@@ -86,7 +86,7 @@ def rated_images_of(records: Sequence[RunRecord], objective: str = "quality") ->
     Raises
     ------
     CatalogError
-        When no run has such a rating, or images cannot be read.
+        When no run has such a rating, images cannot be read, or their pixels differ in size.
     DatasetError
         When a rating is not from 0 to 1.
     """
@@ -94,16 +94,31 @@ def rated_images_of(records: Sequence[RunRecord], objective: str = "quality") ->
     ratings: list[float] = []
     runs: list[tuple[str, str]] = []
     names: list[str] = []
+    sizes_nm: set[float | None] = set()
     for record in _by_persons(records, objective) or records:
-        for number, image, rating in _rated(record, objective):
+        for event, image, rating in _rated(record, objective):
+            sizes_nm.add(record.pixel_size_nm(event))
             images.append(image)
             ratings.append(rating)
             runs.append((str(record.start.get("structure") or ""), record.uid))
-            names.append(f"image {number} of run {record.uid}")
+            names.append(f"image {event['seq_num']} of run {record.uid}")
     if not images:
         raise CatalogError(f"no image has a valid objective {objective!r} in {_told(records)}")
+    told_nm = sorted(size for size in sizes_nm if size is not None)
+    if len(told_nm) > 1:
+        raise CatalogError(
+            f"images of {_told(records)} have pixels of {', '.join(f'{s:g}' for s in told_nm)} nm: "
+            "of one size are needed"
+        )
     structures, specimens = zip(*runs, strict=True)
-    return RatedImages(images, np.array(ratings), structures, specimens, tuple(names))
+    return RatedImages(
+        images,
+        np.array(ratings),
+        structures,
+        specimens,
+        tuple(names),
+        told_nm[0] if told_nm else None,
+    )
 
 
 def _told(records: Sequence[RunRecord]) -> str:
@@ -201,8 +216,8 @@ def _ratings(record: RunRecord, objective: str) -> list[float]:
     return [float(event["data"].get(key, np.nan)) for event in events]
 
 
-def _rated(record: RunRecord, objective: str) -> Iterator[tuple[int, Image, float]]:
-    """Number, image and rating of each image that has one."""
+def _rated(record: RunRecord, objective: str) -> Iterator[tuple[Document, Image, float]]:
+    """Event, image and rating of each image that has one."""
     rated = _ratings(record, objective)
     if all(np.isnan(rated)):
         return
@@ -210,7 +225,7 @@ def _rated(record: RunRecord, objective: str) -> Iterator[tuple[int, Image, floa
     images = record.arrays(STED_IMAGE)
     for event, image, rating in zip(events, images, rated, strict=True):
         if not np.isnan(rating):
-            yield event["seq_num"], image, rating
+            yield event, image, rating
 
 
 def _value(record: RunRecord, event: Document, key: str) -> Any:

@@ -248,7 +248,7 @@ def _pixel_sizes_nm(config: ExperimentConfig) -> list[tuple[str, float]]:
     """Smallest and largest pixel size of the images, nm, each with the field that says it."""
     for i, entry in enumerate(config.parameters):
         if entry.name == "pixel_size_nm":
-            return [(f"parameters.{i}.{field}", value) for field, value in entry.ends]
+            return [(f"parameters.{i}.{field} ({entry.name})", v) for field, v in entry.ends]
     return [("imaging.pixel_size_nm", config.imaging.pixel_size_nm)]
 
 

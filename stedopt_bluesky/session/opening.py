@@ -152,7 +152,7 @@ def open_session(
     reduced_from: str = "",
     networks: Networks | None = None,
     stage_origin_um: tuple[float, float] | None = None,
-    light_before: Iterable[tuple[tuple[float, float], float]] = (),
+    light_before: Iterable[tuple[tuple[float, float], float, float]] = (),
     rate: Callable[[ImageSet], Mapping[str, float]] | None = None,
     choose: Callable[[Options], Choice] | None = None,
     run_engine: RunEngine | None = None,
@@ -184,9 +184,9 @@ def open_session(
     stage_origin_um : tuple of float, optional
         Position (x, y) of the stage that counts as zero, µm, of a run that is gone on with; left
         out: where the stage stands.
-    light_before : iterable of ((x, y), mJ)
-        What regions got in earlier images of this experiment, by their place in the sample, µm:
-        it counts for the limit of a region.
+    light_before : iterable of ((x, y), side, mJ)
+        What regions got in earlier images of this experiment, by their place in the sample and
+        the side of what was lit, µm: it counts for the limit of a region.
     rate, choose : callable, optional
         Who rates and who chooses in place of what the configuration says: a person, say. A
         network that is replaced so is not loaded, and the start document does not name it.
@@ -236,8 +236,8 @@ def open_session(
         for weights in networks.weights.values():
             keep_network(folder, weights)
         station = make_station(config, instrument, folder.arrays, stage_origin_um)
-        for place_um, dose_mJ in light_before:
-            station.microscope.budget.remember(place_um, config.imaging.region_size_um, dose_mJ)
+        for exposure in light_before:
+            station.microscope.budget.remember(*exposure)
         engine = run_engine or RunEngine({})
         journal, last = Journal(folder), LastRun()
         closing.callback(journal.close)

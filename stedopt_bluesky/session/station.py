@@ -59,7 +59,8 @@ def make_station(
         sted=STED,
         configurations=(CONFOCAL, STED),
         reach_um=overview.size_um / 2,
-        most_pixels=config.most_pixels,
+        # One more: an Imspector may round otherwise than the twin does.
+        most_pixels=config.most_pixels + 1 if config.sizes_change else None,
         name="scanner",
     )
     stage = Stage(

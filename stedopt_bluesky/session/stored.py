@@ -110,9 +110,14 @@ def stage_origin_of(record: RunRecord) -> tuple[float, float] | None:
     return None if origin is None else (float(origin[0]), float(origin[1]))
 
 
-def light_of(chain: RunChain) -> list[tuple[tuple[float, float], float]]:
-    """What each image of a run and of those before it has cost its region: place, µm, and mJ."""
+def light_of(chain: RunChain) -> list[tuple[tuple[float, float], float, float]]:
+    """What each image of a run and of those before it has cost: place, side, µm, and mJ.
+
+    The side is that of the square that the light fell into; Events of earlier versions do not
+    tell it, and all their images had the size that the configuration says.
+    """
     spent = []
+    region_um = config_of(chain.last).imaging.region_size_um
     for record in chain.records:
         if record.keys.image_stream not in record.descriptors:
             continue
@@ -125,5 +130,6 @@ def light_of(chain: RunChain) -> list[tuple[tuple[float, float], float]]:
             dose_mJ = (
                 data["microscope_excitation_dose_uJ"] * 1e-3 + data["microscope_depletion_dose_mJ"]
             )
-            spent.append(((x_um, y_um), float(dose_mJ)))
+            lit_um = float(data.get("microscope_lit_um", region_um))
+            spent.append(((x_um, y_um), lit_um, float(dose_mJ)))
     return spent

@@ -150,7 +150,7 @@ WRONG = [
     ),
     (
         {"parameters": [{"name": "line_steps", "low": 1, "high": 4, "points": 3}]},
-        r"parameters.0.points \(line_steps\) = 3: whole numbers",
+        r"parameters.0.points \(line_steps\) = 3: so many that all values are whole numbers",
     ),
     (
         {"parameters": depletion()["parameters"] * 2},

@@ -1,5 +1,7 @@
 """Names of the parameters, of the first channel and of further ones."""
 
+import re
+
 import pytest
 
 from stedopt_bluesky.config import ConfigError, preset
@@ -54,7 +56,10 @@ def test_ranges_hold_for_every_grid(name, beyond):
     ],
 )
 def test_every_setting_can_be_optimised(name, values):
-    config = preset("classical").updated({"parameters": [{"name": name, "values": values}]})
+    changes = {"parameters": [{"name": name, "values": values}]}
+    if name.startswith("rescue_") and name != "rescue_mode":
+        changes["rescue.mode"] = 4  # which switches it on
+    config = preset("classical").updated(changes)
     assert config.space.names == (name,)
     assert name not in config.fixed_parameters
 
@@ -93,6 +98,7 @@ def test_no_configuration_of_the_grid_has_an_empty_band(changes, says):
 
 
 LOWER = {
+    "mode": 4,
     "lower_thresholds": 2,
     "lower_threshold_1": 2,
     "lower_time_percent_1": 10.0,
@@ -138,28 +144,76 @@ def test_counts_and_modes_are_whole_numbers(name, values):
         preset("classical").updated(changes)
 
 
-@pytest.mark.parametrize(
-    ("rescue", "parameters", "says"),
-    [
-        (LOWER | {"strength": 5.0}, {}, "strength is for automatic thresholds, not together with"),
-        (LOWER, {"rescue_signal_level": [10, 20]}, "signal_level is for automatic thresholds"),
-        ({"lower_threshold_1": 3}, {}, "lower_thresholds, their number, is needed with lower_thr"),
-        (LOWER | {"lower_thresholds": 3}, {}, "lower_threshold_3 is needed: there are up to 3 low"),
-        (LOWER, {"rescue_lower_thresholds": [1, 3]}, "lower_threshold_3 is needed"),
-        (LOWER | {"lower_thresholds": 1}, {}, "lower_threshold_2 is left out: there are at most 1"),
-        (
-            LOWER,
-            {"rescue_lower_time_percent_1": [10, 40]},
-            "lower_time_percent_1 reaches 40, lower_time_percent_2 40 %: each above the one before",
-        ),
-    ],
-)
-def test_lower_thresholds_are_all_there_and_in_order(rescue, parameters, says):
-    entries = [{"name": name, "values": values} for name, values in parameters.items()]
-    changes = {"rescue": rescue} | ({"parameters": entries} if entries else {})
-    with pytest.raises(ConfigError, match=f"^rescue: {says}"):
+TOLD = [
+    (
+        LOWER | {"strength": 5.0},
+        {},
+        "{where}.strength{of} = 5: for automatic thresholds, not together with {where}.lower_",
+    ),
+    (
+        LOWER,
+        {"rescue_signal_level": [10, 20]},
+        "parameters.0.values ({name}) = 20: for automatic thresholds, not together with",
+    ),
+    (
+        {"mode": 4, "lower_threshold_1": 3},
+        {},
+        "{where}.lower_threshold_1{of} = 3: only with {where}.lower_thresholds, their number",
+    ),
+    (
+        LOWER | {"lower_thresholds": 3},
+        {},
+        "{where}.lower_thresholds{of} = 3: {where}.lower_threshold_3 is needed with it",
+    ),
+    (
+        LOWER,
+        {"rescue_lower_thresholds": [1, 3]},
+        "parameters.0.values ({name}) = 3: {where}.lower_threshold_3 is needed with it",
+    ),
+    (
+        LOWER | {"lower_thresholds": 1},
+        {},
+        "{where}.lower_threshold_2{of} = 5: left out, with at most 1 lower thresholds",
+    ),
+    (
+        LOWER,
+        {"rescue_lower_time_percent_1": [10, 40]},
+        "{where}.lower_time_percent_2{of} = 40: above 40 %, the time before it (parameters.0",
+    ),
+    (
+        {"lower_thresholds": 0},
+        {},
+        "{where}.lower_thresholds{of} = 0: only with {where}.mode, which switches RESCue on",
+    ),
+    (
+        {},
+        {"rescue_upper_threshold": [10, 20]},
+        "parameters.0.values ({name}) = 20: only with {where}.mode",
+    ),
+]
+
+
+@pytest.mark.parametrize(("rescue", "parameters", "says"), TOLD)
+@pytest.mark.parametrize("channel", ["", "orange_"])
+def test_settings_of_rescue_go_together(rescue, parameters, says, channel):
+    where = "channels.0.rescue" if channel else "rescue"
+    names = [f"{channel}{name}" for name in parameters]
+    changes = (
+        {"channels": [{"name": "orange", "rescue": rescue}]} if channel else {"rescue": rescue}
+    )
+    if names:
+        values = list(parameters.values())
+        changes["parameters"] = [
+            {"name": name, "values": v} for name, v in zip(names, values, strict=True)
+        ]
+    of = " (orange)" if channel else ""  # which entry of the list
+    told = says.format(where=where, of=of, name=names[0] if names else "")
+    with pytest.raises(ConfigError, match="^" + re.escape(told)):
         preset("classical").updated(changes)
-    orange = [{"name": f"orange_{e['name']}", "values": e["values"]} for e in entries]
-    changes = {"channels": [{"name": "orange", "rescue": rescue}]}
-    with pytest.raises(ConfigError, match=rf"^channels\.0\.rescue: {says}"):
-        preset("classical").updated(changes | ({"parameters": orange} if orange else {}))
+
+
+def test_a_number_of_points_that_gives_no_whole_numbers():
+    entry = {"name": "frames", "low": 1, "high": 4, "points": 3}
+    says = r"parameters\.0\.points \(frames\) = 3: so many that all values are whole numbers"
+    with pytest.raises(ConfigError, match=says):
+        preset("classical").updated({"parameters": [entry]})

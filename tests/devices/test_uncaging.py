@@ -219,6 +219,23 @@ def test_the_light_of_frames_and_pulse_is_reckoned(config, station, spine):
     assert read["microscope_excitation_dose_uJ"] == pytest.approx(dose)
 
 
+@pytest.mark.parametrize("distance_um", [1.0, 5.0])
+def test_frames_and_pulse_count_where_they_fall(config, station, spine, distance_um):
+    """The STED images are 1 µm wide, the frames 9.6, and the spot may lie farther still."""
+    far = dataclasses.replace(spine, free_um=6.0)
+    at(station, far, 20.0)
+    station.spot.distance_um.put(distance_um)
+    read = trigger(station)
+    lit_um = max(config.calcium.size_um, 2 * distance_um + 0.1)
+    assert config.imaging.region_size_um < read["microscope_lit_um"] == pytest.approx(lit_um)
+    dose_mJ = read["microscope_excitation_dose_uJ"] * 1e-3 + read["microscope_depletion_dose_mJ"]
+    budget = station.microscope.budget
+    # Beside it, with frames that overlap: the same place.
+    beside_um = (spine.x_um + lit_um * 0.9, spine.y_um)
+    assert budget._before(beside_um, lit_um) == pytest.approx(dose_mJ)
+    assert budget._before((spine.x_um + lit_um * 1.1, spine.y_um), lit_um) == 0.0
+
+
 def test_what_is_stored_is_described(station, spine):
     at(station, spine)
     station.microscope.stage()

@@ -206,7 +206,7 @@ def test_a_run_that_goes_on_knows_what_its_regions_have_got(make_bench, tmp_path
     bench = make_bench(**{"time_lapse.images_per_region": 2, "images": 2})
     bench.engine(bench.session.optimize(images=1))
     chain = read_chain(bench.session.folder, bench.of("start")[0]["uid"])
-    ((place_um, dose_mJ),) = light_of(chain)
+    ((place_um, lit_um, dose_mJ),) = light_of(chain)
     (event,) = bench.events("primary")
     data = event["data"]
     assert place_um == (data["region_x_um"], data["region_y_um"])
@@ -227,7 +227,7 @@ def test_a_run_that_goes_on_knows_what_its_regions_have_got(make_bench, tmp_path
             limited,
             connect_application(limited),
             tmp_path / "cat",
-            light_before=[(place_um, 999.0)],
+            light_before=[(place_um, lit_um, 999.0)],
         ) as session,
         pytest.raises(NotEnoughRegionsError),
     ):

@@ -6,15 +6,21 @@ import numpy as np
 import pytest
 import tifffile
 from bluesky import RunEngine
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from stedopt_bluesky.acquisition import Region
 from stedopt_bluesky.config import ConfigError, preset
 from stedopt_bluesky.objectives import rate
-from stedopt_bluesky.parameters import Parameter, ParameterSpace
+from stedopt_bluesky.parameters import Parameter, ParameterSpace, pixels_along
 from stedopt_bluesky.plans import optimize_sted
-from stedopt_bluesky.records import RunRecord, find_run
+from stedopt_bluesky.plans.regions import lay_regions
+from stedopt_bluesky.records import CatalogError, RunRecord, find_run
 from stedopt_bluesky.records.export import export_run
-from stedopt_bluesky.session import connect_application, objectives_of, open_session
+from stedopt_bluesky.records.resume import RunChain
+from stedopt_bluesky.records.training_data import rated_images_of
+from stedopt_bluesky.session import connect_application, light_of, objectives_of, open_session
+from stedopt_bluesky.session.places import tiles_of
 
 SIZES = [
     {"name": "pixel_size_nm", "values": [20.0, 40.0]},
@@ -170,3 +176,87 @@ def test_a_grid_for_which_the_arrays_have_no_room_is_refused(tmp_path):
         )
         with pytest.raises(ValueError, match=r"pixel_size_nm: images of up to 192 × 192 pixels"):
             session.run_engine(plan)
+
+
+@pytest.fixture(scope="module")
+def twin():
+    """A configuration of the twin, to set fields in."""
+    application = connect_application(sized())
+    return application.create_measurement().active_configuration()
+
+
+@given(
+    size_um=st.floats(0.5, 20).map(lambda v: round(v, 2)),
+    pixel_nm=st.sampled_from([10.0, 15.0, 20.0, 25.0, 30.0, 33.3, 40.0, 50.0, 100.0, 200.0]),
+)
+@example(size_um=4.25, pixel_nm=20.0)
+@example(size_um=0.5, pixel_nm=40.0)
+def test_pixels_are_those_that_the_twin_scans(twin, size_um, pixel_nm):
+    axis = "ExpControl/scan/range/x"
+    twin.set_parameters(f"{axis}/psz", pixel_nm * 1e-9)
+    twin.set_parameters(f"{axis}/len", size_um * 1e-6)
+    assert twin.parameters(f"{axis}/res") == pixels_along(size_um, pixel_nm)
+
+
+def test_a_field_of_half_a_pixel_more_is_imaged(tmp_path):
+    config = sized(**{"imaging.region_size_um": 4.25, "images": 1})
+    config = config.updated({"parameters": [{"name": "frames", "values": [1]}]})
+    with open_session(
+        config, connect_application(config), tmp_path / "cat", run_engine=engine()
+    ) as session:
+        session.run_engine(session.optimize())
+        assert session.station.microscope.images.sted[0].shape == (213, 213)
+
+
+def test_what_is_imaged_in_the_middle_of_a_place_has_foreground():
+    overview = np.zeros((100, 100), np.int16)
+    overview[:, 10:20] = 50  # a stripe at the border of tiles of 4 µm
+    whole = lay_regions(overview, 100.0, 4.0, 0.1)
+    assert {r.x_um for r in whole} == {-2.0}
+    assert lay_regions(overview, 100.0, 4.0, 0.1, imaged_um=1.0) == []
+    overview[:, 25:35] = 50  # and one in their middle
+    assert lay_regions(overview, 100.0, 4.0, 0.1, imaged_um=1.0) == whole
+    layout = tiles_of(sized())
+    assert (layout.size_um, layout.imaged_um) == (1.92, 0.96)
+
+
+def test_a_scan_beyond_memory_is_refused():
+    says = (
+        r"parameters\.2\.values \(frames\) = 100: at most 8 of 4000 × 4000 pixels, "
+        "134,217,728 pixels in a scan"
+    )
+    sizes = [
+        {"name": "pixel_size_nm", "values": [5.0, 10.0]},
+        {"name": "region_size_um", "values": [1.0, 20.0]},
+    ]
+    frames = {"name": "frames", "values": [1, 100]}
+    with pytest.raises(ConfigError, match=says):
+        sized(**{"imaging.region_size_um": 20.0, "parameters": [*sizes, frames]})
+
+
+def test_a_grid_of_too_many_sizes_is_refused_at_once():
+    sizes = [
+        {"name": "pixel_size_nm", "low": 10.0, "high": 20.0, "points": 100_000},
+        {"name": "region_size_um", "low": 1.0, "high": 1.9, "points": 100_000},
+    ]
+    with pytest.raises(ConfigError, match="the grid has 10,000,000,000 configurations"):
+        sized(parameters=sizes)
+
+
+def test_earlier_light_is_that_of_the_size_that_was_imaged(run):
+    """A run that is gone on with refuses no region that one in a piece would have imaged."""
+    _, record, _ = run
+    chain = RunChain((record,))
+    events = record.events("primary")
+    for (place_um, lit_um, dose_mJ), event in zip(light_of(chain), events, strict=True):
+        data = event["data"]
+        assert place_um == (data["region_x_um"], data["region_y_um"])
+        assert lit_um == data["region_size_um"]
+        assert dose_mJ > 0
+    assert {lit_um for _, lit_um, _ in light_of(chain)} == {0.96, 1.92}
+
+
+def test_images_of_several_pixel_sizes_are_no_dataset(run):
+    _, record, _ = run
+    with pytest.raises(CatalogError, match=r"have pixels of 20, 40 nm: of one size are needed"):
+        rated_images_of([record], "snr")

@@ -210,7 +210,8 @@ def test_pixels_of_another_size_are_refused():
 def test_every_pixel_size_of_the_grid_is_one_that_the_network_knows():
     sizes = [{"name": "pixel_size_nm", "values": [16.0, 20.0, 40.0]}]
     with pytest.raises(
-        ConfigError, match=r"parameters\.0\.values = 40: 15 to 27 nm with the quality network"
+        ConfigError,
+        match=r"parameters\.0\.values \(pixel_size_nm\) = 40: 15 to 27 nm with the quality network",
     ):
         open_networks(demo(parameters=sizes))
     sizes = [{"name": "pixel_size_nm", "low": 16.0, "high": 26.0, "points": 3}]
