@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from stedopt_bluesky.cli import experimenting, running
+from stedopt_bluesky.cli import experimenting, performing
 from stedopt_bluesky.config import preset
 from stedopt_bluesky.experiments import building
 from stedopt_bluesky.experiments.dataset import ReplayDataset
@@ -203,7 +203,7 @@ def replayable(stedopt_json, tmp_path_factory):
     )
     catalog = folder / "catalog"
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(running, "_store", lambda *_: None)  # Tiled is slow, and not needed
+        monkeypatch.setattr(performing, "_store", lambda *_: None)  # Tiled is slow, and not needed
         run, result = stedopt_json("run", config, "--catalog", catalog)
     assert result.exit_code == 0, result.stderr
     return catalog, run
