@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -59,6 +60,8 @@ class Target:
         CatalogError
             When the server refuses the key.
         """
+        # One way of trying again is enough: ours, which tells of it.
+        os.environ.setdefault("TILED_RETRY_ATTEMPTS", "2")
         if not self.uri:
             from stedopt_bluesky.records.catalog import Catalog
 
@@ -175,15 +178,15 @@ def _keep_up(
     filled: Callable[[], None],
 ) -> None:
     """Bring in what comes until there is no more and the end was asked for."""
-    told_in: set[str] = set()
+    told_in = 0
     told_refused: dict[str, str] = {}
     while True:
         # Asked before: what was written until then is seen by this step.
         ending = finish.is_set()
         count = ingester.step()
-        for uid in ingester.progress.runs - told_in:
+        for uid in ingester.progress.runs[told_in:]:
             tell(Told("in", uid))
-            told_in.add(uid)
+            told_in += 1
         for uid, why in ingester.progress.refused.items():
             if told_refused.get(uid) != why:
                 told_refused[uid] = why

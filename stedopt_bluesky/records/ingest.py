@@ -64,13 +64,13 @@ class Progress:
 
     Parameters
     ----------
-    runs : set of str
-        Uids of the runs that it has brought in to their end.
+    runs : list of str
+        Uids of the runs that it has brought in to their end, in that order.
     refused : dict of str to str
         Why a run cannot be taken in, by uid.
     """
 
-    runs: set[str] = field(default_factory=set)
+    runs: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
 
 
@@ -106,7 +106,8 @@ class Ingester:
             from tiled.queries import KeyPresent
 
             self._there = set(client)
-            self._done = set(client.search(KeyPresent("stop")))
+            # Not "stop": of what is no single value Tiled 0.2.20 says that it is not there.
+            self._done = set(client.search(KeyPresent("stop.uid")))
 
     def step(self) -> int:
         """Bring in what the journals have more than the catalogue.
@@ -141,9 +142,10 @@ class Ingester:
             live = is_live(self._folder, path)
             if not live:
                 close_broken_run(self._folder, path)
-            feed = self._feeds.get(uid) or self._begin(path, live=live)
-            self._feeds[uid] = feed
-            count = feed.advance()
+            with _tiled():
+                feed = self._feeds.get(uid) or self._begin(path, live=live)
+                self._feeds[uid] = feed
+                count = feed.advance()
         except TiledDownError:
             raise
         except Exception as error:  # whatever Tiled, DuckDB or SQLite had against this run
@@ -155,13 +157,12 @@ class Ingester:
             del self._feeds[uid]
             self._done.add(uid)
             self.progress.refused.pop(uid, None)
-            self.progress.runs.add(uid)
+            self.progress.runs.append(uid)
         return count
 
     def _begin(self, path: Path, *, live: bool) -> _Feed:
         if path.stem in self._there:  # what is there in part cannot be added to
-            with _tiled():
-                self._client.delete_contents([path.stem], recursive=True, external_only=False)
+            self._client.delete_contents([path.stem], recursive=True, external_only=False)
         self._there.add(path.stem)
         return _Feed(path, self._client, self._relocate, LIVE_BATCH if live else WHOLE_BATCH)
 
@@ -184,8 +185,7 @@ class _Feed:
         """Write the records that have come since; how many."""
         count = 0
         for name, doc, end in records_from(self._path, self._position):
-            with _tiled():
-                self._write(name, self._relocate(doc) if name == "stream_resource" else doc)
+            self._write(name, self._relocate(doc) if name == "stream_resource" else doc)
             self._position = end
             count += 1
             self.ended = name == "stop"
