@@ -42,7 +42,8 @@ class BackgroundIngestion:
         # Apart, so that Ctrl-C and a terminal that is closed leave it to its work.
         apart: dict[str, Any] = {"start_new_session": True}
         if os.name == "nt":
-            apart = {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+            flags = ("CREATE_NEW_PROCESS_GROUP", "BELOW_NORMAL_PRIORITY_CLASS")
+            apart = {"creationflags": sum(getattr(subprocess, flag, 0) for flag in flags)}
         self._process = subprocess.Popen(  # noqa: S603  our own program
             command,
             stdin=subprocess.PIPE,
@@ -93,6 +94,12 @@ class BackgroundIngestion:
         if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
+
+    def kill(self) -> None:
+        """End it at once; what is not in yet, the next one brings in."""
+        self._process.kill()
+        self._process.wait()
+        self.leave()
 
     def finish(self, timeout_s: float | None = None) -> str:
         """Wait until all is in; why it is not, ``""`` when it is.

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 # How often the journals are looked at while nothing happens, s.
 POLL_S = 0.5
+# While a run is under way it works for a part of the time only: what it takes of processor
+# and disk, the acquisition lacks.
+_REST = 4.0
 # How long after a failure a server is tried again at first, and at most, s.
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 30.0
 # How long a server that is not there is waited for when the end was asked for, s.
@@ -183,7 +186,9 @@ def _keep_up(
     while True:
         # Asked before: what was written until then is seen by this step.
         ending = finish.is_set()
+        begun = time.monotonic()
         count = ingester.step()
+        took_s = time.monotonic() - begun
         for uid in ingester.progress.runs[told_in:]:
             tell(Told("in", uid))
             told_in += 1
@@ -195,7 +200,8 @@ def _keep_up(
             filled()
             if ending:
                 return
-            finish.wait(POLL_S)
+        if not ending:
+            finish.wait(max(POLL_S, _REST * took_s if ingester.following else 0.0))
 
 
 def once(target: Target, tell: Callable[[Told], None]) -> bool:

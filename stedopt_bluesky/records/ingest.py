@@ -127,6 +127,11 @@ class Ingester:
             count += self._advance(path)
         return count
 
+    @property
+    def following(self) -> bool:
+        """Whether a run is under way that it is in the midst of."""
+        return bool(self._feeds)
+
     def _waiting(self) -> list[Path]:
         """Journals that are not in to their end, the oldest run first."""
         paths = [path for path in journal_paths(self._folder) if path.stem not in self._done]

@@ -20,6 +20,9 @@ from stedopt_bluesky.config.keys import CATALOG_VARIABLE
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.following import Target, Told, follow
 
+# The acquisition has the processor first; on Windows the session starts it so.
+_NICE = 15
+
 
 def main() -> None:
     """Follow the journals of the folder that the argument names."""
@@ -30,6 +33,8 @@ def main() -> None:
         os.environ.get(CATALOG_VARIABLE, ""),
         told["server_folder"],
     )
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
     finish = threading.Event()
 
     def wait_for_the_end() -> None:
