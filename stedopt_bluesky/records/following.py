@@ -27,6 +27,10 @@ FIRST_RETRY_S, LAST_RETRY_S = 0.5, 30.0
 GRACE_S = 10.0
 
 
+class FedElsewhereError(TiledDownError):
+    """The folder's databases are served, and fed, by another process."""
+
+
 @dataclass(frozen=True)
 class Target:
     """The catalogue that is fed.
@@ -72,6 +76,8 @@ class Target:
             try:
                 catalog.open()
             except CatalogError as error:
+                if self.folder.fed_elsewhere.exists():
+                    raise FedElsewhereError(str(error)) from error
                 raise TiledDownError(str(error)) from error
             with contextlib.closing(catalog):
                 yield catalog.client, catalog.filled
@@ -159,6 +165,9 @@ def follow(
                     tell(Told("up"))
                 down, retry_s, ending_since = False, FIRST_RETRY_S, None
                 _keep_up(ingester, finish, tell, filled)
+                return True
+        except FedElsewhereError:
+            if finish.is_set():
                 return True
         except TiledDownError as error:
             if not down:
