@@ -216,13 +216,14 @@ def _received(
         broken = always.enter_context(_disconnections(socket))
         socket.connect(address)
         while not stop.is_set():
-            if broken.poll(0):
-                # Who sends too large a message is cut off, and ZMQ does not come back by itself.
-                broken.recv_multipart()
-                with contextlib.suppress(zmq.ZMQError):
-                    socket.disconnect(address)
-                socket.connect(address)
             if not socket.poll(_LOOK_EVERY_MS):
+                # What has come was taken; whoever sent too large a message was cut off, and ZMQ
+                # does not come back to it by itself.
+                if broken.poll(0):
+                    broken.recv_multipart()
+                    with contextlib.suppress(zmq.ZMQError):
+                        socket.disconnect(address)
+                    socket.connect(address)
                 continue
             frames = socket.recv_multipart()
             try:

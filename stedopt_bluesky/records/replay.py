@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -41,6 +42,11 @@ class DecisionComparison:
         Who chose: then, and now. A person's choice is not to be expected from a rule.
     same_cloud : bool or None
         Whether the clouds of options agree bit for bit; ``None`` when that was not asked.
+    recorded_sample, sample : tuple of float
+        Sampled objectives of what was chosen then, in the recorded cloud, and of what is chosen
+        now, in the new one; empty when the clouds were not compared.
+    crossed_sample : tuple of float
+        Sampled objectives of what is chosen now, in the recorded cloud.
     """
 
     iteration: int
@@ -49,6 +55,9 @@ class DecisionComparison:
     recorded_by: str
     chosen_by: str
     same_cloud: bool | None = None
+    recorded_sample: tuple[float, ...] = ()
+    sample: tuple[float, ...] = ()
+    crossed_sample: tuple[float, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -143,17 +152,35 @@ def rerun_decisions(
             options = strategy.suggest()
             choice = choose(options)
             data = event["data"]
-            comparisons.append(
-                DecisionComparison(
-                    iteration=int(data[keys.decision_iteration]),
-                    recorded_index=int(data[keys.decision_index]),
-                    index=choice.index,
-                    recorded_by=str(data[keys.decision_chosen_by]),
-                    chosen_by=choice.chosen_by,
-                    same_cloud=None if clouds is None else _equal(next(clouds), options.values),
-                )
+            comparison = DecisionComparison(
+                iteration=int(data[keys.decision_iteration]),
+                recorded_index=int(data[keys.decision_index]),
+                index=choice.index,
+                recorded_by=str(data[keys.decision_chosen_by]),
+                chosen_by=choice.chosen_by,
             )
+            if clouds is not None:
+                comparison = _with_clouds(comparison, next(clouds), options.values)
+            comparisons.append(comparison)
     return comparisons
+
+
+def _with_clouds(
+    comparison: DecisionComparison,
+    recorded: npt.NDArray[np.float64],
+    now: npt.NDArray[np.float64],
+) -> DecisionComparison:
+    def sample(cloud: npt.NDArray[np.float64], index: int) -> tuple[float, ...]:
+        # A record that was tampered with may name an option that there is not.
+        return tuple(map(float, cloud[index])) if 0 <= index < len(cloud) else ()
+
+    return dataclasses.replace(
+        comparison,
+        same_cloud=_equal(recorded, now),
+        recorded_sample=sample(recorded, comparison.recorded_index),
+        sample=sample(now, comparison.index),
+        crossed_sample=sample(recorded, comparison.index),
+    )
 
 
 def _equal(recorded: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> bool:

@@ -346,6 +346,17 @@ def test_an_address_that_is_taken_is_told():
         Publisher(publisher.address)
 
 
+def test_who_subscribes_before_there_is_a_publisher_has_all(record):
+    port = free_port()
+    listener = Listener(f"127.0.0.1:{port}", pause_s=0.01)  # it reads on when the other has gone
+    time.sleep(0.2)
+    with Publisher(f"127.0.0.1:{port}") as publisher:
+        assert publisher.wait_for_subscriber(PATIENCE_S)
+        emit(record, publisher)
+    assert listener.ended()
+    assert in_words((r.name, r.doc) for r in listener.received) == in_words(record.documents)
+
+
 def test_documents_can_be_taken_one_by_one():
     with Publisher() as publisher:
         taken = []
