@@ -335,6 +335,28 @@ def replay(
     to_proxy: Annotated[
         bool, typer.Option("--proxy", help="With --to: a bluesky-0MQ-proxy is there already.")
     ] = False,
+    microscope: Annotated[
+        bool,
+        typer.Option(
+            "--microscope",
+            help="Run the whole plan anew, on a microscope that answers with the run's images.",
+        ),
+    ] = False,
+    images_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from",
+            metavar="UID",
+            help="With --microscope: this run's images may be given too; may be given more than "
+            "once.",
+        ),
+    ] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="With --microscope: the new run's catalogue; left out: the same."
+        ),
+    ] = None,
     catalog: Catalog = DEFAULT_CATALOG,
     as_json: Json = False,
 ) -> None:
@@ -347,9 +369,14 @@ def replay(
     With another strategy, network or configuration: what would it have chosen
     of the same images? Exit code 0, however much differs.
 
+    With --microscope the plan runs anew into a new run, from the connection to
+    the journal; where another configuration is chosen than was imaged, the image
+    of the nearest one is given.
+
     Examples: [bold]stedopt replay 1f0c[/],
     [bold]stedopt replay 1f0c --strategy random --figure new.png[/],
-    [bold]stedopt replay 1f0c --to 127.0.0.1:5577 --speed 10[/]
+    [bold]stedopt replay 1f0c --to 127.0.0.1:5577 --speed 10[/],
+    [bold]stedopt replay 1f0c --microscope --strategy random[/]
     """
     from stedopt_bluesky.cli.replaying import Asked, choose_way
 
@@ -361,6 +388,9 @@ def replay(
             speed=speed,
             to=to,
             to_proxy=to_proxy,
+            microscope=microscope,
+            images_from=tuple(images_from or ()),
+            into=into,
             as_json=as_json,
         )
         way(uid, catalog)

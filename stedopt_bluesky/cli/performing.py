@@ -6,7 +6,7 @@ import contextlib
 import io
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,8 @@ from stedopt_bluesky.session import Observation, connect_application, open_netwo
 
 if TYPE_CHECKING:
     from stedopt_bluesky.acquisition import PriorObservation
+    from stedopt_bluesky.devices.replayed import Given
+    from stedopt_bluesky.imspector.api import Application
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.session import Networks, Session
     from stedopt_bluesky.session.places import Places
@@ -61,6 +63,13 @@ class Task:
         Position of the stage that counts as zero, µm; None: where it stands.
     light_before : sequence of ((x, y), side, mJ)
         What regions got in earlier images, by place and side of what was lit, µm.
+    application : Application or None
+        What is imaged with; None: what the configuration says is connected to.
+    given : callable or None
+        Tells which recorded images the application has answered with, if it has.
+    then : callable or None
+        From the run's uid to what else is said of it: a line's label and text, and plain data
+        for ``--json``.
     """
 
     config: ExperimentConfig
@@ -75,6 +84,9 @@ class Task:
     networks: Networks | None = None
     stage_origin_um: tuple[float, float] | None = None
     light_before: Sequence[tuple[tuple[float, float], float, float]] = ()
+    application: Application | None = None
+    given: Callable[[], Given] | None = None
+    then: Callable[[str], tuple[tuple[str, str], Mapping[str, Any]]] | None = None
 
 
 def perform(task: Task) -> None:
@@ -96,9 +108,7 @@ def perform(task: Task) -> None:
     uid = problem = ""
     with terminate_cleanly():
         try:
-            kind = task.config.microscope.kind
-            with console.status(f"connecting to the microscope ({kind}) ..."):
-                application = connect_application(task.config, warn)
+            application = task.application or _connected(task.config)
             uid, problem = _image(task, application)
             folder = CatalogFolder.open(task.catalog)
             # Who terminates a program may kill it seconds later: what can wait is left to the
@@ -114,12 +124,18 @@ def perform(task: Task) -> None:
                 as_json=task.as_json,
                 problem=problem,
                 draw=not hurried,
+                more=task.then(uid) if task.then else None,
             )
         except KeyboardInterrupt:
             _say_interrupted(task, uid, problem)
             raise
     if problem:
         raise typer.Exit(EXIT_CODES.get(problem, 1))
+
+
+def _connected(config: ExperimentConfig) -> Application:
+    with console.status(f"connecting to the microscope ({config.microscope.kind}) ..."):
+        return connect_application(config, warn)
 
 
 def _say_interrupted(task: Task, uid: str, problem: str) -> None:
@@ -154,6 +170,7 @@ def _image(task: Task, application: Any) -> tuple[str, str]:
                 stage_origin_um=task.stage_origin_um,
                 light_before=task.light_before,
                 run_engine=engine,
+                given=task.given,
             ) as session:
                 uid, problem = _run(session, task)
         except typer.Exit:  # a RuntimeError too; its reason has been told

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.records.replay import DecisionComparison
     from stedopt_bluesky.records.resume import RunChain
+    from stedopt_bluesky.records.run_record import RunRecord
     from stedopt_bluesky.reports.what_if import WhatIf
 
 # So long somebody who is to look on has to come.
@@ -68,6 +69,9 @@ def choose_way(
     speed: float | None,
     to: str | None,
     to_proxy: bool,
+    microscope: bool,
+    images_from: tuple[str, ...],
+    into: Path | None,
     as_json: bool,
 ) -> Callable[[str, Path], None]:
     """Find out which of the ways of replaying is asked for.
@@ -83,18 +87,33 @@ def choose_way(
         When options do not go together.
     """
     emitting = emit or to is not None
-    if emitting and (asked.anything or figure or as_json):
-        raise ConfigError("emit, to: not together with a strategy, network, config, figure or json")
+    if emitting and (asked.anything or figure or as_json or microscope):
+        raise ConfigError(
+            "emit, to: not together with a strategy, network, config, figure, microscope or json"
+        )
+    if (images_from or into) and not microscope:
+        raise ConfigError("from, into: only together with --microscope")
     if speed is not None and not emitting:
         raise ConfigError(f"speed = {speed:g}: only together with --emit or --to")
     if to_proxy and to is None:
         raise ConfigError("proxy: only together with an address, --to 127.0.0.1:PORT")
     if emitting:
         return partial(_emit_run, speed=speed, to=to, to_proxy=to_proxy)
+    if microscope:
+        return partial(
+            _replay_microscope,
+            asked=asked,
+            images_from=images_from,
+            into=into,
+            figure=figure,
+            as_json=as_json,
+        )
     if asked.anything:
         return partial(_ask_others, asked=asked, figure=figure, as_json=as_json)
     if figure:
-        raise ConfigError(f"figure = {str(figure)!r}: only with another strategy or network")
+        raise ConfigError(
+            f"figure = {str(figure)!r}: only with another strategy or network, or --microscope"
+        )
     return partial(_replay_run, as_json=as_json)
 
 
@@ -210,6 +229,84 @@ def _emit_run(
         counted = _Counting(publisher)
         emit(chain.last, counted, speed=speed)
     stdout.print(f"{counted.count} documents published")
+
+
+def _replay_microscope(
+    uid: str,
+    catalog: Path,
+    *,
+    asked: Asked,
+    images_from: tuple[str, ...],
+    into: Path | None,
+    figure: Path | None,
+    as_json: bool,
+) -> None:
+    """Run a run's whole plan anew, on a microscope that answers with recorded images.
+
+    Raises
+    ------
+    CatalogError, ConfigError
+        When the run cannot be replayed so, or what is asked for cannot decide in it.
+    """
+    from stedopt_bluesky.cli.performing import Task, perform
+    from stedopt_bluesky.records.folder import CatalogFolder
+    from stedopt_bluesky.records.journal import find_run
+    from stedopt_bluesky.records.replay import RunComparison, compare_runs
+    from stedopt_bluesky.records.run_record import RunRecord
+    from stedopt_bluesky.session import config_of
+    from stedopt_bluesky.session.recorded import make_replay
+
+    folder, chain = _read(uid, catalog)
+    changed = asked.changed(config_of(chain.last))
+    with console.status("reading the images ..."):
+        others = [RunRecord.read(find_run(folder, other)) for other in images_from]
+        replay = make_replay(chain, folder, changed, others)
+    target = into or catalog
+    found: list[RunComparison] = []
+
+    def compared(new: str) -> tuple[tuple[str, str], dict[str, Any]]:
+        record = RunRecord.read(find_run(CatalogFolder.open(target), new))
+        comparison = compare_runs(chain.last, record)
+        found.append(comparison)
+        told = {"of": chain.last.uid, **vars(comparison), **_given(record)}
+        text = (
+            f"run {chain.last.uid[:8]}: {comparison.same_decisions} of {comparison.decisions} "
+            f"decisions, {comparison.same_images} of {comparison.images} regions' images and "
+            f"{comparison.same_objectives} of their objectives are the same"
+        )
+        return ("replayed", text), {"replayed": told}
+
+    perform(
+        Task(
+            replay.config,
+            target,
+            figure,
+            as_json,
+            history=replay.history,
+            places=replay.places,
+            md=replay.metadata,
+            prior=replay.prior,
+            reduced_from=replay.reduced_from,
+            networks=replay.networks,
+            light_before=replay.light_before,
+            application=replay.application,
+            given=replay.given,
+            then=compared,
+        )
+    )
+    if not asked.anything and not all(comparison.same for comparison in found):
+        raise typer.Exit(1)
+
+
+def _given(record: RunRecord) -> dict[str, Any]:
+    """How far off the given images were."""
+    data = [event["data"] for event in record.events(record.keys.image_stream)]
+    steps = [event["replayed_distance_steps"] for event in data]
+    return {
+        "nearest_only": sum(s > 0 for s in steps),
+        "mean_distance_steps": sum(steps) / len(steps) if steps else None,
+        "given_again": sum(event["replayed_use"] > 1 for event in data),
+    }
 
 
 class _Counting:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
@@ -66,14 +67,18 @@ def conclude(
     as_json: bool,
     problem: str,
     draw: bool = True,
+    more: tuple[tuple[str, str], Mapping[str, Any]] | None = None,
 ) -> None:
-    """Show what a run that has just ended came to; with its picture unless there is no time."""
+    """Show what a run that has just ended came to; with its picture unless there is no time.
+
+    ``more`` is a further line, its label and text, and what ``--json`` says instead.
+    """
     record, report = _report(folder, uid)
     target = figure or folder.path / "figures" / f"{uid}.png"
     saved = _save_figure(record, report, target) if report.rows and draw else None
     if problem:
         console.print(f"[bold yellow]the run ended early:[/] {escape(problem)}", soft_wrap=True)
-    _show(report, folder, catalog, saved, as_json=as_json)
+    _show(report, folder, catalog, saved, as_json=as_json, more=more)
 
 
 def _report(folder: CatalogFolder, uid: str) -> tuple[RunRecord, RunReport]:
@@ -114,7 +119,13 @@ def _save_figure(record: RunRecord, report: RunReport, path: Path) -> Path | Non
 
 
 def _show(
-    report: RunReport, folder: CatalogFolder, catalog: Path, figure: Path | None, *, as_json: bool
+    report: RunReport,
+    folder: CatalogFolder,
+    catalog: Path,
+    figure: Path | None,
+    *,
+    as_json: bool,
+    more: tuple[tuple[str, str], Mapping[str, Any]] | None = None,
 ) -> None:
     commands = _commands(report, folder, catalog)
     if as_json:
@@ -124,6 +135,7 @@ def _show(
                 "catalog": str(catalog.resolve()),
                 "figure": str(figure.resolve()) if figure else None,
                 "commands": commands,
+                **(more[1] if more else {}),
             }
         )
         return
@@ -136,12 +148,23 @@ def _show(
     lines = [
         ("run", report.uid),
         ("ended", f"{len(report.rows)} of {report.images_planned} images, {ended}"),
+        *([more[0]] if more else []),
         ("catalogue", str(catalog)),
         *([("picture", str(figure))] if figure else []),
-        *((label, command or _NOT_CONTINUED) for label, command in commands.items()),
+        *((label, command or _why_not(report)) for label, command in commands.items()),
     ]
     for label, text in lines:
         stdout.print(f"[bold]{label:>10}[/]  {escape(text)}")
+
+
+def _is_replay(report: RunReport) -> bool:
+    from stedopt_bluesky.records.replay import REPLAYS
+
+    return REPLAYS in report.start
+
+
+def _why_not(report: RunReport) -> str:
+    return "not possible: its images were recorded" if _is_replay(report) else _NOT_CONTINUED
 
 
 def _commands(report: RunReport, folder: CatalogFolder, catalog: Path) -> dict[str, str | None]:
@@ -159,6 +182,8 @@ def _commands(report: RunReport, folder: CatalogFolder, catalog: Path) -> dict[s
 def _continue_options(report: RunReport, folder: CatalogFolder) -> str | None:
     """Options of ``stedopt resume`` with which it can go on; None when no region is left."""
     planned = report.images_planned - len(report.rows)
+    if _is_replay(report):
+        return None
     from stedopt_bluesky.records.resume import read_chain
     from stedopt_bluesky.session import config_of, places_left
 

@@ -17,6 +17,9 @@ from stedopt_bluesky.acquisition import Choice, Options
 from stedopt_bluesky.records.journal import Document
 from stedopt_bluesky.records.run_record import RunRecord
 
+# The start document's key that names the run whose images a run was replayed from.
+REPLAYS = "replays"
+
 
 class Strategy(Protocol):
     """What is needed of a strategy: it draws options and learns from observations."""
@@ -163,6 +166,68 @@ def rerun_decisions(
                 comparison = _with_clouds(comparison, next(clouds), options.values)
             comparisons.append(comparison)
     return comparisons
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """A run beside the one that it was replayed from.
+
+    Parameters
+    ----------
+    images, same_images : int
+        Regions that both have imaged, and how many of these have the same images, bit for bit.
+    same_objectives : int
+        How many have the same objectives, bit for bit.
+    decisions, same_decisions : int
+        Decisions that both have made, and how many chose the same option.
+    """
+
+    images: int
+    same_images: int
+    same_objectives: int
+    decisions: int
+    same_decisions: int
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs."""
+        return self.images == self.same_images == self.same_objectives and (
+            self.decisions == self.same_decisions
+        )
+
+
+def compare_runs(record: RunRecord, replayed: RunRecord) -> RunComparison:
+    """Compare a run with the one that it was replayed from, in the order of the images.
+
+    Raises
+    ------
+    CatalogError
+        When images cannot be read.
+    """
+    keys = record.keys
+    stream = keys.image_stream
+    then, now = (r.observations for r in (record, replayed))
+    images = min(len(then), len(now))
+    same_images = np.ones(images, dtype=bool)
+    for key in [key for key, of in record.array_keys.items() if of == stream] if images else []:
+        pairs = zip(record.arrays(key), replayed.arrays(key), strict=False)
+        same_images &= [np.array_equal(a, b) for a, b in pairs]
+    decided = [
+        [event["data"][keys.decision_index] for event in r.events(keys.decision_stream)]
+        if keys.decision_stream in r.streams
+        else []
+        for r in (record, replayed)
+    ]
+    return RunComparison(
+        images=images,
+        same_images=int(same_images.sum()),
+        same_objectives=sum(
+            _equal(np.array(list(a.values())), np.array(list(b.values())))
+            for (_, a), (_, b) in zip(then, now, strict=False)
+        ),
+        decisions=min(map(len, decided)),
+        same_decisions=sum(a == b for a, b in zip(*decided, strict=False)),
+    )
 
 
 def _with_clouds(
