@@ -239,6 +239,97 @@ def test_steps_on_the_grid_by_hand():
     assert space.steps(space.index([1, 4]), space.index([3, 1])) == {"a": 2, "b": -3}
 
 
+# --- on the microscope that answers with recorded images --------------------------------
+
+
+@pytest.mark.parametrize("name", ["finished", "aborted", "resumed"])
+def test_the_whole_plan_is_run_again(stedopt_json, stored, journal, without_store, tmp_path, name):
+    uid = getattr(stored, name)["uid"]
+    into = tmp_path / "again"
+    replayed, result = stedopt_json(
+        "replay", uid, "--microscope", "--catalog", stored.catalog, "--into", into
+    )
+
+    assert result.exit_code == 0, result.stderr
+    record = RunRecord.read(journal(stored.catalog, uid))
+    again = RunRecord.read(journal(into, replayed["uid"]))
+    images = len(record.observations)
+    assert replayed["replayed"] == {
+        "of": uid,
+        "images": images,
+        "same_images": images,
+        "same_objectives": images,
+        "decisions": images,
+        "same_decisions": images,
+        "nearest_only": 0,
+        "mean_distance_steps": 0,
+        "given_again": 0,
+    }
+    assert again.start["replays"] == uid
+    assert again.start["plan_name"] == "optimize_sted"
+    for key in ("microscope_confocal1", "microscope_sted1", "microscope_confocal2"):
+        assert again.images(key).tobytes() == record.images(key).tobytes()
+    assert replayed["commands"]["continue"] is None
+
+
+def test_a_replay_is_told_apart(stedopt, stedopt_json, copied, without_store):
+    where = ("--catalog", copied.catalog)
+    result = stedopt(
+        "replay", copied.finished["uid"], "--microscope", "--strategy", "random", *where
+    )
+    assert result.exit_code == 0, result.stderr
+    assert f"replayed  run {copied.finished['uid'][:8]}: " in result.stdout
+    assert "not possible: its images were recorded" in result.stdout
+    (uid,) = {run["uid"] for run in stedopt_json("runs", *where)[0]} - {
+        getattr(copied, name)["uid"] for name in ("finished", "aborted", "resumed")
+    }
+    # It is a run like others: its own decisions can be made anew.
+    assert stedopt("replay", uid, *where).exit_code == 0
+    assert_one_line(stedopt("resume", uid, *where), "there is no sample to go on with")
+    compared, result = stedopt_json("experiment", "compare", "--group-by", "uid", *where)
+    assert uid[:8] not in json.dumps(compared)
+    assert f"run {uid[:8]} has another run's images" in result.stderr
+
+
+def test_a_replay_that_differs(stedopt, copied, journal, tamper, without_store):
+    """The record tells another choice than the program makes."""
+    tamper(journal(copied.catalog, copied.finished["uid"]), change_decision)
+    where = ("--catalog", copied.catalog)
+    result = stedopt("replay", copied.finished["uid"], "--microscope", *where)
+    assert result.exit_code == 1
+    assert "2 of 3 decisions, 3 of 3 regions' images" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--from", "abc"], "only together with --microscope"),
+        (["--into", "x"], "only together with --microscope"),
+        (["--microscope", "--emit"], "not together with"),
+        (["--microscope", "--from", "abc"], "abc"),
+    ],
+)
+def test_what_cannot_be_replayed(stedopt, stored, options, told):
+    result = stedopt("replay", stored.finished["uid"], *options, "--catalog", stored.catalog)
+    assert_one_line(result, told)
+
+
+def test_a_run_whose_images_are_gone(stedopt, copied, journal, tamper, tmp_path):
+    tamper(
+        journal(copied.catalog, copied.finished["uid"]),
+        lambda name, doc, _: (
+            name == "stream_resource" and doc.update(uri="file://localhost/gone/x.h5") is None
+        ),
+    )
+    result = stedopt(
+        "replay", copied.finished["uid"], "--microscope", "--catalog", copied.catalog, "--into",
+        tmp_path / "new",
+    )  # fmt: skip
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "new").exists()
+
+
 # --- documents --------------------------------------------------------------------------
 
 
