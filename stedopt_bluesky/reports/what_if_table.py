@@ -11,7 +11,7 @@ from stedopt_bluesky.reports.what_if import WhatIf, WhatIfRow
 
 
 def what_if_table(report: WhatIf) -> Table:
-    """Table with a line per decision: recorded → new.
+    """Table with two lines per decision: recorded, and below it new where that is another one.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def what_if_table(report: WhatIf) -> Table:
         The decisions.
     """
     table = Table(
-        title="Each decision, recorded → new (=: the same)",
+        title="Each decision: recorded, and new (→) where it is another one",
         title_justify="left",
         box=None,
         padding=(0, 1, 0, 0),
@@ -28,22 +28,23 @@ def what_if_table(report: WhatIf) -> Table:
     for text in ("image", *map(heading, report.parameter_units), "steps", *objectives, "regret"):
         table.add_column(text, justify="right", overflow="fold")
     for row in report.rows:
-        table.add_row(*_cells(row))
+        table.add_row(*_recorded(row))
+        if not row.same:
+            table.add_row(*_new(row))
     return table
 
 
-def _cells(row: WhatIfRow) -> list[str]:
-    parameters = [
-        f"{value:.4g}" if value == row.configuration[name] else
-        f"{value:.4g} → {row.configuration[name]:.4g}"
-        for name, value in row.recorded.items()
-    ]  # fmt: skip
-    samples = [
-        f"{_shown(value)} → {_shown(row.sample[name])}"
-        for name, value in row.recorded_sample.items()
-    ]
+def _recorded(row: WhatIfRow) -> list[str]:
+    parameters = [f"{value:.4g}" for value in row.recorded.values()]
+    samples = [_shown(value) for value in row.recorded_sample.values()]
+    return [str(row.number), *parameters, "0" if row.same else "", *samples, ""]
+
+
+def _new(row: WhatIfRow) -> list[str]:
+    parameters = [f"{value:.4g}" for value in row.configuration.values()]
+    samples = [_shown(value) for value in row.sample.values()]
     regret = "-" if math.isnan(row.regret) else f"{row.regret:+.3f}"
-    return [str(row.number), *parameters, "=" if row.same else str(row.distance), *samples, regret]
+    return ["→", *parameters, str(row.distance), *samples, regret]
 
 
 def _shown(value: float) -> str:

@@ -1,5 +1,6 @@
 import json
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -168,6 +169,73 @@ def test_a_network_that_does_not_know_the_objectives_is_not_asked(stedopt, store
     assert_one_line(result, "no shipped network chooses by")
 
 
+def test_a_run_that_prescribed_has_no_regret(stedopt, stedopt_json, small, without_store, tmp_path):
+    """Its clouds hold but one option: what it thought of others is not known."""
+    shown, _ = stedopt_json(*small, "--strategy", "grid_search")
+    where = ("--catalog", tmp_path / "cat", "--strategy", "kernel_ts")
+    report, result = stedopt_json("replay", shown["uid"], *where)
+    assert result.exit_code == 0, result.stderr
+    regrets = [row["regret"] for row in report["rows"] if row["distance_steps"] != 0]
+    assert regrets
+    assert set(regrets) == {None}
+    assert "regret  -" in stedopt("replay", shown["uid"], *where).stdout
+
+
+@pytest.fixture
+def network(stored, journal, tmp_path):
+    """A preference network with random weights that knows the run's objectives."""
+    import torch
+
+    from stedopt_bluesky.networks.preference import PreferenceNetwork
+    from stedopt_bluesky.networks.tensors import tensors_of
+    from stedopt_bluesky.networks.weights import ObjectiveScale, WeightsInfo, save_weights
+
+    config = config_of(RunRecord.read(journal(stored.catalog, stored.finished["uid"])))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        tensors = tensors_of(PreferenceNetwork(len(config.objectives)))
+    scales = tuple(ObjectiveScale(o.name, o.unit, 0.5, 2.0) for o in objectives_of(config))
+    info = WeightsInfo(
+        kind="preference", name="mine", version="1", objectives=scales, training={"test_top1": 0.5}
+    )
+    path = tmp_path / "mine.safetensors"
+    save_weights(path, tensors, info)
+    return path
+
+
+def test_what_another_network_would_have_chosen(stedopt_json, stored, journal, network):
+    from stedopt_bluesky.networks.preference import PreferenceScorer
+
+    uid = stored.finished["uid"]
+    where = ("--preference-network", network, "--catalog", stored.catalog)
+    report, result = stedopt_json("replay", uid, *where)
+
+    assert result.exit_code == 0, result.stderr
+    record = RunRecord.read(journal(stored.catalog, uid))
+    scorer = PreferenceScorer.named(str(network))
+    # The strategy is the same, and so are its clouds: the network takes its best of each.
+    best = [int(np.argmax(scorer.scores(cloud))) for cloud in record.clouds]
+    assert [row["index"] for row in report["rows"]] == best
+    assert best != [row["recorded_index"] for row in report["rows"]]
+    assert {row["chosen_by"] for row in report["rows"]} != {"weighted_rule"}
+    assert report["asked"]["choice.network"] == str(network)
+
+
+def test_the_whole_plan_with_another_network(
+    stedopt_json, stored, journal, without_store, network, tmp_path
+):
+    into = tmp_path / "again"
+    replayed, result = stedopt_json(
+        "replay", stored.finished["uid"], "--microscope", "--preference-network", network,
+        "--catalog", stored.catalog, "--into", into,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    again = RunRecord.read(journal(into, replayed["uid"]))
+    assert again.start["networks"]["preference"]["name"] == "mine"
+    assert replayed["replayed"]["images"] == 3
+    assert replayed["replayed"]["nearest_only"] > 0
+
+
 def test_what_if_in_words_and_as_a_picture(stedopt, stored, tmp_path):
     picture = tmp_path / "new" / "what_if.png"
     result = stedopt(
@@ -286,6 +354,11 @@ def test_a_replay_is_told_apart(stedopt, stedopt_json, copied, without_store):
     # It is a run like others: its own decisions can be made anew.
     assert stedopt("replay", uid, *where).exit_code == 0
     assert_one_line(stedopt("resume", uid, *where), "there is no sample to go on with")
+    from stedopt_bluesky.cli.training import Source
+
+    learnt = Source((Path("x.safetensors"),), True, (), copied.catalog).records()
+    assert uid not in {record.uid for record in learnt}
+    assert copied.finished["uid"] in {record.uid for record in learnt}
     compared, result = stedopt_json("experiment", "compare", "--group-by", "uid", *where)
     assert uid[:8] not in json.dumps(compared)
     assert f"run {uid[:8]} has another run's images" in result.stderr
