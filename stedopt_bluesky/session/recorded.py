@@ -131,7 +131,9 @@ def make_replay(
     names = ("Ch1", *(f"Ch{i + 2}" for i in range(len(config.channels))))
     return Replay(
         config=config,
-        application=recorded_application(recorded, names),
+        application=recorded_application(
+            recorded, names, 1 + max(laser.laser for _, laser in config.lasers)
+        ),
         given=lambda: recorded.given,
         places=_places(chain, own),
         networks=networks,

@@ -36,7 +36,7 @@ from stedopt_bluesky.twin.parameters import (
 )
 from stedopt_bluesky.twin.photophysics import Optics, expose_labels
 from stedopt_bluesky.twin.samples import Sample
-from stedopt_bluesky.twin.scan import plan_scan
+from stedopt_bluesky.twin.scan import DETECTORS, plan_scan
 from stedopt_bluesky.twin.signals import MeasurementSignals, end_signal
 from stedopt_bluesky.twin.value_tree import ParameterTree, TreeValue
 
@@ -343,7 +343,9 @@ class TwinApplication:
             self._check_idle("start")
             configuration = measurement.active_configuration()
             tree = configuration.parameters("")
-            plan = plan_scan(tree, self._start, self._lasers)
+            # What was recorded elsewhere has that microscope's detectors.
+            detectors = DETECTORS if self._recording is None else None
+            plan = plan_scan(tree, self._start, self._lasers, detectors)
             frames = None
             if self._recording is not None:
                 count = measurement.number_of_configurations()

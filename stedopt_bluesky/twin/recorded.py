@@ -7,6 +7,7 @@ taken; of runs and catalogues it knows nothing.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from stedopt_bluesky.imspector.api import ParameterValue
 from stedopt_bluesky.twin.acquisition import Frames
 from stedopt_bluesky.twin.application import TwinApplication
+from stedopt_bluesky.twin.instrument import LASERS
 from stedopt_bluesky.twin.scan import ScanPlan
 
 Image = npt.NDArray[np.int16]
@@ -263,7 +265,7 @@ class RecordedImages:
 
 
 def recorded_application(
-    images: RecordedImages, channels: Sequence[str] = ("Ch1",)
+    images: RecordedImages, channels: Sequence[str] = ("Ch1",), lasers: int = len(LASERS)
 ) -> TwinApplication:
     """Make the microscope that answers with recorded images.
 
@@ -273,8 +275,14 @@ def recorded_application(
         What was recorded.
     channels : sequence of str
         Names of the channels of a new measurement.
+    lasers : int
+        How many lasers the microscope has that recorded the images, at least as many as the twin;
+        of further ones nothing but their number counts.
     """
-    return TwinApplication((), channels=channels, recording=images)
+    further = [
+        dataclasses.replace(LASERS[-1], id=f"LAS{number}") for number in range(len(LASERS), lasers)
+    ]
+    return TwinApplication((), channels=channels, lasers=(*LASERS, *further), recording=images)
 
 
 def _distance(position: Sequence[int], other: Sequence[int]) -> int:

@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from itertools import islice
+from pathlib import Path
 from subprocess import PIPE, Popen
 
 import msgpack
@@ -165,11 +166,9 @@ def test_through_blueskys_proxy_to_its_dispatcher_and_to_ours(record):
     from bluesky.callbacks.zmq import RemoteDispatcher
 
     into, out = free_port(), free_port()
-    code = (
-        "from bluesky.callbacks.zmq import Proxy; "
-        f"Proxy('127.0.0.1:{into}', '127.0.0.1:{out}').start()"
-    )
-    proxy = Popen([sys.executable, "-c", code], stdout=PIPE, stderr=PIPE)
+    command = Path(sys.executable).with_name("bluesky-0MQ-proxy")
+    addresses = ("--in-address", f"127.0.0.1:{into}", "--out-address", f"127.0.0.1:{out}")
+    proxy = Popen([command, *addresses], stdout=PIPE, stderr=PIPE)
     got, came = [], threading.Event()
     dispatcher = RemoteDispatcher(f"127.0.0.1:{out}", deserializer=deserialize, strict=True)
 

@@ -20,6 +20,7 @@ from stedopt_bluesky.session import (
     open_session,
     places_left,
 )
+from stedopt_bluesky.session.address import address_of
 from stedopt_bluesky.session.hardware import make_instrument
 from stedopt_bluesky.session.otherwise import otherwise
 from stedopt_bluesky.session.recorded import _position_of, make_replay
@@ -205,6 +206,26 @@ def test_a_run_that_ended_early_and_lost_a_region(tmp_path):
     assert 2 not in [e["data"]["replayed_seq_num"] for e in again.events("primary")]
     # Nothing tells that the learning was the same: an Event was taken from its history.
     assert compare_runs(shorter, again).images == 3
+
+
+def test_a_run_of_an_imspector(plain, folder):
+    """Its lasers and detectors have other numbers and names; nothing is connected to."""
+    microscope = {
+        "microscope.kind": "specpy",
+        "microscope.host": "gone.invalid",
+        "microscope.interlock_path": "Door/shut",
+        "microscope.real_time": True,
+        "time_lapse.interval_s": 3600.0,
+        "detection.detector": "APD red",
+        "excitation.laser": 9,
+        "depletion.laser": 12,
+    }
+    record = with_documents(plain, **microscope)
+    assert address_of(config_of(record)).kind == "specpy"
+    again = run_again(dataclasses.replace(read_chain(folder, plain.uid), records=(record,)), folder)
+    decisions = [e["data"]["decision_index"] for e in plain.events("decision")]
+    assert_all_the_same(plain, again, decisions)
+    assert again.start["microscope"] == "recorded"
 
 
 # --- another strategy -------------------------------------------------------------------
