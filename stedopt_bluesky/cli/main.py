@@ -239,6 +239,45 @@ def runs(
 
 
 @app.command()
+def ingest(
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on with it, beside the instrument, until Ctrl-C.")
+    ] = False,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="URI",
+            help="A Tiled server, http://HOST:PORT, with STEDOPT_CATALOG_KEY set; left out: the "
+            "catalogue's own databases, in its folder.",
+        ),
+    ] = "",
+    server_folder: Annotated[
+        str,
+        typer.Option(
+            metavar="DIR",
+            help="Where the server finds the catalogue's folder, if not at the same path.",
+        ),
+    ] = "",
+    catalog: Catalog = DEFAULT_CATALOG,
+    as_json: Json = False,
+) -> None:
+    """Bring runs from their journals into the catalogue that Tiled serves.
+
+    It does not matter how often: what is in stays, what is missing comes in,
+    what is there in part is put in anew. A server that is down or slow is
+    waited for; nothing is lost. Exit code 1 when a run is refused, or the
+    server was not there.
+
+    Examples: [bold]stedopt ingest[/],
+    [bold]stedopt ingest --follow --to http://127.0.0.1:8000[/]
+    """
+    from stedopt_bluesky.cli.ingesting import ingest as bring_in
+
+    with clear_errors():
+        bring_in(catalog, to=to, server_folder=server_folder, follow_on=follow, as_json=as_json)
+
+
+@app.command()
 def show(
     uid: Uid,
     figure: Annotated[
