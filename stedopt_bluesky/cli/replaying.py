@@ -262,6 +262,8 @@ def _replay_microscope(
         others = [RunRecord.read(find_run(folder, other)) for other in images_from]
         replay = make_replay(chain, folder, changed, others)
     target = into or catalog
+    # Who names another folder wants the run there, and not on the server of the replayed one.
+    config = replay.config.updated({"catalog.uri": ""}) if into else replay.config
     found: list[RunComparison] = []
 
     def compared(new: str) -> tuple[tuple[str, str], dict[str, Any]]:
@@ -278,7 +280,7 @@ def _replay_microscope(
 
     perform(
         Task(
-            replay.config,
+            config,
             target,
             figure,
             as_json,
