@@ -337,17 +337,102 @@ def export(
 @app.command()
 def replay(
     uid: Uid,
+    strategy: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What would this strategy have chosen?"),
+    ] = None,
+    preference_network: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="What would this network have chosen?"),
+    ] = None,
+    other: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE.toml",
+            help="What would its sections [bandit] and [choice] have chosen?",
+        ),
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Draw recorded against new choices there."),
+    ] = None,
+    emit: Annotated[
+        bool, typer.Option("--emit", help="Emit the documents, a line of JSON each, instead.")
+    ] = False,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            help="With --emit or --to: 1 for the run's own pace, 10 for ten times as fast; left "
+            "out: as fast as possible."
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Publish the documents over ZMQ: 127.0.0.1:PORT."),
+    ] = None,
+    to_proxy: Annotated[
+        bool, typer.Option("--proxy", help="With --to: a bluesky-0MQ-proxy is there already.")
+    ] = False,
+    microscope: Annotated[
+        bool,
+        typer.Option(
+            "--microscope",
+            help="Run the whole plan anew, on a microscope that answers with the run's images.",
+        ),
+    ] = False,
+    images_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from",
+            metavar="UID",
+            help="With --microscope: this run's images may be given too; may be given more than "
+            "once.",
+        ),
+    ] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="With --microscope: the new run's catalogue; left out: the same."
+        ),
+    ] = None,
     catalog: Catalog = DEFAULT_CATALOG,
     as_json: Json = False,
 ) -> None:
-    """Make every decision of a run anew and compare; re-emit and check its documents.
+    """Replay a run: its documents, its decisions.
 
-    Exit code 1 when a decision differs: the program, or the record, has changed.
+    Without options: every decision is made anew and compared, and the documents
+    are re-emitted and checked. Exit code 1 when a decision differs: the program,
+    or the record, has changed.
+
+    With another strategy, network or configuration: what would it have chosen
+    of the same images? Exit code 0, however much differs.
+
+    With --microscope the plan runs anew into a new run, from the connection to
+    the journal; where another configuration is chosen than was imaged, the image
+    of the nearest one is given.
+
+    Examples: [bold]stedopt replay 1f0c[/],
+    [bold]stedopt replay 1f0c --strategy random --figure new.png[/],
+    [bold]stedopt replay 1f0c --to 127.0.0.1:5577 --speed 10[/],
+    [bold]stedopt replay 1f0c --microscope --strategy random[/]
     """
-    from stedopt_bluesky.cli.showing import replay_run
+    from stedopt_bluesky.cli.replaying import Asked, choose_way
 
     with clear_errors():
-        replay_run(uid, catalog=catalog, as_json=as_json)
+        way = choose_way(
+            Asked(strategy, preference_network, other),
+            figure=figure,
+            emit=emit,
+            speed=speed,
+            to=to,
+            to_proxy=to_proxy,
+            microscope=microscope,
+            images_from=tuple(images_from or ()),
+            into=into,
+            as_json=as_json,
+        )
+        way(uid, catalog)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import contextlib
 import io
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,8 @@ from stedopt_bluesky.session import (
 
 if TYPE_CHECKING:
     from stedopt_bluesky.acquisition import PriorObservation
+    from stedopt_bluesky.devices.replayed import Given
+    from stedopt_bluesky.imspector.api import Application
     from stedopt_bluesky.records.background import BackgroundIngestion
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.session import Networks, Session
@@ -69,6 +71,13 @@ class Task:
         Position of the stage that counts as zero, µm; None: where it stands.
     light_before : sequence of ((x, y), side, mJ)
         What regions got in earlier images, by place and side of what was lit, µm.
+    application : Application or None
+        What is imaged with; None: what the configuration says is connected to.
+    given : callable or None
+        Tells which recorded images the application has answered with, if it has.
+    then : callable or None
+        From the run's uid to what else is said of it: a line's label and text, and plain data
+        for ``--json``.
     """
 
     config: ExperimentConfig
@@ -83,6 +92,9 @@ class Task:
     networks: Networks | None = None
     stage_origin_um: tuple[float, float] | None = None
     light_before: Sequence[tuple[tuple[float, float], float, float]] = ()
+    application: Application | None = None
+    given: Callable[[], Given] | None = None
+    then: Callable[[str], tuple[tuple[str, str], Mapping[str, Any]]] | None = None
 
 
 def perform(task: Task) -> None:
@@ -106,9 +118,7 @@ def perform(task: Task) -> None:
     ingestion: list[BackgroundIngestion] = []
     with terminate_cleanly():
         try:
-            kind = task.config.microscope.kind
-            with console.status(f"connecting to the microscope ({kind}) ..."):
-                application = connect_application(task.config, warn)
+            application = task.application or _connected(task.config)
             uid, problem = _image(task, application, ingestion)
             folder = CatalogFolder.open(task.catalog)
             # Who terminates a program may kill it seconds later: what can wait is left to the
@@ -124,6 +134,7 @@ def perform(task: Task) -> None:
                 as_json=task.as_json,
                 problem=problem,
                 draw=not hurried,
+                more=task.then(uid) if task.then else None,
             )
         except KeyboardInterrupt:
             _say_interrupted(task, uid, problem)
@@ -133,6 +144,11 @@ def perform(task: Task) -> None:
                 process.leave()
     if problem:
         raise typer.Exit(EXIT_CODES.get(problem, 1))
+
+
+def _connected(config: ExperimentConfig) -> Application:
+    with console.status(f"connecting to the microscope ({config.microscope.kind}) ..."):
+        return connect_application(config, warn)
 
 
 def _say_interrupted(task: Task, uid: str, problem: str) -> None:
@@ -167,6 +183,7 @@ def _image(task: Task, application: Any, ingestion: list[BackgroundIngestion]) -
                 stage_origin_um=task.stage_origin_um,
                 light_before=task.light_before,
                 run_engine=engine,
+                given=task.given,
             ) as session:
                 ingestion += _ingesting(session)
                 uid, problem = _run(session, task)

@@ -80,6 +80,7 @@ def go_on(
         Before anything is made; a run that its program left open may have been closed.
     """
     from stedopt_bluesky.records.folder import CatalogFolder
+    from stedopt_bluesky.records.replay import REPLAYS
     from stedopt_bluesky.records.resume import RESUMES, close_for_resume, read_chain
     from stedopt_bluesky.session import (
         check_complete,
@@ -94,6 +95,11 @@ def go_on(
 
     folder = CatalogFolder.open(catalog)
     chain = read_chain(folder, uid)
+    if REPLAYS in chain.last.start:
+        raise ConfigError(
+            f"run {chain.last.uid[:8]} was replayed from recorded images: there is no sample to go "
+            f"on with; go on with run {str(chain.last.start[REPLAYS])[:8]}"
+        )
     config, prior, reduced_to = (
         config_of(chain.last),
         prior_of(chain.last),

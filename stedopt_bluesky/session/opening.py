@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bluesky.utils import MsgGenerator
 
     from stedopt_bluesky.bandit.strategy import Strategy
+    from stedopt_bluesky.devices.replayed import Given
     from stedopt_bluesky.devices.station import Station
     from stedopt_bluesky.imspector.api import Application
     from stedopt_bluesky.imspector.instrument import Instrument
@@ -156,6 +157,7 @@ def open_session(
     rate: Callable[[ImageSet], Mapping[str, float]] | None = None,
     choose: Callable[[Options], Choice] | None = None,
     run_engine: RunEngine | None = None,
+    given: Callable[[], Given] | None = None,
 ) -> Iterator[Session]:
     """Wire a session; on leaving, whatever happened, the lasers are off.
 
@@ -192,6 +194,9 @@ def open_session(
         network that is replaced so is not loaded, and the start document does not name it.
     run_engine : RunEngine, optional
         An existing one; a new one when left out.
+    given : callable, optional
+        Tells which recorded images the application has answered with, where it has no sample
+        (see `make_replay`); goes into the Events.
 
     Yields
     ------
@@ -235,7 +240,7 @@ def open_session(
             folder = CatalogFolder.create_or_open(folder)
         for weights in networks.weights.values():
             keep_network(folder, weights)
-        station = make_station(config, instrument, folder.arrays, stage_origin_um)
+        station = make_station(config, instrument, folder.arrays, stage_origin_um, given)
         for exposure in light_before:
             station.microscope.budget.remember(*exposure)
         engine = run_engine or RunEngine({})

@@ -144,3 +144,16 @@ def without_store(monkeypatch):
 def small(toml, tmp_path):
     """Arguments of a small run into a catalogue of its own."""
     return ("run", toml, "--catalog", tmp_path / "cat")
+
+
+def rewrite(path, change):
+    """Rewrite a journal; ``change`` edits a document in place and says whether it did."""
+    records = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    streams = {doc["uid"]: doc["name"] for name, doc in records if name == "descriptor"}
+    assert any([change(name, doc, streams.get(doc.get("descriptor"))) for name, doc in records])  # noqa: C419
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
+
+
+@pytest.fixture(scope="session")
+def tamper():
+    return rewrite
