@@ -115,6 +115,11 @@ class Queue:
         item = {"item_type": "plan", "name": name, "kwargs": arguments}
         return self.ask("queue_item_add", item=item, **USER)["item"]
 
+    def clear(self, name):
+        """Clear the queue, to which RE Manager has given back what did not end well."""
+        assert [item["name"] for item in self.ask("queue_get")["items"]] == [name]
+        self.ask("queue_clear")
+
     def begin(self, name, **arguments):
         """Put a plan into the queue and start it; the run that it begins."""
         before = {run.uid for run in self.runs()}
@@ -327,7 +332,7 @@ def test_a_run_is_paused_aborted_and_gone_on_with(queue):
     queue.state("idle")
     queue.status_of_last("aborted")
     assert queue.value("lasers") == DARK
-    queue.ask("queue_clear")  # RE Manager puts what was aborted back
+    queue.clear("optimize")
     aborted = queue.record(uid)
     taken = len(aborted.observations)
     assert aborted.stop["exit_status"] == "abort"
@@ -377,4 +382,4 @@ def test_a_late_expert(queue, policy, ended):
         assert decision["data"]["decision_chosen_by"] == "weighted_rule"
     else:
         assert "nobody chose for iteration 0 within 1 s" in record.stop["reason"]
-        queue.ask("queue_clear")
+        queue.clear("optimize")

@@ -79,6 +79,7 @@ def test_every_key_of_the_start_document_is_on_the_page(record):
     assert {key for key, _ in rows(section)} == (set(record.start) - bluesky) | {
         "resumes",
         "networks",
+        "comment",
     }
 
 
