@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stedopt_bluesky.config.keys import VARIABLE as KEY_VARIABLE
 from stedopt_bluesky.records import CatalogFolder, RunRecord, find_run, list_runs
 from stedopt_bluesky.records.resume import RESUMES
 
@@ -111,6 +112,16 @@ class Queue:
         self.ask("re_resume")
         wait_until(lambda: self.status()["re_state"] != "paused", "the RunEngine to go on")
 
+    def open(self):
+        self.ask("environment_open")
+        self.state("idle")
+        assert self.status()["worker_environment_exists"]
+
+    def close(self):
+        wait_until(self.answers, "RE Manager")
+        self.ask("environment_close")
+        self.state("idle")
+
     def add(self, name, **arguments):
         item = {"item_type": "plan", "name": name, "kwargs": arguments}
         return self.ask("queue_item_add", item=item, **USER)["item"]
@@ -192,25 +203,13 @@ def end(process, state):
         process.wait()
 
 
-@pytest.fixture(scope="module")
-def queue(tmp_path_factory):
-    """RE Manager as start.sh starts it, with an open environment on a twin."""
-    folder = tmp_path_factory.mktemp("queue")
-    (folder / "config.toml").write_text(CONFIG)
-    shutil.copytree(PROFILES / "profile_stedopt" / "startup", folder / "startup")
-    (folder / "startup" / "95-lasers.py").write_text(LASERS)
-    permissions = yaml.safe_load((PROFILES / "queueserver" / "user_group_permissions.yaml").open())
-    for group in ("root", "primary"):
-        permissions["user_groups"][group]["allowed_functions"].append("lasers")
-    (folder / "permissions.yaml").write_text(yaml.safe_dump(permissions))
+@contextlib.contextmanager
+def re_manager(folder, *options, **variables):
+    """RE Manager as start.sh starts it, with an open environment; both end with the block."""
     redis, control, info = free_ports(3)
     state = folder / "state"
     process = subprocess.Popen(
-        [
-            *("bash", PROFILES / "queueserver" / "start.sh"),
-            *("--startup-dir", folder / "startup"),
-            *("--user-group-permissions", folder / "permissions.yaml"),
-        ],
+        ["bash", PROFILES / "queueserver" / "start.sh", *options],
         env={
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -220,6 +219,7 @@ def queue(tmp_path_factory):
             "STEDOPT_REDIS_PORT": str(redis),
             "STEDOPT_CONTROL_PORT": str(control),
             "STEDOPT_INFO_PORT": str(info),
+            **variables,
         },
         cwd=folder,
         stdin=subprocess.DEVNULL,
@@ -231,20 +231,37 @@ def queue(tmp_path_factory):
         wait_until((state / "redis.pid").exists, "Redis, after the keys")
         queue = Queue(control, (state / "public.key").read_text().strip(), folder / "catalog")
         wait_until(queue.answers, "RE Manager")
-        queue.ask("environment_open")
-        queue.state("idle")
-        assert queue.status()["worker_environment_exists"], (folder / "log").read_text()
+        queue.open()
         yield queue
-        wait_until(queue.answers, "RE Manager")
-        queue.ask("environment_close")
-        queue.state("idle")
-        left = folder / "catalog" / "left"
-        wait_until(left.exists, "the worker's end")
-        assert left.read_text() == "[]\n"
+        queue.close()
     finally:
         end(process, state)
     assert process.returncode == 143
     assert not (state / "redis.pid").exists()
+
+
+@pytest.fixture(scope="module")
+def queue(tmp_path_factory):
+    """A queue for a twin in RE Manager's worker."""
+    folder = tmp_path_factory.mktemp("queue")
+    (folder / "config.toml").write_text(CONFIG)
+    shutil.copytree(PROFILES / "profile_stedopt" / "startup", folder / "startup")
+    (folder / "startup" / "95-lasers.py").write_text(LASERS)
+    permissions = yaml.safe_load((PROFILES / "queueserver" / "user_group_permissions.yaml").open())
+    for group in ("root", "primary"):
+        permissions["user_groups"][group]["allowed_functions"].append("lasers")
+    (folder / "permissions.yaml").write_text(yaml.safe_dump(permissions))
+    options = (
+        *("--startup-dir", folder / "startup"),
+        *("--user-group-permissions", folder / "permissions.yaml"),
+    )
+    with re_manager(folder, *options) as queue:
+        yield queue
+        queue.close()
+        left = folder / "catalog" / "left"
+        wait_until(left.exists, "the worker's end")
+        assert left.read_text() == "[]\n"
+        queue.open()
 
 
 def test_forms_know_the_plans_and_nothing_else_is_allowed(queue):
@@ -383,3 +400,40 @@ def test_a_late_expert(queue, policy, ended):
     else:
         assert "nobody chose for iteration 0 within 1 s" in record.stop["reason"]
         queue.clear("optimize")
+
+
+def test_the_watchdog_darkens_what_a_destroyed_environment_left(tmp_path):
+    """On a microscope that outlives the worker; another environment goes on with the run."""
+    (tmp_path / "twin.toml").write_text(CONFIG)
+    key = "k" * 40
+    twin = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "stedopt_bluesky.cli", "serve", "twin"),
+            *(tmp_path / "twin.toml", "--port", "0"),
+        ],
+        env={**os.environ, KEY_VARIABLE: key},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        address = twin.stdout.readline().strip()
+        (tmp_path / "config.toml").write_text(
+            CONFIG.replace("[microscope]", f'[microscope]\nhost = "{address}"')
+        )
+        with re_manager(tmp_path, **{KEY_VARIABLE: key}) as queue:
+            uid = queue.begin("optimize", images=200)
+            queue.wait_for_images(uid, 1)
+            queue.ask("environment_destroy")
+            said = tmp_path / "catalog" / "watchdog.log"
+            wait_until(lambda: said.exists() and said.read_text(), "the watchdog")
+            assert "all lasers are at zero" in said.read_text()
+            queue.state("idle")
+            queue.clear("optimize")
+            queue.open()
+            goes_on = queue.perform("resume", uid=uid, images=1)
+            assert goes_on.start[RESUMES] == uid
+            assert len(goes_on.observations) == 1
+    finally:
+        twin.terminate()
+        twin.wait(20)

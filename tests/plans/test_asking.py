@@ -85,6 +85,7 @@ def test_the_plan_can_be_paused_while_it_waits_and_answered_meanwhile(bench, exp
         bench.engine(bench.plan(choose=ExpertChoice(expert, first, WAIT_S), images=1))
     pausing.join(WAIT_S)
     assert bench.engine.state == "paused"
+    assert not any(bench.application.emitting.values())
     expert.choose(0, 5)
     bench.engine.resume()
     assert choices(bench) == [(5, "expert")]

@@ -78,6 +78,8 @@ def optimize(
     choice_timeout_s: float = 600.0,
     if_late: str = "rule",
 ):
+    if regions is not None and config.uncaging.enabled:
+        raise ValueError("regions: not with uncaging; list the spines in uncaging.spines")
     run = session.renewed(
         config.updated(
             {"bandit.strategy": strategy, "seed": config.seed if seed is None else seed}
