@@ -1,4 +1,4 @@
-"""The IPython profile images, and switches the lasers off when IPython ends."""
+"""The profile images in IPython and in Jupyter, and switches the lasers off when they end."""
 
 import os
 import shutil
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stedopt_bluesky.records import CatalogFolder, list_runs
+from stedopt_bluesky.records import CatalogFolder, RunRecord, find_run, list_runs
+from stedopt_bluesky.records.resume import RESUMES
 
 PROFILE = Path(__file__).parents[1] / "profiles" / "profile_stedopt"
 # A small sample is made in a moment; any piece of it will do.
@@ -30,12 +31,22 @@ def profile(tmp_path):
     return tmp_path / "profile_stedopt"
 
 
-def ipython(profile, code):
-    names = {"STEDOPT_CATALOG": "catalog", "STEDOPT_CONFIG": "config.toml"}
+def environment(**variables):
+    names = {"STEDOPT_CATALOG": "catalog", "STEDOPT_CONFIG": "config.toml", **variables}
+    return {**os.environ, **names}
+
+
+def ipython(profile, code, *, by_name=False, **variables):
+    named = (f"--ipython-dir={profile.parent}", "--profile=stedopt")
     return subprocess.run(
-        [sys.executable, "-m", "IPython", f"--profile-dir={profile}", "-c", code],
-        env={**os.environ, **names},
+        [
+            *(sys.executable, "-m", "IPython"),
+            *(named if by_name else (f"--profile-dir={profile}",)),
+            *("-c", code),
+        ],
+        env=environment(**variables),
         cwd=profile.parent,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=100,
@@ -43,14 +54,18 @@ def ipython(profile, code):
     )
 
 
+def runs(profile):
+    return list_runs(CatalogFolder.open(profile.parent / "catalog"))
+
+
 @pytest.mark.slow
 def test_a_run_of_two_images_is_kept(profile):
-    code = "RE(session.optimize(images=2)); print('power:', excitation.power.get() > 0)"
+    code = "RE(optimize(images=2)); print('power:', excitation.power.get() > 0)"
     ended = ipython(profile, code)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "run it:     RE(session.optimize(images=5))" in ended.stdout
+    assert "run it:     RE(optimize(images=5))" in ended.stdout
     assert "power: True" in ended.stdout
-    (run,) = list_runs(CatalogFolder.open(profile.parent / "catalog"))
+    (run,) = runs(profile)
     assert (run.images, run.exit_status, run.preset) == (2, "success", "demo")
 
 
@@ -63,3 +78,126 @@ def test_the_session_is_closed_when_ipython_ends(profile):
     ended = ipython(profile, code)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "left []" in ended.stdout
+
+
+MAGICS = """
+%optimize 1
+%runs
+%mov depletion 80
+%wa lasers
+for line in ("%optimize many", "%show nowhere"):
+    get_ipython().run_cell(line)  # an error ends a cell
+uid = catalog[-1].start["uid"]
+%show {uid}
+RE(optimize(images=1))
+print("catalogued:", len(catalog), db[-1].table("primary").shape[0])
+RE(resume(uid, images=1))
+"""
+
+
+@pytest.mark.slow
+def test_magics_and_the_catalogue_that_opens_when_it_is_used(profile):
+    ended = ipython(profile, MAGICS, by_name=True, STEDOPT_PROMPT="1")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    newest, second, first = runs(profile)
+    resumed = RunRecord.read(find_run(CatalogFolder.open(profile.parent / "catalog"), newest.uid))
+    assert resumed.start[RESUMES] == first.uid
+    out = ended.stdout
+    assert f"run  {first.uid}" in out
+    assert "depletion_power_mW             80.0" in out
+    assert "%optimize many: how many images, a whole number" in out + ended.stderr
+    assert "%show nowhere: no run in" in out + ended.stderr
+    assert "catalogued: 2 1" in out
+    assert second.images == 1
+
+
+@pytest.mark.slow
+def test_nothing_is_opened_before_it_is_used(profile):
+    code = """
+import sys
+print("opened:", _opened.is_open, "tiled.client" in sys.modules)
+print(catalog, bool(db), hasattr(catalog, "_repr_html_"), _opened.is_open)
+"""
+    ended = ipython(profile, code)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "opened: False False" in ended.stdout
+    assert "<Tiled's client of " in ended.stdout
+    assert "> True False False" in ended.stdout
+
+
+def terminal(profile, answers, **variables):
+    """IPython at a terminal at which somebody types; what it shows."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    code = "print('told', [session.metadata[k] for k in ('sample', 'operator')], asked)"
+    program = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "IPython",
+            f"--profile-dir={profile}",
+            "--colors=nocolor",
+            "-c",
+            code,
+        ],
+        env=environment(**variables),
+        cwd=profile.parent,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        os.write(ours, answers.encode())
+        return program.communicate(timeout=100)[0]
+    finally:
+        if program.poll() is None:
+            program.kill()
+            program.wait()
+        for descriptor in (ours, theirs):
+            os.close(descriptor)
+
+
+@pytest.mark.slow
+def test_what_is_asked_for_at_a_terminal_stands_in_the_record(profile):
+    shown = terminal(profile, "slide 7\n\nthin one\n", STEDOPT_PROMPT="1")
+    assert "told ['slide 7', ''] {'sample': 'slide 7', 'comment': 'thin one'}" in shown
+
+
+@pytest.mark.slow
+def test_nothing_is_asked_for_that_was_not_asked_to(profile):
+    shown = terminal(profile, "slide 7\n", STEDOPT_PROMPT="0")
+    assert "told ['actin', ''] {}" in shown
+
+
+@pytest.mark.slow
+def test_the_profile_serves_a_jupyter_kernel(profile):
+    pytest.importorskip("ipykernel")
+    manager_class = pytest.importorskip("jupyter_client").KernelManager
+    manager = manager_class(transport="tcp", ip="127.0.0.1")
+    manager.kernel_spec.argv[0] = sys.executable
+    manager.start_kernel(
+        extra_arguments=[f"--profile-dir={profile}"],
+        env=environment(STEDOPT_PROMPT="1"),
+        cwd=profile.parent,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        shown = []
+        reply = client.execute_interactive(
+            "%optimize 2\nprint('state', RE.state, depletion.power.get() > 0)",
+            timeout=60,
+            allow_stdin=False,
+            output_hook=lambda message: shown.append(message["content"].get("text", "")),
+        )
+        assert reply["content"]["status"] == "ok", reply["content"]
+        assert "state idle True" in "".join(shown)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel()
+    (run,) = runs(profile)
+    assert (run.images, run.exit_status) == (2, "success")

@@ -15,8 +15,7 @@ from stedopt_bluesky.config import (
     load_config,
     preset,
 )
-from stedopt_bluesky.image_files import split_address
-from stedopt_bluesky.session import prior_observations
+from stedopt_bluesky.session import prior_observations, with_absolute_paths
 
 if TYPE_CHECKING:
     from stedopt_bluesky.acquisition import PriorObservation
@@ -59,7 +58,7 @@ def begin(
     if config_file and preset_name:
         raise ConfigError(f"preset = {preset_name!r}: not together with a file; say it in the file")
     base = load_config(config_file) if config_file else preset(preset_name or DEFAULT_PRESET)
-    config = _with_absolute_paths(base.updated(changes))
+    config = with_absolute_paths(base.updated(changes))
     if regions is not None:
         config = _with_regions(config, regions, all_of_them="images" not in changes)
     if "prior.weight" in changes and not (config.prior.runs or config.prior.csv):
@@ -80,79 +79,25 @@ def go_on(
         Before anything is made; a run that its program left open may have been closed.
     """
     from stedopt_bluesky.records.folder import CatalogFolder
-    from stedopt_bluesky.records.replay import REPLAYS
-    from stedopt_bluesky.records.resume import RESUMES, close_for_resume, read_chain
-    from stedopt_bluesky.session import (
-        check_complete,
-        config_of,
-        light_of,
-        networks_of,
-        places_left,
-        prior_of,
-        reduced_from,
-        stage_origin_of,
-    )
+    from stedopt_bluesky.session import continuation_of, light_of
 
-    folder = CatalogFolder.open(catalog)
-    chain = read_chain(folder, uid)
-    if REPLAYS in chain.last.start:
-        raise ConfigError(
-            f"run {chain.last.uid[:8]} was replayed from recorded images: there is no sample to go "
-            f"on with; go on with run {str(chain.last.start[REPLAYS])[:8]}"
-        )
-    config, prior, reduced_to = (
-        config_of(chain.last),
-        prior_of(chain.last),
-        reduced_from(chain.last),
-    )
-    networks = networks_of(chain.last, config, folder)
-    check_complete(chain.last, config, networks)
-    close_for_resume(folder, chain.last.uid)
-    count = chain.images_left if images is None else images
-    if count < 1 and images is None:
-        raise ConfigError(
-            f"run {chain.last.uid[:8]} has all its images: say how many more, --images N"
-        )
-    config = config.updated({"images": count})
-    places = places_left(chain, config)
-    places.check(count, chain.last.uid[:8])
-    md = {RESUMES: chain.last.uid}
+    earlier = continuation_of(CatalogFolder.open(catalog), uid, images)
     perform(
         Task(
-            config,
+            earlier.config,
             catalog,
             figure,
             as_json,
-            chain.history,
-            places,
-            md,
-            prior,
-            reduced_to,
-            networks,
-            stage_origin_of(chain.last),
-            light_of(chain),
+            earlier.history,
+            earlier.places,
+            earlier.md,
+            earlier.prior,
+            earlier.reduced_from,
+            earlier.networks,
+            earlier.stage_origin_um,
+            light_of(earlier.chain),
         )
     )
-
-
-def _with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
-    """Name files by their absolute paths: the sample's, so that a run is resumed from any folder.
-
-    That of the prior knowledge is named so for whoever looks for it later.
-    """
-    changes: dict[str, Any] = {"sample.name": _absolute(config.sample.name)}
-    labels = [label.model_dump() for label in config.microscope.labels]
-    changes["microscope.labels"] = [{**x, "sample": _absolute(x["sample"])} for x in labels]
-    table = config.prior.csv
-    if table and not Path(table).is_absolute():
-        changes["prior.csv"] = str(Path(table).resolve())
-    for field, network in (
-        ("quality.network", config.quality.network),
-        ("choice.network", config.choice.network),
-    ):
-        if Path(network).suffix and Path(network).is_file():
-            changes[field] = str(Path(network).resolve())
-    return config.updated(changes)
 
 
 def _with_regions(config: ExperimentConfig, path: Path, *, all_of_them: bool) -> ExperimentConfig:
@@ -168,12 +113,6 @@ def _with_regions(config: ExperimentConfig, path: Path, *, all_of_them: bool) ->
         return config.updated(by_hand)
     places = places_of(config.updated({**by_hand, "images": 1})).regions
     return config.updated({**by_hand, "images": len(places or ())})
-
-
-def _absolute(sample: str) -> str:
-    """Path of a sample from the root; the name of a structure as it is."""
-    path, image = split_address(sample)
-    return str(path.resolve()) + (f"#{image}" if image else "") if path.is_file() else sample
 
 
 def _reduced(

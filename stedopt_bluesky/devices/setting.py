@@ -50,6 +50,11 @@ class Setting(Signal):
         """What is allowed, (low, high), in the setting's unit."""
         return (self.low, self.high)
 
+    @property
+    def position(self) -> float:
+        """The value, where Bluesky's ``%wa`` and ``mvr`` look for it."""
+        return float(self.get())
+
     def check_value(self, value: Any) -> None:
         """Refuse what must not be written.
 

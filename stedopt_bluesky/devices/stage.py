@@ -56,12 +56,26 @@ class Stage(TableDevice):
         axes = (self.stage_x_um, self.stage_y_um)
         # A microscope without a stage that is known of does not move.
         stands_um = [0.0 if math.isnan(setting.get()) else setting.get() for setting in axes]
-        x_um, y_um = stands_um if origin_um is None else origin_um
-        self.origin_um = (x_um, y_um)
-        for setting, at_um, zero_um in zip(axes, stands_um, self.origin_um, strict=True):
+        self.origin_um = (stands_um[0], stands_um[1])
+        for setting in axes:
             setting.low, setting.high = -reach_um, reach_um
-            Signal.put(setting, round(at_um - zero_um, 6), force=True)
+            Signal.put(setting, 0.0, force=True)
+        if origin_um is not None:
+            self.count_from(origin_um)
         self._moved = False
+
+    def count_from(self, origin_um: tuple[float, float]) -> None:
+        """Count positions from another place; nothing moves.
+
+        Parameters
+        ----------
+        origin_um : tuple of float
+            Stage's position (x, y) that counts as zero from now on, µm, in its own coordinates.
+        """
+        before_um, self.origin_um = self.origin_um, origin_um
+        axes = (self.stage_x_um, self.stage_y_um)
+        for setting, was_um, zero_um in zip(axes, before_um, origin_um, strict=True):
+            Signal.put(setting, round(setting.get() + was_um - zero_um, 6), force=True)
 
     def _origin_um(self, axis: str) -> float:
         return self.origin_um["xy".index(axis)]

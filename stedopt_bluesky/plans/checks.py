@@ -11,14 +11,14 @@ from stedopt_bluesky.devices.station import Station
 from stedopt_bluesky.parameters import ParameterSpace, pixels_along
 
 
-def checked_count(images: int) -> int:
+def checked_count(number: int, what: str = "images") -> int:
     """Number of images as a whole number; ValueError when it is none, or below 1."""
     try:
-        count = operator.index(images)
+        count = operator.index(number)
     except TypeError:
-        raise ValueError(f"images = {images!r}: a whole number, at least 1") from None
+        raise ValueError(f"{what} = {number!r}: a whole number, at least 1") from None
     if count < 1:
-        raise ValueError(f"images = {count}: at least 1")
+        raise ValueError(f"{what} = {count}: at least 1")
     return count
 
 

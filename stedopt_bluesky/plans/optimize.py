@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,15 +14,15 @@ from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
 from bluesky.utils import FailedStatus, MsgGenerator
 
-from stedopt_bluesky.acquisition import Region
+from stedopt_bluesky.acquisition import Choice, Options, Region
 from stedopt_bluesky.bandit.strategy import Strategy
-from stedopt_bluesky.devices.decision import Choose
 from stedopt_bluesky.devices.light_budget import RegionSpentError
 from stedopt_bluesky.devices.rating import Rate
 from stedopt_bluesky.devices.station import Station
 from stedopt_bluesky.imspector.scan import BadImageError
 from stedopt_bluesky.parameters import ParameterSpace
 from stedopt_bluesky.plans.acquire import acquire, arrive
+from stedopt_bluesky.plans.asking import Chooser, ExpertChoice
 from stedopt_bluesky.plans.checks import (
     check_grid,
     check_regions,
@@ -72,7 +73,7 @@ def optimize_sted(
     space: ParameterSpace,
     *,
     rate: Rate,
-    choose: Choose,
+    choose: Chooser,
     images: int = 60,
     regions: Sequence[Region] | None = None,
     fields: Sequence[tuple[float, float]] | None = None,
@@ -102,7 +103,8 @@ def optimize_sted(
         From an :class:`~stedopt_bluesky.acquisition.ImageSet` to objectives by name.
     choose : callable
         From :class:`~stedopt_bluesky.acquisition.Options` to a
-        :class:`~stedopt_bluesky.acquisition.Choice`.
+        :class:`~stedopt_bluesky.acquisition.Choice`; or an
+        :class:`~stedopt_bluesky.plans.asking.ExpertChoice`, for whom the plan waits.
     images : int
         Regions to image, at least 1.
     regions : sequence of Region, optional
@@ -308,7 +310,7 @@ def optimise_one(
     region: Region,
     *,
     rate: Rate,
-    choose: Choose,
+    choose: Chooser,
 ) -> MsgGenerator[None]:
     """Draw options, have one chosen, image its configuration, learn from it.
 
@@ -318,6 +320,9 @@ def optimise_one(
         When a pause has spoilt the images; nothing is learnt.
     """
     options = strategy.suggest()
+    if isinstance(choose, ExpertChoice):
+        chosen = yield from choose.ask(options)
+        choose = partial(_repeat, chosen)
     yield from bps.abs_set(station.decision, options, choose=choose, wait=True)
     index = int(station.decision.index.get())
 
@@ -333,3 +338,8 @@ def optimise_one(
     values = yield from not_rewound(image_it())
     if values is not None:
         strategy.ingest(index, values)
+
+
+def _repeat(chosen: Choice, _: Options) -> Choice:
+    """Choose what was chosen."""
+    return chosen

@@ -10,6 +10,7 @@ from stedopt_bluesky.session.decisions import (
     objectives_of,
     weights_of,
 )
+from stedopt_bluesky.session.going_on import Continuation, continuation_of, go_on
 from stedopt_bluesky.session.hardware import connect_application, make_instrument
 from stedopt_bluesky.session.networks import (
     Networks,
@@ -18,6 +19,7 @@ from stedopt_bluesky.session.networks import (
     open_networks,
 )
 from stedopt_bluesky.session.opening import Session, open_session
+from stedopt_bluesky.session.paths import with_absolute_paths
 from stedopt_bluesky.session.prior import prior_observations
 from stedopt_bluesky.session.station import make_station
 from stedopt_bluesky.session.stored import (
@@ -31,6 +33,7 @@ from stedopt_bluesky.session.stored import (
 from stedopt_bluesky.session.strategies import Observation, make_strategy
 
 __all__ = [
+    "Continuation",
     "Networks",
     "Observation",
     "Session",
@@ -38,6 +41,8 @@ __all__ = [
     "check_complete",
     "config_of",
     "connect_application",
+    "continuation_of",
+    "go_on",
     "light_of",
     "make_choose",
     "make_instrument",
@@ -54,4 +59,5 @@ __all__ = [
     "stage_origin_of",
     "target_of",
     "weights_of",
+    "with_absolute_paths",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stedopt_bluesky.acquisition import Choice, ImageSet, Options, PriorObservation, Region
-from stedopt_bluesky.config import ExperimentConfig
+from stedopt_bluesky.acquisition import ImageSet, PriorObservation, Region
+from stedopt_bluesky.config import ConfigError, ExperimentConfig
 from stedopt_bluesky.session.address import address_of
 from stedopt_bluesky.session.decisions import make_choose
 from stedopt_bluesky.session.hardware import make_instrument
@@ -31,8 +32,26 @@ if TYPE_CHECKING:
     from stedopt_bluesky.devices.station import Station
     from stedopt_bluesky.imspector.api import Application
     from stedopt_bluesky.imspector.instrument import Instrument
+    from stedopt_bluesky.plans.asking import Chooser
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.session.watchdog import Watchdog
+
+# What a session is not wired from: another run on the same devices may have it otherwise.
+UNWIRED = frozenset(
+    {
+        "images",
+        "preset",
+        "seed",
+        "operator",
+        "bandit",
+        "prior",
+        "choice",
+        "quality",
+        "regions",
+        "rectangles",
+        "time_lapse",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -65,12 +84,13 @@ class Session:
     station: Station
     strategy: Strategy
     rate: Callable[[ImageSet], Mapping[str, float]]
-    choose: Callable[[Options], Choice]
+    choose: Chooser
     run_engine: RunEngine
     instrument: Instrument
     folder: CatalogFolder
     metadata: Mapping[str, Any]
     _last: LastRun = field(repr=False)
+    _deciding: _Deciding = field(repr=False)
 
     def optimize(
         self,
@@ -98,6 +118,8 @@ class Session:
         md : mapping, optional
             Added to the start document.
         """
+        from bluesky.preprocessors import subs_wrapper
+
         from stedopt_bluesky.plans import optimize_sted
         from stedopt_bluesky.plans.uncaging import optimize_uncaging
         from stedopt_bluesky.records.resume import RESUMES
@@ -112,7 +134,7 @@ class Session:
         if regions is None and fields_um is None:
             places = places_of(config)
             regions, fields_um = places.regions, places.fields_um
-        return plan(
+        run = plan(
             self.station,
             self.strategy,
             config.space,
@@ -124,6 +146,140 @@ class Session:
             interval_s=config.time_lapse.interval_s,
             md={**self.metadata, **earlier, **(md or {})},
         )
+        return subs_wrapper(run, {"start": [self._last]})
+
+    def renewed(
+        self,
+        config: ExperimentConfig | None = None,
+        *,
+        history: Iterable[Observation] = (),
+        prior: Sequence[PriorObservation] | None = None,
+        reduced_from: str = "",
+        networks: Networks | None = None,
+        choose: Chooser | None = None,
+    ) -> Session:
+        """Make a session on the same devices whose strategy has learnt nothing of this one's runs.
+
+        What regions have got of light is remembered: the sample is the same.
+
+        Parameters
+        ----------
+        config : ExperimentConfig, optional
+            Another one, with the same microscope, grid and objectives; this session's when
+            left out.
+        history, prior, reduced_from, networks
+            As :func:`open_session` has them.
+        choose : callable or ExpertChoice, optional
+            Who chooses in place of what the configuration says.
+
+        Raises
+        ------
+        ConfigError
+            When the configuration differs from this session's in what its devices were made
+            from, or the prior knowledge or a network cannot be used.
+        """
+        from stedopt_bluesky.records.networks import keep_network
+
+        config = config or self.config
+        check_wired_alike(self.config, config)
+        was = self._deciding
+        if prior is None:
+            prior = was.prior if config.prior == self.config.prior else None
+        if networks is None and _same_networks(self.config, config):
+            networks = was.networks
+        own_choose = choose or was.own_choose
+        deciding = _decide(config, self.folder, prior, networks, was.own_rate, own_choose)
+        for weights in deciding.networks.weights.values():
+            keep_network(self.folder, weights)
+        return dataclasses.replace(
+            self,
+            config=config,
+            strategy=make_strategy(config, history, deciding.prior),
+            rate=deciding.rate,
+            choose=deciding.choose,
+            metadata=start_metadata(
+                config,
+                self.instrument.application,
+                self.instrument,
+                prior=deciding.prior,
+                reduced_from=reduced_from,
+                networks=deciding.networks.identities,
+                stage_origin_um=self.station.stage.origin_um,
+            ),
+            _last=LastRun(self._last.seen),
+            _deciding=deciding,
+        )
+
+    @property
+    def runs_seen(self) -> frozenset[str]:
+        """Uids of the optimisations whose light the microscope's budget knows of."""
+        return frozenset(self._last.seen)
+
+    def remember_runs(self, uids: Iterable[str]) -> None:
+        """Count further runs among those whose light the microscope's budget knows of."""
+        self._last.seen.update(uids)
+
+
+@dataclass(frozen=True)
+class _Deciding:
+    """Who rates and who chooses, and from what that was made."""
+
+    prior: tuple[PriorObservation, ...]
+    networks: Networks
+    rate: Callable[[ImageSet], Mapping[str, float]]
+    choose: Chooser
+    own_rate: Callable[[ImageSet], Mapping[str, float]] | None
+    own_choose: Chooser | None
+
+
+def _decide(
+    config: ExperimentConfig,
+    folder: CatalogFolder | str | os.PathLike[str],
+    prior: Sequence[PriorObservation] | None,
+    networks: Networks | None,
+    rate: Callable[[ImageSet], Mapping[str, float]] | None,
+    choose: Chooser | None,
+) -> _Deciding:
+    """Make who rates and who chooses, as the configuration says where it is not given."""
+    from stedopt_bluesky.objectives import make_rater
+
+    if prior is None:
+        prior = prior_observations(config, folder)
+    if networks is None:
+        networks = open_networks(config, rates=rate is None, chooses=choose is None)
+    return _Deciding(
+        prior=tuple(prior),
+        networks=networks,
+        rate=rate
+        or make_rater(
+            [objective.name for objective in config.objectives],
+            networks.quality,
+            [channel.name for channel in config.channels],
+        ),
+        choose=choose or make_choose(config, networks.preference),
+        own_rate=rate,
+        own_choose=choose,
+    )
+
+
+def _same_networks(a: ExperimentConfig, b: ExperimentConfig) -> bool:
+    return a.quality == b.quality and a.choice == b.choice
+
+
+def check_wired_alike(here: ExperimentConfig, other: ExperimentConfig) -> None:
+    """Refuse a configuration that other devices would have to be made for.
+
+    Raises
+    ------
+    ConfigError
+        With the first field or section that differs.
+    """
+    for name in type(here).model_fields:
+        if name not in UNWIRED and getattr(here, name) != getattr(other, name):
+            raise ConfigError(
+                f"{name}: it differs from that of the open session, whose devices were made from "
+                "it; open a session with this configuration"
+            )
 
 
 # Names of the plans that optimise.
@@ -131,15 +287,23 @@ OPTIMISATIONS = ("optimize_sted", "optimize_uncaging")
 
 
 class LastRun:
-    """Callback that remembers which optimisation of a session began last."""
+    """Callback that remembers which optimisation of a session began last.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    seen : set of str, optional
+        Uids of all that began; shared with the sessions that this one was renewed from.
+    """
+
+    def __init__(self, seen: set[str] | None = None) -> None:
         self.uid = ""
+        self.seen = set() if seen is None else seen
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Observe one document."""
         if name == "start" and doc.get("plan_name") in OPTIMISATIONS:
             self.uid = str(doc["uid"])
+            self.seen.add(self.uid)
 
 
 @contextlib.contextmanager
@@ -155,7 +319,7 @@ def open_session(
     stage_origin_um: tuple[float, float] | None = None,
     light_before: Iterable[tuple[tuple[float, float], float, float]] = (),
     rate: Callable[[ImageSet], Mapping[str, float]] | None = None,
-    choose: Callable[[Options], Choice] | None = None,
+    choose: Chooser | None = None,
     run_engine: RunEngine | None = None,
     given: Callable[[], Given] | None = None,
 ) -> Iterator[Session]:
@@ -190,7 +354,8 @@ def open_session(
         What regions got in earlier images of this experiment, by their place in the sample and
         the side of what was lit, µm: it counts for the limit of a region.
     rate, choose : callable, optional
-        Who rates and who chooses in place of what the configuration says: a person, say. A
+        Who rates and who chooses in place of what the configuration says: a person, say, whom
+        an :class:`~stedopt_bluesky.plans.asking.ExpertChoice` asks without holding up the plan. A
         network that is replaced so is not loaded, and the start document does not name it.
     run_engine : RunEngine, optional
         An existing one; a new one when left out.
@@ -216,7 +381,6 @@ def open_session(
     """
     from bluesky import RunEngine
 
-    from stedopt_bluesky.objectives import make_rater
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.records.journal import Journal
     from stedopt_bluesky.records.networks import keep_network
@@ -224,36 +388,26 @@ def open_session(
     places_of(config)  # regions that cannot be imaged are told before the microscope is set up
     with contextlib.ExitStack() as closing:
         watchdog = closing.enter_context(_watched(config, folder))
-        if prior is None:
-            prior = prior_observations(config, folder)
-        if networks is None:
-            networks = open_networks(config, rates=rate is None, chooses=choose is None)
-        strategy = make_strategy(config, history, prior)
-        choose = choose or make_choose(config, networks.preference)
-        rate = rate or make_rater(
-            [objective.name for objective in config.objectives],
-            networks.quality,
-            [channel.name for channel in config.channels],
-        )
+        deciding = _decide(config, folder, prior, networks, rate, choose)
+        strategy = make_strategy(config, history, deciding.prior)
         instrument = closing.enter_context(_instrument(config, application, watchdog))
         if not isinstance(folder, CatalogFolder):
             folder = CatalogFolder.create_or_open(folder)
-        for weights in networks.weights.values():
+        for weights in deciding.networks.weights.values():
             keep_network(folder, weights)
         station = make_station(config, instrument, folder.arrays, stage_origin_um, given)
         for exposure in light_before:
             station.microscope.budget.remember(*exposure)
         engine = run_engine or RunEngine({})
-        journal, last = Journal(folder), LastRun()
+        journal = Journal(folder)
         closing.callback(journal.close)
-        for callback in (journal, last):
-            closing.callback(engine.unsubscribe, engine.subscribe(callback))
+        closing.callback(engine.unsubscribe, engine.subscribe(journal))
         yield Session(
             config=config,
             station=station,
             strategy=strategy,
-            rate=rate,
-            choose=choose,
+            rate=deciding.rate,
+            choose=deciding.choose,
             run_engine=engine,
             instrument=instrument,
             folder=folder,
@@ -261,12 +415,13 @@ def open_session(
                 config,
                 application,
                 instrument,
-                prior=prior,
+                prior=deciding.prior,
                 reduced_from=reduced_from,
-                networks=networks.identities,
+                networks=deciding.networks.identities,
                 stage_origin_um=station.stage.origin_um,
             ),
-            _last=last,
+            _last=LastRun(),
+            _deciding=deciding,
         )
 
 

@@ -80,6 +80,7 @@ def test_every_key_of_the_start_document_is_on_the_page(record):
         "resumes",
         "replays",
         "networks",
+        "comment",
     }
 
 

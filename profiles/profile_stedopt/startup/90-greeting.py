@@ -2,4 +2,4 @@
 
 print(f"microscope: {config.microscope.kind}, sample: {config.sample.name}")
 print(f"catalogue:  {folder.path}")
-print("run it:     RE(session.optimize(images=5))")
+print("run it:     RE(optimize(images=5))")

@@ -1,0 +1,37 @@
+"""Magics: `%optimize 5`, `%runs`, `%show UID`; of Bluesky `%mov`, `%movr`, `%wa`, `%ct`."""
+
+import sys
+
+_shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+
+if _shell is not None and not is_re_worker_active():
+    from bluesky.magics import BlueskyMagics
+    from IPython.core.error import UsageError
+
+    from stedopt_bluesky.cli.output import stdout as _stdout
+    from stedopt_bluesky.cli.showing import show_run
+    from stedopt_bluesky.records import list_runs
+    from stedopt_bluesky.reports.tables import runs_table
+
+    def _optimize(line):
+        """%optimize [IMAGES]: a run with a fresh strategy."""
+        images = line.strip() or str(config.images)
+        if not images.isdecimal():
+            raise UsageError(f"%optimize {images}: how many images, a whole number")
+        RE(optimize(images=int(images)))
+
+    def _runs(line):
+        """%runs [SAMPLE]: the runs of the catalogue, newest first."""
+        found = list_runs(folder, sample=line.strip() or None)
+        _stdout.print(runs_table(found) if found else "no run matches")
+
+    def _show(line):
+        """%show UID: one run, its best and last images."""
+        try:
+            show_run(line.strip(), catalog=folder.path, figure=None, as_json=False)
+        except ValueError as error:  # not there, damaged, none of this program's
+            raise UsageError(f"%show {line.strip()}: {error}") from None
+
+    for _name, _magic in {"optimize": _optimize, "runs": _runs, "show": _show}.items():
+        _shell.register_magic_function(_magic, "line", _name)
+    _shell.register_magics(BlueskyMagics)

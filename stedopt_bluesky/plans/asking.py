@@ -1,0 +1,81 @@
+"""Have a person choose while the plan waits: it can be paused, stopped or aborted meanwhile."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bluesky import plan_stubs as bps
+from bluesky.utils import MsgGenerator
+
+from stedopt_bluesky.acquisition import Choice, Options
+from stedopt_bluesky.devices.decision import Choose
+from stedopt_bluesky.devices.expert import Expert
+
+# How often the plan looks for an answer, s.
+LOOK_EVERY_S = 0.1
+
+
+class NobodyChoseError(RuntimeError):
+    """No choice within the time that is allowed for it."""
+
+
+@dataclass(frozen=True)
+class ExpertChoice:
+    """A person who is asked, how long is waited, and what is done then.
+
+    Parameters
+    ----------
+    expert : Expert
+        Whom the answer comes from.
+    otherwise : callable
+        From options to a choice: who chooses when nobody did in time.
+    timeout_s : float
+        How long is waited for each choice, s; time in which the plan is paused does not count.
+    stops_if_late : bool
+        Whether the run ends when nobody chose in time, in place of `otherwise` choosing.
+
+    Raises
+    ------
+    ValueError
+        When ``timeout_s`` is not above 0.
+    """
+
+    expert: Expert
+    otherwise: Choose
+    timeout_s: float = 600.0
+    stops_if_late: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout_s < math.inf:
+            raise ValueError(f"timeout_s = {self.timeout_s:g}: above 0 s, finite")
+
+    def ask(self, options: Options) -> MsgGenerator[Choice]:
+        """Ask and wait; nothing is lit meanwhile.
+
+        Raises
+        ------
+        NobodyChoseError
+            When nobody did in time and the run is to end then.
+        """
+        status = yield from bps.abs_set(self.expert, options)
+        if status is None:  # nobody answers a plan that is only looked at
+            return self.otherwise(options)
+        try:
+            looks = math.ceil(self.timeout_s / LOOK_EVERY_S)
+            while looks > 0 and not status.done:
+                yield from bps.checkpoint()
+                yield from bps.sleep(LOOK_EVERY_S)
+                looks -= 1
+        finally:
+            choice = self.expert.withdraw()
+        if choice is not None:
+            return choice
+        if self.stops_if_late:
+            raise NobodyChoseError(
+                f"nobody chose for iteration {options.iteration} within {self.timeout_s:g} s"
+            )
+        return self.otherwise(options)
+
+
+Chooser = Choose | ExpertChoice

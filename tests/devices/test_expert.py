@@ -1,0 +1,92 @@
+"""A person's answer: to the question that waits, to no other, and only with what is on offer."""
+
+import json
+
+import numpy as np
+import pytest
+
+from stedopt_bluesky.acquisition import Choice, Options
+from stedopt_bluesky.devices.expert import Expert, NoQuestionError
+
+
+def cloud(iteration):
+    values = np.array([[0.5, 1.0], [np.nan, np.nan], [0.25, np.nan]])
+    grid = np.array([[10.0], [20.0], [30.0]])
+    return Options(
+        values, grid, iteration, ("snr", "photobleaching"), ("depletion_power_mW",), (2,)
+    )
+
+
+@pytest.fixture
+def expert():
+    return Expert(name="expert")
+
+
+def test_an_answer_completes_the_question(expert):
+    status = expert.set(cloud(4))
+    assert (expert.asked.get(), expert.answer.get(), status.done) == (4, -1, False)
+    expert.choose(4, 2, "AD")
+    status.wait(5)
+    assert expert.answer.get() == 2
+    assert expert.withdraw() == Choice(2, "AD")
+    assert (expert.asked.get(), expert.pending()) == (-1, None)
+
+
+def test_a_question_is_plain_data(expert):
+    assert expert.pending() is None
+    expert.set(cloud(4))
+    assert json.loads(json.dumps(expert.pending(), allow_nan=False)) == {
+        "iteration": 4,
+        "objectives": ["snr", "photobleaching"],
+        "parameters": ["depletion_power_mW"],
+        "values": [[0.5, 1.0], [None, None], [0.25, None]],
+        "configurations": [[10.0], [20.0], [30.0]],
+        "imaged": [2],
+    }
+    expert.choose(4, 0)
+    assert expert.pending() is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "says"),
+    [
+        ((3, 0), NoQuestionError, "iteration = 3: the choice of iteration 4 is waited for"),
+        ((4, 3), ValueError, "index = 3: 0 to 2 are there"),
+        ((4, -1), ValueError, "index = -1: 0 to 2 are there"),
+        ((4, 1), ValueError, "index = 1: this option is not on offer"),
+        ((4, 0, " "), ValueError, "chosen_by = ' ': a name"),
+        ((4, 0.5), TypeError, "float"),
+    ],
+)
+def test_what_is_no_answer_is_refused_and_the_question_waits_on(expert, answer, error, says):
+    status = expert.set(cloud(4))
+    with pytest.raises(error, match=says):
+        expert.choose(*answer)
+    assert not status.done
+    expert.choose(4, 0)
+    status.wait(5)
+
+
+def test_nothing_is_answered_that_was_not_asked_or_was_answered(expert):
+    with pytest.raises(NoQuestionError, match="iteration = 0: no choice is waited for"):
+        expert.choose(0, 0)
+    expert.set(cloud(0))
+    expert.choose(0, 0)
+    with pytest.raises(NoQuestionError):
+        expert.choose(0, 2)
+    assert expert.withdraw() == Choice(0, "expert")
+
+
+def test_a_question_that_is_withdrawn_ends_without_an_answer(expert):
+    status = expert.set(cloud(0))
+    assert expert.withdraw() is None
+    status.wait(5)
+    with pytest.raises(NoQuestionError):
+        expert.choose(0, 0)
+
+
+def test_the_same_question_again_is_the_same_one(expert):
+    asked = cloud(0)
+    status = expert.set(asked)
+    assert expert.set(asked) is status
+    assert expert.set(cloud(1)) is not status

@@ -1,0 +1,117 @@
+"""A person is asked: the plan can be paused and aborted meanwhile, and knows what is late."""
+
+import threading
+import time
+
+import pytest
+from bluesky.simulators import check_limits
+from bluesky.utils import RunEngineInterrupted
+
+from stedopt_bluesky.acquisition import Choice
+from stedopt_bluesky.devices.expert import Expert
+from stedopt_bluesky.plans.asking import ExpertChoice, NobodyChoseError
+
+WAIT_S = 20.0  # a bound against hanging
+
+
+def first(options):
+    return Choice(0, "first")
+
+
+@pytest.fixture
+def expert():
+    return Expert(name="expert")
+
+
+def wait_for_question(expert, iteration):
+    end = time.monotonic() + WAIT_S
+    while expert.asked.get() != iteration:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def in_thread(work):
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def choices(bench):
+    return [
+        (e["data"]["decision_index"], e["data"]["decision_chosen_by"])
+        for e in bench.events("decision")
+    ]
+
+
+def test_each_image_is_taken_with_what_the_expert_chose(bench, expert):
+    def answer():
+        for iteration, index in enumerate((7, 3)):
+            wait_for_question(expert, iteration)
+            expert.choose(iteration, index, "AD")
+
+    answering = in_thread(answer)
+    bench.engine(bench.plan(choose=ExpertChoice(expert, first, WAIT_S), images=2))
+    answering.join(WAIT_S)
+    assert choices(bench) == [(7, "AD"), (3, "AD")]
+    assert [e["data"]["image_configuration_index"] for e in bench.events("primary")] == [7, 3]
+    assert bench.lasers_are_off()
+
+
+def test_the_rule_chooses_when_nobody_did_in_time(bench, expert):
+    bench.engine(bench.plan(choose=ExpertChoice(expert, first, 0.2), images=1))
+    assert choices(bench) == [(0, "first")]
+    assert expert.pending() is None
+
+
+def test_the_run_ends_when_nobody_chose_where_that_is_asked_for(bench, expert):
+    late = ExpertChoice(expert, first, 0.2, stops_if_late=True)
+    with pytest.raises(NobodyChoseError, match=r"iteration 0 within 0\.2 s"):
+        bench.engine(bench.plan(choose=late, images=1))
+    (stop,) = bench.of("stop")
+    assert (stop["exit_status"], stop["reason"]) == (
+        "fail",
+        "nobody chose for iteration 0 within 0.2 s",
+    )
+    assert bench.events("primary") == []
+    assert bench.lasers_are_off()
+
+
+@pytest.mark.parametrize("defer", [True, False])
+def test_the_plan_can_be_paused_while_it_waits_and_answered_meanwhile(bench, expert, defer):
+    pausing = in_thread(
+        lambda: (wait_for_question(expert, 0), bench.engine.request_pause(defer=defer))
+    )
+    with pytest.raises(RunEngineInterrupted):
+        bench.engine(bench.plan(choose=ExpertChoice(expert, first, WAIT_S), images=1))
+    pausing.join(WAIT_S)
+    assert bench.engine.state == "paused"
+    assert not any(bench.application.emitting.values())
+    expert.choose(0, 5)
+    bench.engine.resume()
+    assert choices(bench) == [(5, "expert")]
+    assert len(bench.events("primary")) == 1
+
+
+def test_an_abort_while_it_waits_withdraws_the_question(bench, expert):
+    pausing = in_thread(
+        lambda: (wait_for_question(expert, 0), bench.engine.request_pause(defer=False))
+    )
+    with pytest.raises(RunEngineInterrupted):
+        bench.engine(bench.plan(choose=ExpertChoice(expert, first, WAIT_S), images=1))
+    pausing.join(WAIT_S)
+    bench.engine.abort("enough")
+    (stop,) = bench.of("stop")
+    assert (stop["exit_status"], stop["reason"]) == ("abort", "enough")
+    assert expert.pending() is None
+    assert bench.lasers_are_off()
+
+
+def test_nobody_is_asked_by_a_plan_that_is_only_looked_at(bench, expert):
+    check_limits(bench.plan(choose=ExpertChoice(expert, first, WAIT_S), images=1))
+    assert expert.asked.get() == -1
+
+
+@pytest.mark.parametrize("timeout_s", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_time_that_is_none_is_refused(expert, timeout_s):
+    with pytest.raises(ValueError, match=r"timeout_s = .*: above 0 s, finite"):
+        ExpertChoice(expert, first, timeout_s)
