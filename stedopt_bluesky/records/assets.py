@@ -51,12 +51,101 @@ def path_of(uri: str, arrays: Path | None = None) -> Path:
         parts = decoded.parts
         own = [arrays.joinpath(*parts[i + 1 :]) for i, p in enumerate(parts) if p == arrays.name]
     candidates = [*own, decoded, Path(root + rest)]
-    return next((path for path in candidates if path.is_file()), decoded)
+    return next((path for path in candidates if _is_file(path)), decoded)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is none: too long, a null byte
+        return False
 
 
 def tiled_address(path: Path) -> str:
     """Address of a file as Tiled (0.2.20) reads it: with no character percent-encoded."""
     return f"file://localhost/{path.as_posix().removeprefix('/')}"
+
+
+class FrameFiles:
+    """HDF5 files of stream resources, each opened once: ``with FrameFiles(arrays) as files:``.
+
+    Parameters
+    ----------
+    arrays : Path, optional
+        Where to look when a file was moved with its catalogue.
+    """
+
+    def __init__(self, arrays: Path | None = None) -> None:
+        self._arrays = arrays
+        self._open: dict[Path, Any] = {}
+
+    def __enter__(self) -> FrameFiles:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for file in self._open.values():
+            file.close()
+        self._open.clear()
+
+    def dataset(self, resource: dict[str, Any]) -> Any:
+        """Find the dataset of a stream resource; its mimetype must be HDF5.
+
+        Raises
+        ------
+        CatalogError
+            When the file is missing or unreadable, or has no such dataset.
+        """
+        import h5py
+
+        if resource["mimetype"] != HDF5:
+            raise CatalogError(
+                f"{resource['data_key']} is stored as {resource['mimetype']!r}; "
+                f"only {HDF5} can be read"
+            )
+        parameters = resource["parameters"]
+        path = path_of(resource["uri"], self._arrays)
+        try:
+            if path not in self._open:
+                # A file whose writer was killed opens in the mode in which it was written only.
+                swmr = bool(parameters.get("swmr"))
+                self._open[path] = h5py.File(path, "r", swmr=swmr)
+            found = self._open[path].get(parameters["dataset"])
+        except _UNREADABLE as error:
+            raise _cannot_be_read(resource, path, error) from error
+        if not isinstance(found, h5py.Dataset) or not found.shape:
+            raise CatalogError(
+                f"{resource['data_key']} cannot be read from {path}: "
+                f"it has no dataset {parameters['dataset']!r} of frames"
+            )
+        return found
+
+    def frames(self, resource: dict[str, Any], indices: Sequence[int]) -> list[npt.NDArray[Any]]:
+        """Read frames, one per index along the dataset's first axis.
+
+        Raises
+        ------
+        CatalogError
+            As :meth:`dataset`, and when the dataset is shorter than the documents say.
+        """
+        dataset = self.dataset(resource)
+        path = Path(dataset.file.filename)
+        if indices and max(indices) >= len(dataset):
+            raise CatalogError(
+                f"{path} has {len(dataset)} frames of {resource['data_key']}; "
+                f"the journal tells of {max(indices) + 1}"
+            )
+        try:
+            return [dataset[i] for i in indices]
+        except _UNREADABLE as error:
+            raise _cannot_be_read(resource, path, error) from error
+
+
+# What h5py raises on files and datasets that are missing or damaged.
+_UNREADABLE = (OSError, KeyError, RuntimeError, ValueError, TypeError)
+
+
+def _cannot_be_read(resource: dict[str, Any], path: Path, error: Exception) -> CatalogError:
+    return CatalogError(f"{resource['data_key']} cannot be read from {path}: {error}")
 
 
 def read_frames(
@@ -78,23 +167,5 @@ def read_frames(
     CatalogError
         When the file is missing, unreadable or shorter than the documents say.
     """
-    import h5py
-
-    if resource["mimetype"] != HDF5:
-        raise CatalogError(
-            f"{resource['data_key']} is stored as {resource['mimetype']!r}; only {HDF5} can be read"
-        )
-    parameters = resource["parameters"]
-    path = path_of(resource["uri"], arrays)
-    try:
-        # A file whose writer was killed opens in the mode in which it was written only.
-        with h5py.File(path, "r", swmr=bool(parameters.get("swmr"))) as file:
-            dataset = file[parameters["dataset"]]
-            if indices and max(indices) >= len(dataset):
-                raise CatalogError(
-                    f"{path} has {len(dataset)} frames of {resource['data_key']}; "
-                    f"the journal tells of {max(indices) + 1}"
-                )
-            return [dataset[i] for i in indices]
-    except (OSError, KeyError) as error:
-        raise CatalogError(f"{resource['data_key']} cannot be read from {path}: {error}") from error
+    with FrameFiles(arrays) as files:
+        return files.frames(resource, indices)
