@@ -99,10 +99,10 @@ def _tell(found: Verification, compared: DatabaseCheck | None, *, quick: bool) -
     told = "looked at, not read (--quick)" if quick else "read and compared with their checksums"
     without = f", {unchecked} without one (older runs)" if unchecked and not quick else ""
     states = ", ".join(f"{count[s]} {s}" for s in ("whole", "wrong", "running") if count[s])
-    lines.append(f"{len(found.runs)} runs{': ' if states else ''}{states}")
-    lines.append(f"{arrays} arrays {told}{without}")
+    lines.append(f"{_plural(len(found.runs), 'run')}{': ' if states else ''}{states}")
+    lines.append(f"{_plural(arrays, 'array')} {told}{without}")
     if compared is not None:
-        lines.append(f"{compared.runs} closed runs looked for in the databases")
+        lines.append(f"{_plural(compared.runs, 'closed run')} looked for in the databases")
     for line in lines:
         stdout.print(" ".join(line.split("\n")), markup=False)
 
@@ -142,11 +142,15 @@ def rebuild_databases(*, catalog: Path, as_json: bool) -> None:
             {"catalog": str(folder.path), "runs": taken_in, "running": live, "failed": failed}
         )
     else:
-        running = f", {len(live)} are under way" if live else ""
-        wrong = f", {len(failed)} could not be" if failed else ""
-        stdout.print(f"{taken_in} runs were taken in{running}{wrong}", markup=False)
+        running = f", {len(live)} under way" if live else ""
+        wrong = f", {len(failed)} could not be taken in" if failed else ""
+        stdout.print(f"{_plural(taken_in, 'run')} taken in{running}{wrong}", markup=False)
     if failed:
         raise typer.Exit(1)
+
+
+def _plural(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 @contextlib.contextmanager

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import numpy.typing as npt
 
 from stedopt_bluesky.records.folder import CatalogError
+
+if TYPE_CHECKING:
+    import h5py
 
 HDF5 = "application/x-hdf5"
 # Scheme, an optional host, and the path; on Windows the path is /C:/… .
@@ -106,9 +109,7 @@ class FrameFiles:
         path = path_of(resource["uri"], self._arrays)
         try:
             if path not in self._open:
-                # A file whose writer was killed opens in the mode in which it was written only.
-                swmr = bool(parameters.get("swmr"))
-                self._open[path] = h5py.File(path, "r", swmr=swmr)
+                self._open[path] = open_to_read(path, swmr=bool(parameters.get("swmr")))
             found = self._open[path].get(parameters["dataset"])
         except _UNREADABLE as error:
             raise _cannot_be_read(resource, path, error) from error
@@ -138,6 +139,42 @@ class FrameFiles:
             return [dataset[i] for i in indices]
         except _UNREADABLE as error:
             raise _cannot_be_read(resource, path, error) from error
+
+
+def open_to_read(path: Path, *, swmr: bool) -> h5py.File:
+    """Open an HDF5 file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    swmr : bool
+        Whether it was written in the single-writer-multiple-reader mode.
+
+    Raises
+    ------
+    OSError
+        When it is missing or damaged.
+    """
+    import h5py
+
+    try:
+        return h5py.File(path, "r")
+    except OSError:
+        # A file that is being written, or whose writer was killed, opens in the mode in which it
+        # was written only. No other file is opened so: HDF5 (2.0) then takes damage for what the
+        # writer has not finished, and waits for it, seen for more than ten minutes.
+        if not swmr or not is_left_open(path):
+            raise
+        return h5py.File(path, "r", swmr=True)
+
+
+def is_left_open(path: Path) -> bool:
+    """Whether an HDF5 file says that a writer has it open, or had when it was killed."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    # Superblock of version 3: signature, version, two sizes, and the flags of consistency.
+    return len(head) == 12 and head[:9] == b"\x89HDF\r\n\x1a\n\x03" and head[11] != 0
 
 
 # What h5py raises on files and datasets that are missing or damaged.

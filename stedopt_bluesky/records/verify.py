@@ -13,7 +13,7 @@ import numpy.typing as npt
 from stedopt_bluesky.devices.image_store import CHECKSUM_SUFFIX, checksum_of
 from stedopt_bluesky.networks.weights import find_weights, load_weights, shipped_names
 from stedopt_bluesky.records import locks
-from stedopt_bluesky.records.assets import FrameFiles, path_of
+from stedopt_bluesky.records.assets import FrameFiles, open_to_read, path_of
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.journal import Document, is_live, journal_paths, lock_path
 from stedopt_bluesky.records.journal_check import (
@@ -182,7 +182,8 @@ class _Runs:
 
     def _close(self, path: Path, journal: JournalCheck, run: RunCheck) -> JournalCheck:
         """Close a run that its program left open, or say that it is."""
-        what = [*([TORN] if journal.torn else []), *([] if journal.stop else [OPEN])]
+        open_ended = journal.stop is None and journal.start is not None
+        what = [*([TORN] if journal.torn else []), *([OPEN] if open_ended else [])]
         # Where more is wrong, the numbers of the stop document would be made up.
         if self._mend and not journal.problems and journal.stop is None:
             try:
@@ -365,7 +366,7 @@ def _what_is_in(path: Path) -> str:
         if not h5py.is_hdf5(path):
             # Room is set aside with zeros before HDF5 writes anything.
             return "it is no HDF5 file" if path.read_bytes().strip(b"\0") else ""
-        with h5py.File(path, "r", swmr=True) as file:
+        with open_to_read(path, swmr=True) as file:
             frames = [len(d) for d in file.values() if isinstance(d, h5py.Dataset) and d.shape]
     except (OSError, RuntimeError, ValueError) as error:
         return f"it cannot be read ({error})"
