@@ -140,8 +140,8 @@ class Catalog:
         if lost := sorted(known - taken_in):
             reason = results.get(lost[0], "its journal is not there")
             raise CatalogError(
-                f"{len(lost)} runs of the databases would be lost, which are as before: run "
-                f"{lost[0]}: {reason}"
+                f"{len(lost)} run{'s' if len(lost) > 1 else ''} of the databases would be lost, "
+                f"which are as before: run {lost[0]}: {reason}"
             )
         mark_filled(self.folder)
         return results
