@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import numpy.typing as npt
 
 from stedopt_bluesky.records.folder import CatalogError
+from stedopt_bluesky.records.left_open import AsClosed, is_left_open
 
 if TYPE_CHECKING:
     import h5py
@@ -76,10 +77,13 @@ class FrameFiles:
     ----------
     arrays : Path, optional
         Where to look when a file was moved with its catalogue.
+    growing : bool
+        Whether somebody may still be writing them. A damaged file is waited for then, for long.
     """
 
-    def __init__(self, arrays: Path | None = None) -> None:
+    def __init__(self, arrays: Path | None = None, *, growing: bool = True) -> None:
         self._arrays = arrays
+        self._growing = growing
         self._open: dict[Path, Any] = {}
 
     def __enter__(self) -> FrameFiles:
@@ -109,7 +113,7 @@ class FrameFiles:
         path = path_of(resource["uri"], self._arrays)
         try:
             if path not in self._open:
-                self._open[path] = open_to_read(path, swmr=bool(parameters.get("swmr")))
+                self._open[path] = open_to_read(path, growing=self._growing)
             found = self._open[path].get(parameters["dataset"])
         except _UNREADABLE as error:
             raise _cannot_be_read(resource, path, error) from error
@@ -129,7 +133,7 @@ class FrameFiles:
             As :meth:`dataset`, and when the dataset is shorter than the documents say.
         """
         dataset = self.dataset(resource)
-        path = Path(dataset.file.filename)
+        path = path_of(resource["uri"], self._arrays)
         if indices and max(indices) >= len(dataset):
             raise CatalogError(
                 f"{path} has {len(dataset)} frames of {resource['data_key']}; "
@@ -141,15 +145,15 @@ class FrameFiles:
             raise _cannot_be_read(resource, path, error) from error
 
 
-def open_to_read(path: Path, *, swmr: bool) -> h5py.File:
-    """Open an HDF5 file.
+def open_to_read(path: Path, *, growing: bool) -> h5py.File:
+    """Open an HDF5 file, also one whose writer was killed.
 
     Parameters
     ----------
     path : Path
         The file.
-    swmr : bool
-        Whether it was written in the single-writer-multiple-reader mode.
+    growing : bool
+        Whether somebody may be writing it, in the single-writer-multiple-reader mode.
 
     Raises
     ------
@@ -161,20 +165,9 @@ def open_to_read(path: Path, *, swmr: bool) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError:
-        # A file that is being written, or whose writer was killed, opens in the mode in which it
-        # was written only. No other file is opened so: HDF5 (2.0) then takes damage for what the
-        # writer has not finished, and waits for it, seen for more than ten minutes.
-        if not swmr or not is_left_open(path):
+        if not is_left_open(path):
             raise
-        return h5py.File(path, "r", swmr=True)
-
-
-def is_left_open(path: Path) -> bool:
-    """Whether an HDF5 file says that a writer has it open, or had when it was killed."""
-    with path.open("rb") as file:
-        head = file.read(12)
-    # Superblock of version 3: signature, version, two sizes, and the flags of consistency.
-    return len(head) == 12 and head[:9] == b"\x89HDF\r\n\x1a\n\x03" and head[11] != 0
+        return h5py.File(path, "r", swmr=True) if growing else h5py.File(AsClosed(path), "r")
 
 
 # What h5py raises on files and datasets that are missing or damaged.
@@ -186,7 +179,11 @@ def _cannot_be_read(resource: dict[str, Any], path: Path, error: Exception) -> C
 
 
 def read_frames(
-    resource: dict[str, Any], indices: Sequence[int], arrays: Path | None = None
+    resource: dict[str, Any],
+    indices: Sequence[int],
+    arrays: Path | None = None,
+    *,
+    growing: bool = True,
 ) -> list[npt.NDArray[Any]]:
     """Read frames of a stream resource, one per index along the dataset's first axis.
 
@@ -198,11 +195,13 @@ def read_frames(
         Which frames, in which order.
     arrays : Path, optional
         Where to look when the file was moved with its catalogue.
+    growing : bool
+        As for :class:`FrameFiles`.
 
     Raises
     ------
     CatalogError
         When the file is missing, unreadable or shorter than the documents say.
     """
-    with FrameFiles(arrays) as files:
+    with FrameFiles(arrays, growing=growing) as files:
         return files.frames(resource, indices)

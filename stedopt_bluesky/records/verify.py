@@ -211,7 +211,7 @@ class _Runs:
 
     def _check_arrays(self, journal: JournalCheck, run: RunCheck, advance: Advance) -> None:
         told: set[str] = set()
-        with FrameFiles(self._folder.arrays) as files:
+        with FrameFiles(self._folder.arrays, growing=False) as files:
             for event in journal.events:
                 arrays = self._arrays(event, files, run, told)
                 self._compare(event, arrays, run)
@@ -366,7 +366,7 @@ def _what_is_in(path: Path) -> str:
         if not h5py.is_hdf5(path):
             # Room is set aside with zeros before HDF5 writes anything.
             return "it is no HDF5 file" if path.read_bytes().strip(b"\0") else ""
-        with open_to_read(path, swmr=True) as file:
+        with open_to_read(path, growing=False) as file:
             frames = [len(d) for d in file.values() if isinstance(d, h5py.Dataset) and d.shape]
     except (OSError, RuntimeError, ValueError) as error:
         return f"it cannot be read ({error})"

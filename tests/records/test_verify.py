@@ -26,6 +26,7 @@ from stedopt_bluesky.records.journal import (
     read_journal,
 )
 from stedopt_bluesky.records.journal_check import OPEN, TORN, check_journal
+from stedopt_bluesky.records.left_open import is_left_open
 from stedopt_bluesky.records.networks import keep_network
 from stedopt_bluesky.records.recovery import BROKEN_REASON
 from stedopt_bluesky.records.run_record import RunRecord
@@ -499,6 +500,14 @@ def test_a_run_whose_program_was_killed_is_closed_and_its_images_compared(tmp_pa
     (run,) = verify(folder, mend=True).runs
     assert run.mended == [f"the run was closed: {BROKEN_REASON}"]
     assert (run.status, run.arrays, run.unchecked) == ("whole", 7, 0)
+    (path,) = journal_paths(folder)
+    file = file_of(folder, path, "microscope_sted1")
+    assert is_left_open(file)
+    content = bytearray(file.read_bytes())
+    content[60:160] = bytes(100)  # of the root group, for which a reader would wait
+    file.write_bytes(content)
+    (problem, *_) = problems(folder)
+    assert "microscope_confocal1 cannot be read" in problem
 
 
 def test_a_run_under_way_is_running_and_not_touched(copied, small, stored):
