@@ -27,7 +27,7 @@ def verify_runs(
     Raises
     ------
     CatalogError
-        When there is no such catalogue or run, or another process has the databases open.
+        When there is no such catalogue or run.
     Exit
         With code 1 when something is wrong.
     """
@@ -65,6 +65,7 @@ def verify_runs(
 def _compare(folder: CatalogFolder, named: Sequence[Path] | None, *, mend: bool) -> DatabaseCheck:
     from stedopt_bluesky.records.catalog import Catalog
     from stedopt_bluesky.records.databases import DatabaseCheck, check_databases
+    from stedopt_bluesky.records.folder import CatalogError
     from stedopt_bluesky.records.journal import journal_paths
     from stedopt_bluesky.records.tiled_server import is_filled
 
@@ -76,7 +77,15 @@ def _compare(folder: CatalogFolder, named: Sequence[Path] | None, *, mend: bool)
         )
     with console.status("opening the databases ..."):
         opened = Catalog(folder)
-        opened.open()
+        try:
+            opened.open()
+        except CatalogError as error:  # what was found of the runs is told all the same
+            return DatabaseCheck(problems=[f"not compared: {error}"])
+        except Exception as error:  # whatever SQLite, DuckDB or Tiled have against damaged files
+            reason = " ".join(str(error).split()) or type(error).__name__
+            return DatabaseCheck(
+                problems=[f"they cannot be opened ({reason}): stedopt catalog rebuild"]
+            )
     total = len(named or journal_paths(folder))
     with contextlib.closing(opened), _progress("runs in the databases", total) as advance:
         return check_databases(opened, named, mend=mend, advance=advance)

@@ -93,6 +93,13 @@ _IN_PART = "is in the databases in part"
 
 
 def _problem(catalog: Catalog, uid: str, journal: JournalCheck) -> str:
+    try:
+        return _difference(catalog, uid, journal)
+    except Exception as error:  # whatever SQLite, DuckDB or Tiled have against damaged files
+        return f"cannot be read from the databases: {' '.join(str(error).split())}"
+
+
+def _difference(catalog: Catalog, uid: str, journal: JournalCheck) -> str:
     from databroker.queries import Key
 
     found = catalog.client.search(Key("uid") == uid).values().head(1)

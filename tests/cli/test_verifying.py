@@ -8,6 +8,7 @@ import h5py
 import pytest
 
 from stedopt_bluesky.records import Catalog, CatalogFolder, read_journal
+from stedopt_bluesky.records import catalog as catalogs
 from stedopt_bluesky.records import verify as records_verify
 from stedopt_bluesky.records.assets import path_of
 
@@ -117,7 +118,9 @@ def test_interrupted_it_says_so(stedopt, stored, monkeypatch):
     assert "interrupted by the user (Ctrl-C)" in result.stderr
 
 
-def test_databases_are_compared_mended_and_made_anew(stedopt, stedopt_json, copied, journal):
+def test_databases_are_compared_mended_and_made_anew(
+    stedopt, stedopt_json, copied, journal, monkeypatch
+):
     where = ("--catalog", copied.catalog)
     found, result = stedopt_json("catalog", "verify", "--databases", *where)
     assert result.exit_code == 0
@@ -133,6 +136,11 @@ def test_databases_are_compared_mended_and_made_anew(stedopt, stedopt_json, copi
         busy = stedopt("catalog", "rebuild", *where)
         assert busy.exit_code == 2
         assert "is open elsewhere" in busy.stderr
+        monkeypatch.setattr(catalogs.Catalog.__init__, "__kwdefaults__", {"wait_s": 0.0})
+        busy = stedopt("catalog", "verify", "--databases", *where)
+        assert busy.exit_code == 1
+        assert "3 runs: 3 whole" in busy.stdout
+        assert "databases  wrong: not compared: the catalogue" in busy.stdout
 
     words = stedopt("catalog", "verify", "--databases", *where)
     assert words.exit_code == 1
@@ -143,6 +151,14 @@ def test_databases_are_compared_mended_and_made_anew(stedopt, stedopt_json, copi
     with Catalog(CatalogFolder.open(copied.catalog)) as catalog:
         assert catalog.runs() == before
 
+    for name in ("tables.duckdb", "catalog.db"):
+        (copied.catalog / "tiled" / name).write_bytes(b"no database" * 1000)
+        words = stedopt("catalog", "verify", "--databases", *where)
+        assert words.exit_code == 1
+        assert "Traceback" not in words.output
+        told = [line for line in words.stdout.splitlines() if line.startswith("databases  wrong")]
+        assert told, words.stdout
+        assert all("cannot be" in line for line in told)
     (copied.catalog / "tiled" / "location.txt").write_text("elsewhere")
     words = stedopt("catalog", "verify", "--databases", *where)
     assert words.exit_code == 1
