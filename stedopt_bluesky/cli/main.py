@@ -12,6 +12,7 @@ import typer
 
 from stedopt_bluesky import __version__
 from stedopt_bluesky.cli.calibrating import calibrate_app
+from stedopt_bluesky.cli.cataloguing import catalog_app
 from stedopt_bluesky.cli.experiments import experiments_app
 from stedopt_bluesky.cli.networks import serve_app, weights_app
 from stedopt_bluesky.cli.options import DEFAULT_CATALOG, Catalog, Json, Uid
@@ -32,6 +33,7 @@ app.add_typer(weights_app, name="weights")
 app.add_typer(train_app, name="train")
 app.add_typer(serve_app, name="serve")
 app.add_typer(calibrate_app, name="calibrate")
+app.add_typer(catalog_app, name="catalog")
 
 
 def main() -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import datetime
 import errno
+import hashlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,6 +27,36 @@ MIMETYPE = "application/x-hdf5"
 # What HDF5 writes besides the pixels, for one Event and for closing the file, is less: an index
 # block of 1024 chunks, 8 kB, per dataset.
 _ROOM_BYTES = 64 * 1024
+
+
+# What the data key of a device's checksums ends in.
+CHECKSUM_SUFFIX = "_arrays_blake2b"
+_CHECKSUM_BYTES = 16
+
+
+def checksum_of(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Checksum of the arrays of one Event: BLAKE2b of 16 bytes (RFC 7693), in hexadecimal.
+
+    In the order of the data keys' names, of each array: a line of its key, its NumPy dtype
+    (``<i2``) and the lengths of its axes, and its elements as they lie in memory in C order. 3
+    images of 224² int16 take 0.2 ms, of 512² 1.2 ms (one core).
+
+    Parameters
+    ----------
+    arrays : mapping of data key to array
+        Of one Event of one device.
+
+    Returns
+    -------
+    str
+        32 characters.
+    """
+    checksum = hashlib.blake2b(digest_size=_CHECKSUM_BYTES)
+    for key in sorted(arrays):
+        array = arrays[key]
+        checksum.update(f"{key} {array.dtype.str} {','.join(map(str, array.shape))}\n".encode())
+        checksum.update(np.ascontiguousarray(array).data)
+    return checksum.hexdigest()
 
 
 class ImageStore:
@@ -46,6 +78,7 @@ class ImageStore:
         # Documents of the arrays written last, once they have been handed out.
         self._data: list[dict[str, Any]] = []
         self._index = 0
+        self._checksum, self._checksum_time = "", 0.0
 
     @property
     def is_open(self) -> bool:
@@ -66,6 +99,15 @@ class ImageStore:
             self._written = False
             self._data = []
         return self._index
+
+    @property
+    def checksum(self) -> tuple[str, float]:
+        """Checksum of the arrays of the Event in progress, and when it was made, s since 1970.
+
+        Empty where none were written since the last Event.
+        """
+        _ = self.index
+        return (self._checksum if self._written else ""), self._checksum_time
 
     def open(self, arrays: Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]]) -> None:
         """Make the run's file; one that is still open is closed.
@@ -133,6 +175,8 @@ class ImageStore:
             dataset.resize(index + 1, axis=0)
             dataset[index] = arrays[key]
             dataset.flush()
+        # Of what was given, not of what the file gives back: it is what the file is held against.
+        self._checksum, self._checksum_time = checksum_of(arrays), time.time()
         self._written = True
 
     def describe(self) -> dict[str, dict[str, Any]]:
@@ -231,14 +275,33 @@ def set_room_aside(path: Path, end: int, size: int) -> None:
 class StoresArrays:
     """Mixin of a device whose arrays go to its ``_store`` and from there into documents.
 
-    It makes the device one that ``WritesStreamAssets``, in Bluesky's words.
+    It makes the device one that ``WritesStreamAssets``, in Bluesky's words. Beside the arrays,
+    their checksum stands in the Event (:func:`checksum_of`).
     """
 
+    name: str
     _store: ImageStore
 
+    @property
+    def _checksum_key(self) -> str:
+        return f"{self.name}{CHECKSUM_SUFFIX}"
+
     def describe(self) -> dict[str, Any]:
-        """Describe the scalars, and the arrays as stream assets."""
-        return {**super().describe(), **self._store.describe()}  # type: ignore[misc]
+        """Describe the scalars, the arrays as stream assets, and the arrays' checksum."""
+        checksum = {"source": "checksum_of", "dtype": "string", "shape": []}
+        return {
+            **super().describe(),  # type: ignore[misc]
+            self._checksum_key: checksum,
+            **self._store.describe(),
+        }
+
+    def read(self) -> dict[str, Any]:
+        """Read the scalars, and the checksum of the arrays just written."""
+        value, timestamp = self._store.checksum
+        return {
+            **super().read(),  # type: ignore[misc]
+            self._checksum_key: {"value": value, "timestamp": timestamp},
+        }
 
     def get_index(self) -> int:
         """Events that have been saved with their arrays."""

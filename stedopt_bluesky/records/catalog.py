@@ -8,6 +8,7 @@ Measured with Tiled 0.2.20 on two cores: opening takes 4.5 s for the first time 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -20,10 +21,13 @@ from stedopt_bluesky.records.ingest import ingest_run, relocation
 from stedopt_bluesky.records.journal import journal_paths
 from stedopt_bluesky.records.runs import Moment, RunSummary, summarize, timestamp
 from stedopt_bluesky.records.tiled_server import (
+    is_filled,
+    make_storage,
     mark_filled,
     own_structure_clients,
     prepare_storage,
     serve,
+    set_aside,
 )
 
 if TYPE_CHECKING:
@@ -95,13 +99,84 @@ class Catalog:
             mark_filled(self.folder)
             self._fresh = False
 
+    def rebuild(
+        self, advance: Callable[[int], object] = lambda count: None
+    ) -> dict[str, Ingested | CatalogError]:
+        """Open with databases made anew from the journals; what a damaged database needs.
+
+        The old ones lie aside meanwhile (``DIR/tiled.before``). When this fails or is
+        interrupted, they are back.
+
+        Parameters
+        ----------
+        advance : callable, optional
+            Called with 1 after each run.
+
+        Returns
+        -------
+        dict of str to str or CatalogError
+            As :meth:`sync`.
+
+        Raises
+        ------
+        CatalogError
+            When another process has the catalogue open, or when the old databases hold a run
+            that cannot be taken in any more.
+        """
+        if self._lock is not None:
+            raise CatalogError(f"the catalogue {self.folder.path} is open already")
+        self._lock = _lock(self.folder, self._wait_s)
+        try:
+            known = self._known()
+            with set_aside(self.folder):
+                try:
+                    return self._fill_anew(known, advance)
+                except BaseException:
+                    self._disconnect()  # before the old databases take the place of these
+                    raise
+        except BaseException:
+            self.close()
+            raise
+
+    def _fill_anew(
+        self, known: set[str], advance: Callable[[int], object]
+    ) -> dict[str, Ingested | CatalogError]:
+        make_storage(self.folder)
+        self._context, self._client = serve(self.folder)
+        results = self.sync(advance)
+        taken_in = {uid for uid, result in results.items() if result == "inserted"}
+        if lost := sorted(known - taken_in):
+            reason = results.get(lost[0], "its journal is not there")
+            raise CatalogError(
+                f"{len(lost)} run{'s' if len(lost) > 1 else ''} of the databases would be lost, "
+                f"which are as before: run {lost[0]}: {reason}"
+            )
+        mark_filled(self.folder)
+        return results
+
+    def _known(self) -> set[str]:
+        """Uids of the runs of the databases that are there; none where they cannot be read."""
+        if not is_filled(self.folder):
+            return set()
+        try:
+            self._context, self._client = serve(self.folder)
+            return set(self._client)
+        except Exception:  # whatever is the matter is why they are made anew
+            return set()
+        finally:
+            self._disconnect()
+
     def close(self) -> None:
         """Close; safe to call twice."""
-        if self._context is not None:
-            self._context.close()
+        self._disconnect()
         if self._lock is not None:
             locks.let_go(self._lock)
-        self._context = self._client = self._lock = None
+        self._lock = None
+
+    def _disconnect(self) -> None:
+        if self._context is not None:
+            self._context.close()
+        self._context = self._client = None
 
     @property
     def client(self) -> CatalogOfBlueskyRuns:
@@ -149,10 +224,17 @@ class Catalog:
         done = ingest_run(self.folder, self.client, journal, relocation(self.folder))
         return cast(Ingested, done)
 
-    def sync(self) -> dict[str, Ingested | CatalogError]:
+    def sync(
+        self, advance: Callable[[int], object] = lambda count: None
+    ) -> dict[str, Ingested | CatalogError]:
         """Ingest all journals, oldest run first, so that ``client[-1]`` is the newest.
 
         What went wrong with one is in its place, and hinders no other.
+
+        Parameters
+        ----------
+        advance : callable, optional
+            Called with 1 after each run.
 
         Returns
         -------
@@ -166,6 +248,7 @@ class Catalog:
                 results[path.stem] = self.ingest(path)
             except CatalogError as error:
                 results[path.stem] = error
+            advance(1)
         return results
 
     def runs(

@@ -7,6 +7,7 @@
     DIR/arrays/                      HDF5 files, written by the devices
     DIR/networks/                    the networks that runs used, by their SHA-256
     DIR/tiled/                       derived from the two above; can be rebuilt at any time
+    DIR/tiled.before/                the same, while it is being rebuilt
     DIR/locks/                       who writes just now
 """
 
@@ -65,6 +66,11 @@ class CatalogFolder:
     def tiled(self) -> Path:
         """Folder of Tiled's databases."""
         return self.path / "tiled"
+
+    @property
+    def tiled_before(self) -> Path:
+        """Folder of the databases that were, while new ones are made."""
+        return self.path / "tiled.before"
 
     @property
     def locks(self) -> Path:

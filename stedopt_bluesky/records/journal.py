@@ -212,7 +212,7 @@ def decode(line: bytes) -> tuple[str, Document] | None:
         return None
     try:
         name, doc = json.loads(line)
-    except (ValueError, TypeError):  # not JSON, not two things
+    except (ValueError, TypeError, RecursionError):  # not JSON, not two things, too deep
         return None
     known = name == "start" or (isinstance(name, str) and name in _BELONGS_TO)
     return (name, doc) if known and isinstance(doc, dict) else None

@@ -38,10 +38,14 @@ def keep_network(folder: CatalogFolder, weights: Weights) -> Path:
 
 def kept_network(folder: CatalogFolder, sha256: str) -> Path | None:
     """File of a network that a run of this catalogue used; None when it is not kept here."""
-    if not _SHA256.fullmatch(sha256):  # from a document: never a path
-        return None
-    path = _path(folder, sha256)
-    return path if path.is_file() else None
+    path = network_path(folder, sha256)
+    return path if path is not None and path.is_file() else None
+
+
+def network_path(folder: CatalogFolder, sha256: str) -> Path | None:
+    """Where a network is kept, or would be; None when this is no SHA-256."""
+    # It comes from a document: never a path.
+    return _path(folder, sha256) if _SHA256.fullmatch(sha256) else None
 
 
 def _path(folder: CatalogFolder, sha256: str) -> Path:

@@ -195,7 +195,7 @@ class RunRecord:
         for uid, resource in resources.items():  # one file is opened once, not once per image
             indices = [index for resource_uid, index in wanted if resource_uid == uid]
             if indices:
-                found = read_frames(resource, indices, self._arrays_folder)
+                found = self._read(resource, indices)
                 read.update(zip([(uid, i) for i in indices], found, strict=True))
         arrays = [read[frame] for frame in wanted]
         return [self._cropped(a, event) for a, event in zip(arrays, events, strict=True)]
@@ -220,9 +220,10 @@ class RunRecord:
         if event["seq_num"] not in frames:
             raise CatalogError(f"event {event['seq_num']} of run {self.uid} has no {key!r}")
         resource, index = frames[event["seq_num"]]
-        return self._cropped(
-            read_frames(resources[resource], [index], self._arrays_folder)[0], event
-        )
+        return self._cropped(self._read(resources[resource], [index])[0], event)
+
+    def _read(self, resource: Document, indices: list[int]) -> list[npt.NDArray[Any]]:
+        return read_frames(resource, indices, self._arrays_folder, growing=self.stop is None)
 
     def _cropped(self, array: npt.NDArray[Any], event: Document) -> npt.NDArray[Any]:
         """Leave out of an image's array what is none of its pixels."""

@@ -8,6 +8,7 @@ import logging
 import secrets
 import shutil
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
@@ -85,20 +86,58 @@ def _location_file(folder: CatalogFolder) -> Path:
     return folder.tiled / "location.txt"
 
 
+def is_filled(folder: CatalogFolder) -> bool:
+    """Whether there are databases that were filled to the end, at this place."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        # The databases hold absolute paths: after a move they lead nowhere, or elsewhere.
+        return _location_file(folder).read_text(encoding="utf-8") == str(folder.path)
+    return False
+
+
+@contextlib.contextmanager
+def set_aside(folder: CatalogFolder) -> Iterator[None]:
+    """Move the databases aside while entered: away when all goes well, back when it does not.
+
+    Nobody may have them open. Killed meanwhile, they come back when the catalogue is next opened.
+    """
+    if not is_filled(folder):
+        _put_back(folder)
+    shutil.rmtree(folder.tiled_before, ignore_errors=True)
+    if folder.tiled.exists():
+        folder.tiled.rename(folder.tiled_before)
+    try:
+        yield
+    except BaseException:
+        _put_back(folder)
+        raise
+    shutil.rmtree(folder.tiled_before, ignore_errors=True)
+
+
+def _put_back(folder: CatalogFolder) -> None:
+    if folder.tiled_before.is_dir():
+        shutil.rmtree(folder.tiled, ignore_errors=True)
+        folder.tiled_before.rename(folder.tiled)
+
+
 def prepare_storage(folder: CatalogFolder) -> bool:
     """Make Tiled's databases when there are none for this place; tell whether it did."""
-    location = _location_file(folder)
-    with contextlib.suppress(OSError):
-        # The databases hold absolute paths: after a move they lead nowhere, or elsewhere.
-        if location.read_text(encoding="utf-8") == str(folder.path):
-            return False
+    if is_filled(folder):
+        return False
+    _put_back(folder)  # of a rebuilding that was killed
+    if is_filled(folder):
+        return False
+    make_storage(folder)
+    return True
+
+
+def make_storage(folder: CatalogFolder) -> None:
+    """Make Tiled's databases anew, empty; what is there is removed."""
     shutil.rmtree(folder.tiled, ignore_errors=True)
     (folder.tiled / "data").mkdir(parents=True)
     folder.arrays.mkdir(exist_ok=True)
     # Tiled without these functions makes the tables itself, only slower.
     with contextlib.suppress(ImportError):
         _create_tables(_database(folder))
-    return True
 
 
 def _create_tables(database: str) -> None:

@@ -55,6 +55,12 @@ def test_reading_a_run_loads_no_catalogue_and_no_devices(stored, command):
     assert not modules & {"tiled", "databroker", "bluesky", "ophyd", "matplotlib", "torch"}
 
 
+def test_verifying_loads_no_catalogue_and_no_devices(stored):
+    code, modules, _ = loaded_by("catalog", "verify", "--catalog", stored.catalog)
+    assert code == 0
+    assert not modules & {"tiled", "databroker", "bluesky", "ophyd", "matplotlib", "torch"}
+
+
 def test_without_an_imspector_the_error_says_what_to_start(tmp_path):
     pytest.importorskip("specpy")
     code, modules, lines = loaded_by("run", "--microscope", "specpy", "--catalog", tmp_path / "cat")

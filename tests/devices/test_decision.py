@@ -13,6 +13,7 @@ from bluesky.utils import FailedStatus
 
 from stedopt_bluesky.acquisition import Choice, Options
 from stedopt_bluesky.devices.decision import Decision
+from stedopt_bluesky.devices.image_store import checksum_of
 
 WAIT_S = 20.0  # a bound against hanging
 GRID = np.arange(6.0)[:, None]
@@ -52,7 +53,12 @@ def test_decisions_and_their_clouds_are_events(tmp_path, run_engine, documents):
     for name, doc in documents:
         event_model.schema_validators[event_model.DocumentNames[name]].validate(doc)
     assert [doc["data"] for name, doc in documents if name == "event"] == [
-        {"decision_iteration": n, "decision_index": index, "decision_chosen_by": "expert"}
+        {
+            "decision_iteration": n,
+            "decision_index": index,
+            "decision_chosen_by": "expert",
+            "decision_arrays_blake2b": checksum_of({"decision_cloud": cloud(n).values}),
+        }
         for n, index in enumerate([3, 0, 5])
     ]
     data = [doc["indices"]["start"] for name, doc in documents if name == "stream_datum"]

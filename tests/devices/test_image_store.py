@@ -1,8 +1,10 @@
 """Arrays once to disk, bit-equal; one index per Event that was saved, whatever was dropped."""
 
+import hashlib
 import pathlib
 import subprocess
 import sys
+import timeit
 
 import event_model
 import h5py
@@ -15,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from ophyd import Device
 from ophyd.status import Status
 
-from stedopt_bluesky.devices.image_store import ImageStore
+from stedopt_bluesky.devices.image_store import ImageStore, StoresArrays, checksum_of
 
 SHAPES = {"camera_a": ((3, 4), "<i2"), "camera_b": ((2,), "<f8")}
 
@@ -363,3 +365,79 @@ def test_dropped_events_leave_neither_gap_nor_shift(tmp_path, run_engine, docume
                     file[resource["data_key"]][event["data"]["frame"]],
                     arrays(event["data"]["exposure"])[resource["data_key"]],
                 )
+
+
+# --- checksums --------------------------------------------------------------------------
+
+
+def test_the_checksum_is_blake2b_as_the_reference_writes_it():
+    """Computed here from docs/reference/documents.md alone."""
+    expected = hashlib.blake2b(digest_size=16)
+    for key, head in (("camera_a", b"camera_a <i2 3,4\n"), ("camera_b", b"camera_b <f8 2\n")):
+        expected.update(head + arrays(0)[key].tobytes())
+    backwards = dict(reversed(arrays(0).items()))
+    assert checksum_of(arrays(0)) == checksum_of(backwards) == expected.hexdigest()
+
+
+@given(st.data())
+def test_any_bit_key_type_or_shape_is_another_checksum(data):
+    before = checksum_of(arrays(0))
+    changed = arrays(0)
+    key = data.draw(st.sampled_from(sorted(changed)))
+    what = data.draw(st.sampled_from(["bit", "key", "dtype", "shape"]))
+    array = changed.pop(key)
+    if what == "bit":
+        flat = bytearray(array.tobytes())
+        flat[data.draw(st.integers(0, len(flat) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        changed[key] = np.frombuffer(flat, array.dtype).reshape(array.shape)
+    elif what == "key":
+        changed[key + data.draw(st.sampled_from("ab"))] = array
+    elif what == "dtype":
+        changed[key] = array.view(array.dtype.str.replace("i", "u").replace("f", "i"))
+    else:
+        changed[key] = array.reshape(array.shape[::-1] if array.ndim > 1 else (1, -1))
+    assert checksum_of(changed) != before
+
+
+class CheckedCamera(StoresArrays, Camera):
+    """The camera with its checksums."""
+
+    def __init__(self, folder, **kwargs):
+        super().__init__(folder, **kwargs)
+        self._store = self.store
+
+
+@settings(
+    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.sampled_from(FATES), min_size=1, max_size=6))
+def test_an_event_has_the_checksum_of_its_own_arrays(tmp_path, run_engine, documents, fates):
+    camera = CheckedCamera(tmp_path, name="camera")
+    documents.clear()
+
+    def plan():
+        yield from bps.open_run()
+        yield from bps.stage(camera)
+        for fate in fates:
+            yield from take(camera, fate)
+        yield from bps.unstage(camera)
+        yield from bps.close_run()
+
+    run_engine(plan())
+    for name, doc in documents:
+        event_model.schema_validators[event_model.DocumentNames[name]].validate(doc)
+    for data in (doc["data"] for name, doc in documents if name == "event"):
+        assert data["camera_arrays_blake2b"] == checksum_of(arrays(data["exposure"]))
+
+
+def test_without_arrays_there_is_no_checksum(store):
+    assert store.checksum[0] == ""
+    store.write(arrays(0))
+    assert store.checksum[0] == checksum_of(arrays(0))
+    save(store)
+    assert store.checksum[0] == "", "the next Event's arrays are not there yet"
+
+
+def test_checksums_of_three_large_images_take_less_than_3_ms():
+    images = {f"camera_{n}": np.full((512, 512), n, np.int16) for n in range(3)}
+    assert min(timeit.repeat(lambda: checksum_of(images), number=1, repeat=20)) < 3e-3

@@ -144,6 +144,7 @@ def test_one_datum_per_image_and_event(several, run_engine, documents, images):
 def test_no_image_is_inline(station, run_engine, documents):
     run_engine(imaging(station.microscope))
     (event,) = [doc for name, doc in documents if name == "event"]
+    assert len(event["data"].pop("microscope_arrays_blake2b")) == 32
     assert {type(value) for value in event["data"].values()} == {int, float}
     (descriptor,) = [doc for name, doc in documents if name == "descriptor"]
     external = {k for k, v in descriptor["data_keys"].items() if v.get("external") == "STREAM:"}

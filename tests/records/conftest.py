@@ -21,6 +21,7 @@ from ophyd import Device, Signal
 from ophyd.status import Status
 
 from stedopt_bluesky.acquisition import Choice, Options
+from stedopt_bluesky.devices.image_store import checksum_of
 from stedopt_bluesky.records.folder import CatalogFolder
 from stedopt_bluesky.records.journal import Journal
 
@@ -40,9 +41,10 @@ class ArrayWriter(Device):
 
     rewindable = Cpt(Signal, value=False, kind="omitted")
 
-    def __init__(self, arrays, folder, *, name):
+    def __init__(self, arrays, folder, *, name, checksums=True):
         super().__init__(name=name)
         self.arrays, self.folder, self.docs = arrays, folder, deque()
+        self.checksum_key = f"{name}_arrays_blake2b" if checksums else ""
         self.next = None
 
     def stage(self):
@@ -97,7 +99,15 @@ class ArrayWriter(Device):
             }
             for key, (shape, dtype) in self.arrays.items()
         }
-        return {**super().describe(), **external}
+        plain = {"source": "sum", "dtype": "string", "shape": []}
+        checksum = {self.checksum_key: plain} if self.checksum_key else {}
+        return {**super().describe(), **checksum, **external}
+
+    def read(self):
+        if not self.checksum_key:
+            return super().read()
+        checksum = {"value": checksum_of(self.next), "timestamp": 0.0}
+        return {**super().read(), self.checksum_key: checksum}
 
     def get_index(self):
         return self.index
@@ -132,11 +142,14 @@ def choose(options):
     return Choice(int(np.argmax(options.values[:, 0])), "best_quality")
 
 
-def optimize(folder, images, before_image, md):
+def optimize(folder, images, before_image, md, checksums):
     """The documents of an optimisation; every third quality is invalid (NaN)."""
-    camera = ArrayWriter(IMAGES, folder.arrays, name="microscope")
+    camera = ArrayWriter(IMAGES, folder.arrays, name="microscope", checksums=checksums)
     cloud = ArrayWriter(
-        {"decision_cloud": ((CONFIGURATIONS, 2), "f8")}, folder.arrays, name="decision"
+        {"decision_cloud": ((CONFIGURATIONS, 2), "f8")},
+        folder.arrays,
+        name="decision",
+        checksums=checksums,
     )
     names = ("decision_iteration", "decision_index", "image_iteration", "image_configuration_index")
     decision_iteration, decision_index, iteration, index = (Signal(name=n, value=0) for n in names)
@@ -170,7 +183,7 @@ def optimize(folder, images, before_image, md):
     yield from bps.close_run()
 
 
-def record_run(folder, images=4, *, before_image=lambda n: None, fsync=False, **md):
+def record_run(folder, images=4, *, before_image=lambda n: None, fsync=False, checksums=True, **md):
     """Run an optimisation with a journal as first subscriber; return its uid and documents."""
     metadata = {
         "plan_name": "optimize_sted",
@@ -187,7 +200,7 @@ def record_run(folder, images=4, *, before_image=lambda n: None, fsync=False, **
     journal = Journal(folder, fsync=fsync)
     engine.subscribe(journal)
     engine.subscribe(lambda name, doc: documents.append((name, doc)))
-    engine(optimize(folder, images, before_image, metadata))
+    engine(optimize(folder, images, before_image, metadata, checksums))
     return documents[0][1]["uid"], documents
 
 

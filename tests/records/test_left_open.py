@@ -1,0 +1,103 @@
+"""HDF5 files whose writer died."""
+
+import contextlib
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stedopt_bluesky.records.assets import open_to_read
+from stedopt_bluesky.records.left_open import AsClosed, is_left_open, lookup3
+
+WRITE_AND_DIE = """
+import os, sys, h5py, numpy as np
+file = h5py.File(sys.argv[1], "w", libver="latest")
+dataset = file.create_dataset("x", (0, 64, 64), "i2", maxshape=(None, 64, 64), chunks=(1, 64, 64))
+file.swmr_mode = True
+for n in range(int(sys.argv[2])):
+    dataset.resize(n + 1, axis=0)
+    dataset[n] = n
+    dataset.flush()
+os._exit(9)
+"""
+
+
+@pytest.fixture(scope="module")
+def left_open(tmp_path_factory):
+    """A file of 40 images, whose writer has gone without a word."""
+    path = tmp_path_factory.mktemp("left") / "open µ.h5"
+    done = subprocess.run(
+        [sys.executable, "-c", WRITE_AND_DIE, str(path), "40"], check=False, timeout=60
+    )
+    assert done.returncode == 9
+    return path
+
+
+def test_a_file_that_was_left_open_is_read_and_stays_as_it_is(left_open):
+    before = left_open.read_bytes()
+    assert is_left_open(left_open)
+    with pytest.raises(OSError, match="already open"):
+        h5py.File(left_open, "r")
+    with open_to_read(left_open, growing=False) as file:
+        images = file["x"][:]
+    with open_to_read(left_open, growing=True) as file:
+        np.testing.assert_array_equal(images, file["x"][:])
+    np.testing.assert_array_equal(images[:, 5, 5], np.arange(40))
+    assert left_open.read_bytes() == before
+
+
+def test_other_files_are_not_left_open(left_open, tmp_path):
+    closed = tmp_path / "closed.h5"
+    for libver in ("latest", "earliest"):
+        with h5py.File(closed, "w", libver=libver) as file:
+            file["x"] = [1]
+        assert not is_left_open(closed)
+    for content in (b"", b"text", left_open.read_bytes()[:20], bytes(100)):
+        closed.write_bytes(content)
+        assert not is_left_open(closed)
+
+
+def test_a_superblock_that_is_damaged_is_told(left_open, tmp_path):
+    content = bytearray(left_open.read_bytes())
+    content[40] ^= 1
+    (tmp_path / "x.h5").write_bytes(content)
+    with pytest.raises(OSError, match="superblock"):
+        AsClosed(tmp_path / "x.h5")
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=4))
+def test_lookup3_is_hdf5s_own(tmp_path_factory, values):
+    """The library's superblock of any file bears the checksum of its first 44 bytes."""
+    path = tmp_path_factory.mktemp("sums") / "x.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        file["x" * (1 + values[0])] = values
+    head = path.read_bytes()[:48]
+    assert lookup3(head[:44]) == int.from_bytes(head[44:], "little")
+
+
+def test_lookup3_of_published_examples():
+    """Of lookup3.c (May 2006), driver5."""
+    assert lookup3(b"") == 0xDEADBEEF
+    assert lookup3(b"Four score and seven years ago") == 0x17770551
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_damage_is_not_waited_for(left_open, tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("damaged") / "x.h5"
+    content = bytearray(left_open.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(12, 4000) | st.integers(12, len(content) - 1))
+        content[start : start + 8] = data.draw(st.binary(min_size=8, max_size=8))
+    path.write_bytes(content)
+    # It comes to an end, one way or the other.
+    with (
+        contextlib.suppress(OSError, KeyError, RuntimeError, ValueError, TypeError),
+        open_to_read(path, growing=False) as file,
+    ):
+        for index in range(len(file["x"])):
+            file["x"][index]
