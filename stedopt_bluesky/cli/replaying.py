@@ -423,9 +423,8 @@ class _Checked:
         self.invalid: list[str] = []
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        from event_model import DocumentNames, schema_validators
+        from stedopt_bluesky.records.schemas import why_invalid
 
         self.count += 1
-        error = next(schema_validators[DocumentNames[name]].iter_errors(doc), None)
-        if error is not None:
-            self.invalid.append(f"document {self.count}, {name}: {error.message}")
+        if reason := why_invalid(name, doc):
+            self.invalid.append(f"document {self.count}, {name}: {reason}")

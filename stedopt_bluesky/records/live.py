@@ -27,6 +27,7 @@ import numpy as np
 import zmq
 
 from stedopt_bluesky.records.journal import Document
+from stedopt_bluesky.records.schemas import why_invalid
 
 _log = logging.getLogger(__name__)
 
@@ -260,7 +261,7 @@ def decode(message: bytes) -> tuple[str, int, str, Document]:
     LiveError
         When it is none, or the document is not valid by event-model's schema.
     """
-    from event_model import DocumentNames, schema_validators
+    from event_model import DocumentNames
 
     parts = message.split(b" ", 2)
     token = _TOKEN.fullmatch(parts[0])
@@ -270,9 +271,8 @@ def decode(message: bytes) -> tuple[str, int, str, Document]:
     if name not in DocumentNames.__members__:
         raise LiveError(f"no document is called {name[:40]!r}")
     doc = deserialize(parts[2])
-    error = next(schema_validators[DocumentNames[name]].iter_errors(doc), None)
-    if error is not None:
-        raise LiveError(f"{name}: {error.message[:200]}")
+    if reason := why_invalid(name, doc):
+        raise LiveError(f"{name}: {reason}")
     return token[1].decode(), int(token[2]), name, doc
 
 
