@@ -200,6 +200,17 @@ class ParameterSpace:
         position = np.unravel_index(index, self.shape)
         return {p.name: p.values[int(i)] for p, i in zip(self.parameters, position, strict=True)}
 
+    def steps(self, index: int, other: int) -> dict[str, int]:
+        """Steps on the grid from row ``index`` to row ``other``, by the parameter's name.
+
+        A step is from one value of a parameter to the next; below 0: to smaller values. Their
+        absolute values add up to the distance of the two configurations.
+        """
+        here, there = (np.unravel_index(i, self.shape) for i in (index, other))
+        return {
+            p.name: int(b) - int(a) for p, a, b in zip(self.parameters, here, there, strict=True)
+        }
+
 
 def _position(parameter: Parameter, value: object) -> int:
     """Number of a value among its parameter's, from 0 (ValueError when it is not there)."""

@@ -239,6 +239,45 @@ def runs(
 
 
 @app.command()
+def ingest(
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on with it, beside the instrument, until Ctrl-C.")
+    ] = False,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="URI",
+            help="A Tiled server, http://HOST:PORT, with STEDOPT_CATALOG_KEY set; left out: the "
+            "catalogue's own databases, in its folder.",
+        ),
+    ] = "",
+    server_folder: Annotated[
+        str,
+        typer.Option(
+            metavar="DIR",
+            help="Where the server finds the catalogue's folder, if not at the same path.",
+        ),
+    ] = "",
+    catalog: Catalog = DEFAULT_CATALOG,
+    as_json: Json = False,
+) -> None:
+    """Bring runs from their journals into the catalogue that Tiled serves.
+
+    It does not matter how often: what is in stays, what is missing comes in,
+    what is there in part is put in anew. A server that is down or slow is
+    waited for; nothing is lost. Exit code 1 when a run is refused, or the
+    server was not there.
+
+    Examples: [bold]stedopt ingest[/],
+    [bold]stedopt ingest --follow --to http://127.0.0.1:8000[/]
+    """
+    from stedopt_bluesky.cli.ingesting import ingest as bring_in
+
+    with clear_errors():
+        bring_in(catalog, to=to, server_folder=server_folder, follow_on=follow, as_json=as_json)
+
+
+@app.command()
 def show(
     uid: Uid,
     figure: Annotated[
@@ -298,17 +337,102 @@ def export(
 @app.command()
 def replay(
     uid: Uid,
+    strategy: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What would this strategy have chosen?"),
+    ] = None,
+    preference_network: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="What would this network have chosen?"),
+    ] = None,
+    other: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE.toml",
+            help="What would its sections [bandit] and [choice] have chosen?",
+        ),
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Draw recorded against new choices there."),
+    ] = None,
+    emit: Annotated[
+        bool, typer.Option("--emit", help="Emit the documents, a line of JSON each, instead.")
+    ] = False,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            help="With --emit or --to: 1 for the run's own pace, 10 for ten times as fast; left "
+            "out: as fast as possible."
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Publish the documents over ZMQ: 127.0.0.1:PORT."),
+    ] = None,
+    to_proxy: Annotated[
+        bool, typer.Option("--proxy", help="With --to: a bluesky-0MQ-proxy is there already.")
+    ] = False,
+    microscope: Annotated[
+        bool,
+        typer.Option(
+            "--microscope",
+            help="Run the whole plan anew, on a microscope that answers with the run's images.",
+        ),
+    ] = False,
+    images_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from",
+            metavar="UID",
+            help="With --microscope: this run's images may be given too; may be given more than "
+            "once.",
+        ),
+    ] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="With --microscope: the new run's catalogue; left out: the same."
+        ),
+    ] = None,
     catalog: Catalog = DEFAULT_CATALOG,
     as_json: Json = False,
 ) -> None:
-    """Make every decision of a run anew and compare; re-emit and check its documents.
+    """Replay a run: its documents, its decisions.
 
-    Exit code 1 when a decision differs: the program, or the record, has changed.
+    Without options: every decision is made anew and compared, and the documents
+    are re-emitted and checked. Exit code 1 when a decision differs: the program,
+    or the record, has changed.
+
+    With another strategy, network or configuration: what would it have chosen
+    of the same images? Exit code 0, however much differs.
+
+    With --microscope the plan runs anew into a new run, from the connection to
+    the journal; where another configuration is chosen than was imaged, the image
+    of the nearest one is given.
+
+    Examples: [bold]stedopt replay 1f0c[/],
+    [bold]stedopt replay 1f0c --strategy random --figure new.png[/],
+    [bold]stedopt replay 1f0c --to 127.0.0.1:5577 --speed 10[/],
+    [bold]stedopt replay 1f0c --microscope --strategy random[/]
     """
-    from stedopt_bluesky.cli.showing import replay_run
+    from stedopt_bluesky.cli.replaying import Asked, choose_way
 
     with clear_errors():
-        replay_run(uid, catalog=catalog, as_json=as_json)
+        way = choose_way(
+            Asked(strategy, preference_network, other),
+            figure=figure,
+            emit=emit,
+            speed=speed,
+            to=to,
+            to_proxy=to_proxy,
+            microscope=microscope,
+            images_from=tuple(images_from or ()),
+            into=into,
+            as_json=as_json,
+        )
+        way(uid, catalog)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stedopt_bluesky.cli.options import Json
+from stedopt_bluesky.cli.options import DEFAULT_CATALOG, Catalog, Json
 from stedopt_bluesky.cli.output import clear_errors
 
 weights_app = typer.Typer(
@@ -24,7 +24,7 @@ weights_app.add_typer(import_app, name="import")
 serve_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Offer networks, or the digital twin, to other programs.",
+    help="Offer the catalogue, networks, or the digital twin to other programs.",
 )
 
 Out = Annotated[
@@ -154,6 +154,34 @@ def networks(
 
     with clear_errors():
         serve_networks(quality, preference, host, port, max_body_mib)
+
+
+@serve_app.command("catalog")
+def serve_catalog_(
+    catalog: Catalog = DEFAULT_CATALOG,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other than this computer's own: see above.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0: any that is free, it is printed.")] = 8000,
+    feed: Annotated[
+        bool, typer.Option("--feed/--no-feed", help="Whether it is fed from the journals, too.")
+    ] = True,
+) -> None:
+    r"""Serve the catalogue to databroker, Tiled's clients and browsers, until Ctrl-C.
+
+    Two keys: STEDOPT_API_KEY may write, STEDOPT_READ_KEY may read; what is
+    not set is made and shown. Nothing is encrypted: on another host than this
+    computer, put a proxy with TLS before it. STEDOPT_CATALOG_DATABASE names a
+    PostgreSQL database in place of the catalogue's own. While it serves, runs
+    come in by themselves. Standard output has one line, the address.
+
+    Examples: [bold]stedopt serve catalog[/], in Python:
+    [bold]tiled.client.from_uri("http://127.0.0.1:8000", api_key="...")[/]
+    """
+    from stedopt_bluesky.cli.serving_catalog import serve_catalog
+
+    with clear_errors():
+        serve_catalog(catalog, host, port, feed=feed)
 
 
 @serve_app.command()

@@ -6,7 +6,7 @@ import contextlib
 import io
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +22,20 @@ from stedopt_bluesky.cli.interrupts import (
 )
 from stedopt_bluesky.cli.output import console, fail, program, warn, warnings_in_one_line
 from stedopt_bluesky.config import ExperimentConfig
-from stedopt_bluesky.session import Observation, connect_application, open_networks, open_session
+from stedopt_bluesky.session import (
+    Observation,
+    check_catalog,
+    connect_application,
+    open_networks,
+    open_session,
+    target_of,
+)
 
 if TYPE_CHECKING:
     from stedopt_bluesky.acquisition import PriorObservation
+    from stedopt_bluesky.devices.replayed import Given
+    from stedopt_bluesky.imspector.api import Application
+    from stedopt_bluesky.records.background import BackgroundIngestion
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.session import Networks, Session
     from stedopt_bluesky.session.places import Places
@@ -61,6 +71,13 @@ class Task:
         Position of the stage that counts as zero, µm; None: where it stands.
     light_before : sequence of ((x, y), side, mJ)
         What regions got in earlier images, by place and side of what was lit, µm.
+    application : Application or None
+        What is imaged with; None: what the configuration says is connected to.
+    given : callable or None
+        Tells which recorded images the application has answered with, if it has.
+    then : callable or None
+        From the run's uid to what else is said of it: a line's label and text, and plain data
+        for ``--json``.
     """
 
     config: ExperimentConfig
@@ -75,6 +92,9 @@ class Task:
     networks: Networks | None = None
     stage_origin_um: tuple[float, float] | None = None
     light_before: Sequence[tuple[tuple[float, float], float, float]] = ()
+    application: Application | None = None
+    given: Callable[[], Given] | None = None
+    then: Callable[[str], tuple[tuple[str, str], Mapping[str, Any]]] | None = None
 
 
 def perform(task: Task) -> None:
@@ -93,19 +113,19 @@ def perform(task: Task) -> None:
     CatalogFolder.check(task.catalog)
     if task.figure:
         check_figure(task.figure)
+    check_catalog(task.config)
     uid = problem = ""
+    ingestion: list[BackgroundIngestion] = []
     with terminate_cleanly():
         try:
-            kind = task.config.microscope.kind
-            with console.status(f"connecting to the microscope ({kind}) ..."):
-                application = connect_application(task.config, warn)
-            uid, problem = _image(task, application)
+            application = task.application or _connected(task.config)
+            uid, problem = _image(task, application, ingestion)
             folder = CatalogFolder.open(task.catalog)
             # Who terminates a program may kill it seconds later: what can wait is left to the
             # next run, which stores what was not, and to `stedopt show --figure`.
             hurried = problem == TERMINATED
             if not hurried:
-                _store(folder, uid)
+                _store(task.config, folder, uid, ingestion)
             conclude(
                 folder,
                 uid,
@@ -114,12 +134,21 @@ def perform(task: Task) -> None:
                 as_json=task.as_json,
                 problem=problem,
                 draw=not hurried,
+                more=task.then(uid) if task.then else None,
             )
         except KeyboardInterrupt:
             _say_interrupted(task, uid, problem)
             raise
+        finally:
+            for process in ingestion:  # what is not in yet, it brings in by itself
+                process.leave()
     if problem:
         raise typer.Exit(EXIT_CODES.get(problem, 1))
+
+
+def _connected(config: ExperimentConfig) -> Application:
+    with console.status(f"connecting to the microscope ({config.microscope.kind}) ..."):
+        return connect_application(config, warn)
 
 
 def _say_interrupted(task: Task, uid: str, problem: str) -> None:
@@ -132,7 +161,7 @@ def _say_interrupted(task: Task, uid: str, problem: str) -> None:
         console.print(f"go on with it: {program()} resume {what}", markup=False, soft_wrap=True)
 
 
-def _image(task: Task, application: Any) -> tuple[str, str]:
+def _image(task: Task, application: Any, ingestion: list[BackgroundIngestion]) -> tuple[str, str]:
     """Open a session and run its plan; return the run's uid and why it did not go well."""
     networks = task.networks
     if networks is None:
@@ -154,7 +183,9 @@ def _image(task: Task, application: Any) -> tuple[str, str]:
                 stage_origin_um=task.stage_origin_um,
                 light_before=task.light_before,
                 run_engine=engine,
+                given=task.given,
             ) as session:
+                ingestion += _ingesting(session)
                 uid, problem = _run(session, task)
         except typer.Exit:  # a RuntimeError too; its reason has been told
             raise
@@ -209,26 +240,32 @@ def _run(session: Session, task: Task) -> tuple[str, str]:
     return started[0], problem
 
 
-def _store(folder: CatalogFolder, uid: str) -> None:
-    """Bring the run from its journal into the catalogue's databases, and any that are not there."""
-    from stedopt_bluesky.records.catalog import Catalog
-    from stedopt_bluesky.records.folder import CatalogError
-    from stedopt_bluesky.records.journal import find_run, journal_paths
+def _ingesting(session: Session) -> list[BackgroundIngestion]:
+    """Have the catalogue fed from now on, unless the configuration leaves it to somebody else."""
+    from stedopt_bluesky.records.background import BackgroundIngestion
 
-    with (
-        console.status("storing the run in the catalogue ..."),
-        contextlib.redirect_stdout(sys.stderr),
-    ):
-        try:
-            with Catalog(folder) as stored:
-                stored.ingest(find_run(folder, uid))
-                known = set(stored.client)
-                for path in journal_paths(folder):
-                    if path.stem not in known:
-                        with contextlib.suppress(CatalogError):  # of another run
-                            stored.ingest(path)
-        except Exception as error:
+    if not session.config.catalog.background:
+        return []
+    try:
+        return [BackgroundIngestion(target_of(session.config, session.folder))]
+    except OSError as error:
+        warn(f"the catalogue is not fed while images are taken: {error}")
+        return []
+
+
+def _store(
+    config: ExperimentConfig,
+    folder: CatalogFolder,
+    uid: str,
+    ingestion: Sequence[BackgroundIngestion],
+) -> None:
+    """Wait until the run is in the catalogue, and say so where it cannot be brought in."""
+    for process in ingestion:
+        with console.status("storing the run in the catalogue ..."):
+            why = process.finish() or process.refused.get(uid, "")
+        if why:
             warn(
-                "the run is kept in its journal, but could not be brought into the databases: "
-                f"{error}"
+                "the run is kept in its journal, but could not be brought into the catalogue: "
+                f"{why}; later: {program()} ingest --catalog {shlex.quote(str(folder.path))}"
+                + (f" --to {config.catalog.uri}" if config.catalog.uri else "")
             )

@@ -1,4 +1,4 @@
-"""``stedopt serve networks``."""
+"""``stedopt serve networks``, and what every service of this program does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stedopt_bluesky.cli.interrupts import calling
 from stedopt_bluesky.cli.output import console, stdout, warn
@@ -48,20 +48,25 @@ def serve_networks(quality: str, preference: str, host: str, port: int, max_body
         key, made = key_from(os.environ)
     except ApiKeyError as error:
         raise ConfigError(str(error)) from None
-    with _listening(host, port) as listener:
+    with listening(host, port) as listener:
         server = _server(quality, preference, key, max_body_mib)
-        with calling(partial(_end, server), signal.SIGINT, signal.SIGTERM):
-            _tell(listener, host, key if made else "")
+        with calling(partial(end, server), signal.SIGINT, signal.SIGTERM):
+            tell(listener, host, key if made else "")
             server.run(sockets=[listener])
 
 
 def _server(quality: str, preference: str, key: str, max_body_mib: int) -> uvicorn.Server:
     with console.status("loading the networks ..."):
-        import uvicorn
-
         from stedopt_bluesky.web.networks_service import Offer, networks_app
 
         offer = Offer(_rater(quality), _scorer(preference), key, max_body_mib * 2**20)
+
+    return quiet_server(networks_app(offer))
+
+
+def quiet_server(app: Any) -> uvicorn.Server:
+    """Make a server that tells nothing of its requests and ends as it is told to."""
+    import uvicorn
 
     class Server(uvicorn.Server):
         @contextlib.contextmanager
@@ -71,7 +76,7 @@ def _server(quality: str, preference: str, key: str, max_body_mib: int) -> uvico
 
     return Server(
         uvicorn.Config(
-            networks_app(offer),
+            app,
             # No line per request: there may be many a second, and headers hold the key.
             access_log=False,
             log_level="warning",
@@ -99,7 +104,7 @@ def _scorer(reference: str) -> PreferenceScorer | None:
 
 
 @contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def listening(host: str, port: int) -> Iterator[socket.socket]:
     """Listen on an address before the networks are loaded, which takes seconds."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -113,14 +118,14 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _end(server: uvicorn.Server, number: int) -> None:
+def end(server: uvicorn.Server, number: int) -> None:
     """End a service in good order, as a signal asks for; SIGINT twice, at once."""
     if server.should_exit and number == signal.SIGINT:
         server.force_exit = True
     server.should_exit = True
 
 
-def _tell(listener: socket.socket, host: str, made_key: str) -> None:
+def tell(listener: socket.socket, host: str, made_key: str) -> None:
     """Say where it listens, and the key when it was made here."""
     port = listener.getsockname()[1]
     if not is_loopback(host):

@@ -1,12 +1,12 @@
-"""``stedopt show`` and ``stedopt replay``, and what is shown at the end of a run."""
+"""``stedopt show``, and what is shown at the end of a run."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.markup import escape
 
 from stedopt_bluesky.cli.output import console, print_json, program, stdout, warn
@@ -14,7 +14,6 @@ from stedopt_bluesky.config import ConfigError
 
 if TYPE_CHECKING:
     from stedopt_bluesky.records.folder import CatalogFolder
-    from stedopt_bluesky.records.replay import DecisionComparison
     from stedopt_bluesky.records.run_record import RunRecord
     from stedopt_bluesky.reports.summary import RunReport
 
@@ -68,100 +67,18 @@ def conclude(
     as_json: bool,
     problem: str,
     draw: bool = True,
+    more: tuple[tuple[str, str], Mapping[str, Any]] | None = None,
 ) -> None:
-    """Show what a run that has just ended came to; with its picture unless there is no time."""
+    """Show what a run that has just ended came to; with its picture unless there is no time.
+
+    ``more`` is a further line, its label and text, and what ``--json`` says instead.
+    """
     record, report = _report(folder, uid)
     target = figure or folder.path / "figures" / f"{uid}.png"
     saved = _save_figure(record, report, target) if report.rows and draw else None
     if problem:
         console.print(f"[bold yellow]the run ended early:[/] {escape(problem)}", soft_wrap=True)
-    _show(report, folder, catalog, saved, as_json=as_json)
-
-
-def replay_run(uid: str, *, catalog: Path, as_json: bool) -> None:
-    """Re-emit a run's documents, checked against their schemas, and make its decisions anew.
-
-    Raises
-    ------
-    CatalogError, ConfigError
-        When the run is not there, damaged, or not one of this program's.
-    """
-    from stedopt_bluesky.records.folder import CatalogFolder
-    from stedopt_bluesky.records.replay import emit, rerun_decisions
-    from stedopt_bluesky.records.resume import read_chain
-    from stedopt_bluesky.session import (
-        config_of,
-        make_choose,
-        make_strategy,
-        networks_of,
-        prior_of,
-    )
-
-    folder = CatalogFolder.open(catalog)
-    chain = read_chain(folder, uid)
-    record = chain.last
-    config, prior = config_of(record), prior_of(record)
-    preference = networks_of(record, config, folder).preference
-    with console.status("re-emitting the documents ..."):
-        documents = _Checked()
-        emit(record, documents)
-    with console.status("making the decisions anew ..."):
-        decisions = rerun_decisions(
-            record,
-            lambda _: make_strategy(config, chain.history_before_last, prior),
-            make_choose(config, preference),
-            compare_clouds=True,
-        )
-    differing = [d for d in decisions if not d.same]
-    if as_json:
-        print_json(
-            {
-                "uid": record.uid,
-                "documents": documents.count,
-                "invalid_documents": documents.invalid,
-                "decisions": len(decisions),
-                "differing": len(differing),
-                "differences": [vars(d) for d in differing],
-            }
-        )
-    else:
-        validity = f"{len(documents.invalid)} not valid" if documents.invalid else "all valid"
-        lines = [
-            f"{documents.count} documents re-emitted, {validity}",
-            *(f"  {problem}" for problem in documents.invalid),
-            f"{len(decisions)} decisions made anew, {len(differing)} differ",
-            *(f"  {_difference(d)}" for d in differing),
-        ]
-        stdout.print("\n".join(lines), markup=False)
-    if differing or documents.invalid:
-        raise typer.Exit(1)
-
-
-def _difference(decision: DecisionComparison) -> str:
-    """Say in what a decision made anew differs from the recorded one."""
-    recorded = f"option {decision.recorded_index} ({decision.recorded_by})"
-    if decision.index == decision.recorded_index:
-        return f"iteration {decision.iteration}: {recorded} again, but from another cloud"
-    return (
-        f"iteration {decision.iteration}: recorded {recorded}, "
-        f"now option {decision.index} ({decision.chosen_by})"
-    )
-
-
-class _Checked:
-    """Callback that validates documents against event-model's schemas and counts them."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.invalid: list[str] = []
-
-    def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        from event_model import DocumentNames, schema_validators
-
-        self.count += 1
-        error = next(schema_validators[DocumentNames[name]].iter_errors(doc), None)
-        if error is not None:
-            self.invalid.append(f"document {self.count}, {name}: {error.message}")
+    _show(report, folder, catalog, saved, as_json=as_json, more=more)
 
 
 def _report(folder: CatalogFolder, uid: str) -> tuple[RunRecord, RunReport]:
@@ -202,7 +119,13 @@ def _save_figure(record: RunRecord, report: RunReport, path: Path) -> Path | Non
 
 
 def _show(
-    report: RunReport, folder: CatalogFolder, catalog: Path, figure: Path | None, *, as_json: bool
+    report: RunReport,
+    folder: CatalogFolder,
+    catalog: Path,
+    figure: Path | None,
+    *,
+    as_json: bool,
+    more: tuple[tuple[str, str], Mapping[str, Any]] | None = None,
 ) -> None:
     commands = _commands(report, folder, catalog)
     if as_json:
@@ -212,6 +135,7 @@ def _show(
                 "catalog": str(catalog.resolve()),
                 "figure": str(figure.resolve()) if figure else None,
                 "commands": commands,
+                **(more[1] if more else {}),
             }
         )
         return
@@ -224,12 +148,23 @@ def _show(
     lines = [
         ("run", report.uid),
         ("ended", f"{len(report.rows)} of {report.images_planned} images, {ended}"),
+        *([more[0]] if more else []),
         ("catalogue", str(catalog)),
         *([("picture", str(figure))] if figure else []),
-        *((label, command or _NOT_CONTINUED) for label, command in commands.items()),
+        *((label, command or _why_not(report)) for label, command in commands.items()),
     ]
     for label, text in lines:
         stdout.print(f"[bold]{label:>10}[/]  {escape(text)}")
+
+
+def _is_replay(report: RunReport) -> bool:
+    from stedopt_bluesky.records.replay import REPLAYS
+
+    return REPLAYS in report.start
+
+
+def _why_not(report: RunReport) -> str:
+    return "not possible: its images were recorded" if _is_replay(report) else _NOT_CONTINUED
 
 
 def _commands(report: RunReport, folder: CatalogFolder, catalog: Path) -> dict[str, str | None]:
@@ -247,6 +182,8 @@ def _commands(report: RunReport, folder: CatalogFolder, catalog: Path) -> dict[s
 def _continue_options(report: RunReport, folder: CatalogFolder) -> str | None:
     """Options of ``stedopt resume`` with which it can go on; None when no region is left."""
     planned = report.images_planned - len(report.rows)
+    if _is_replay(report):
+        return None
     from stedopt_bluesky.records.resume import read_chain
     from stedopt_bluesky.session import config_of, places_left
 

@@ -96,6 +96,7 @@ class Source:
         """
         from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
         from stedopt_bluesky.records.journal import find_run
+        from stedopt_bluesky.records.replay import REPLAYS
         from stedopt_bluesky.records.run_record import RunRecord
         from stedopt_bluesky.records.runs import list_runs
 
@@ -106,7 +107,9 @@ class Source:
         found = []
         for run in list_runs(folder):
             try:
-                found.append(RunRecord.read(find_run(folder, run.uid)))
+                record = RunRecord.read(find_run(folder, run.uid))
+                if REPLAYS not in record.start:  # another run's images
+                    found.append(record)
             except CatalogError as error:
                 warn(f"left out: {error}")
         return found

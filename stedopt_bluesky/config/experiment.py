@@ -39,6 +39,7 @@ from stedopt_bluesky.config.places import (
 from stedopt_bluesky.config.sections import (
     MAX_CONFIGURATIONS,
     BanditConfig,
+    CatalogConfig,
     ChoiceConfig,
     ImagingConfig,
     LimitsConfig,
@@ -78,6 +79,7 @@ class ExperimentConfig(Section):
     uncaging: UncagingConfig = UncagingConfig()
     calcium: CalciumConfig = CalciumConfig()
     limits: LimitsConfig = LimitsConfig()
+    catalog: CatalogConfig = CatalogConfig()
     detection: DetectionConfig = DetectionConfig()
     optics: OpticsConfig = OpticsConfig()
     rescue: RescueConfig = RescueConfig()

@@ -50,3 +50,7 @@ def is_same(given: str, key: str) -> bool:
     """Whether a key is the one that is wanted, in a time that does not tell how much of it is."""
     # As bytes: the comparison of texts refuses letters that are not ASCII.
     return secrets.compare_digest(given.encode(errors="surrogatepass"), key.encode())
+
+
+# The key with which the catalogue's Tiled server lets a program write.
+CATALOG_VARIABLE = "STEDOPT_CATALOG_KEY"

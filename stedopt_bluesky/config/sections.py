@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from stedopt_bluesky.parameters import pixels_along
 
@@ -120,6 +120,33 @@ class ObjectiveConfig(Section):
         description="Upper bound of the noise's standard deviation, in the objective's unit; "
         "left out: the published one.",
     )
+
+
+class CatalogConfig(Section):
+    """Where runs can be queried: Tiled, fed from the journals while images are taken."""
+
+    background: bool = Field(
+        True,
+        description="Whether a process beside the run feeds the catalogue; else 'stedopt ingest'.",
+    )
+    uri: str = Field(
+        "",
+        description="Address of a Tiled server, http://HOST:PORT; empty: the catalogue's own, in "
+        "its folder. The key to write comes by the environment, STEDOPT_CATALOG_KEY.",
+    )
+    server_folder: str = Field(
+        "",
+        description="Where the server finds the catalogue's folder, if not at the same path.",
+    )
+
+    @field_validator("uri")
+    @classmethod
+    def _address(cls, uri: str) -> str:
+        if uri and not uri.startswith(("http://", "https://")):
+            raise ValueError("http://HOST:PORT or https://..., or empty")
+        if "@" in uri or "api_key" in uri:
+            raise ValueError("without a key in it, which comes by STEDOPT_CATALOG_KEY")
+        return uri
 
 
 class LimitsConfig(Section):

@@ -15,6 +15,7 @@ from stedopt_bluesky.devices.laser import Laser
 from stedopt_bluesky.devices.microscope import Light, Microscope
 from stedopt_bluesky.devices.overview import Overview
 from stedopt_bluesky.devices.rating import Rating
+from stedopt_bluesky.devices.replayed import ReplayedImage
 from stedopt_bluesky.devices.scanner import Scanner
 from stedopt_bluesky.devices.setting import Setting
 from stedopt_bluesky.devices.stage import Stage
@@ -51,6 +52,8 @@ class Station:
         Where somebody rates.
     spot : UncagingSpot, optional
         Where and how strongly a spine is uncaged; the microscope is then one that does.
+    replayed : ReplayedImage, optional
+        Which recorded images the microscope has answered with.
     """
 
     lights: tuple[Light, ...]
@@ -65,6 +68,7 @@ class Station:
     label: ImageLabel
     rating: Rating
     spot: UncagingSpot | None = None
+    replayed: ReplayedImage | None = None
 
     @property
     def excitation(self) -> Laser:
@@ -136,4 +140,5 @@ class Station:
             *self.rescues,
             self.microscope,
         )
-        return devices if self.spot is None else (*devices, self.spot)
+        further = (device for device in (self.spot, self.replayed) if device is not None)
+        return (*devices, *further)

@@ -12,6 +12,7 @@ from stedopt_bluesky.config import ConfigError, ExperimentConfig
 from stedopt_bluesky.config.errors import allowed_text
 from stedopt_bluesky.experiments.comparison import DEFAULT_THRESHOLDS, ComparedRun
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
+from stedopt_bluesky.records.replay import REPLAYS
 from stedopt_bluesky.records.resume import RunChain, read_chain
 from stedopt_bluesky.records.runs import list_runs
 from stedopt_bluesky.session.decisions import objectives_of
@@ -149,6 +150,8 @@ def _chains(
             try:
                 chain = read_chain(folder, summary.uid)
                 config_of(chain.last)
+                if REPLAYS in chain.last.start:
+                    raise ConfigError(f"run {summary.uid[:8]} has another run's images")
             except (CatalogError, ConfigError) as error:
                 left_out(str(error))
             else:

@@ -19,6 +19,7 @@ from stedopt_bluesky.bandit.kernel_ucb import KernelUCB
 from stedopt_bluesky.bandit.strategy import Strategy
 from stedopt_bluesky.bandit.thompson import KernelTS
 from stedopt_bluesky.parameters import ParameterSpace
+from stedopt_bluesky.twin.recorded import Turns
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -118,11 +119,10 @@ def run_trial(experiment: ReplayExperiment, strategy: str, number: int) -> Trial
     learner = STRATEGIES[strategy](experiment, int(rng.integers(2**32)))
     chosen = np.empty(experiment.images, dtype=np.int64)
     values = np.empty(experiment.images)
-    taken = [0] * len(queues)
+    turns = [Turns(len(queue)) for queue in queues]
     for t in range(experiment.images):
         index = _best(learner.suggest(), experiment.objective)
-        value = float(queues[index][taken[index] % len(queues[index])])
-        taken[index] += 1
+        value = float(queues[index][turns[index].take()])
         learner.ingest(index, [value])
         chosen[t], values[t] = index, value
     return Trial(chosen, values, _estimates(learner, chosen, values, len(queues)))

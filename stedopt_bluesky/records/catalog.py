@@ -9,17 +9,15 @@ Measured with Tiled 0.2.20 on two cores: opening takes 4.5 s for the first time 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy.typing as npt
 from filelock import BaseFileLock
 
 from stedopt_bluesky.records import locks
-from stedopt_bluesky.records.assets import path_of, tiled_address
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
-from stedopt_bluesky.records.journal import Document, is_live, journal_paths
-from stedopt_bluesky.records.recovery import close_broken_run
-from stedopt_bluesky.records.run_record import RunRecord
+from stedopt_bluesky.records.ingest import ingest_run, relocation
+from stedopt_bluesky.records.journal import journal_paths
 from stedopt_bluesky.records.runs import Moment, RunSummary, summarize, timestamp
 from stedopt_bluesky.records.tiled_server import (
     mark_filled,
@@ -50,6 +48,9 @@ class Catalog:
         Made with ``CatalogFolder.create_or_open``.
     wait_s : float
         How long to wait for another process that has the catalogue open, in seconds.
+    fill : bool
+        Whether a catalogue that is new or was moved is filled when it is opened; left to who
+        opens it otherwise, and said to be done by :meth:`filled`.
 
     Raises
     ------
@@ -57,9 +58,11 @@ class Catalog:
         On entering, when another process keeps the catalogue for longer than that.
     """
 
-    def __init__(self, folder: CatalogFolder, *, wait_s: float = WAIT_S) -> None:
+    def __init__(self, folder: CatalogFolder, *, wait_s: float = WAIT_S, fill: bool = True) -> None:
         self.folder = folder
         self._wait_s = wait_s
+        self._fill = fill
+        self._fresh = False
         self._lock: BaseFileLock | None = None
         self._context: Context | None = None
         self._client: CatalogOfBlueskyRuns | None = None
@@ -77,15 +80,20 @@ class Catalog:
             raise CatalogError(f"the catalogue {self.folder.path} is open already")
         self._lock = _lock(self.folder, self._wait_s)
         try:
-            fresh = prepare_storage(self.folder)
+            self._fresh = prepare_storage(self.folder)
             self._context, self._client = serve(self.folder)
-            if fresh:
+            if self._fresh and self._fill:
                 self.sync()
-                # Said last: a catalogue that was not filled to the end is filled anew.
-                mark_filled(self.folder)
+                self.filled()
         except BaseException:
             self.close()
             raise
+
+    def filled(self) -> None:
+        """Say that all journals are in; one that was not filled to the end is made anew."""
+        if self._fresh:
+            mark_filled(self.folder)
+            self._fresh = False
 
     def close(self) -> None:
         """Close; safe to call twice."""
@@ -138,24 +146,8 @@ class Catalog:
             When the journal is damaged, or Tiled refuses the run (images in a format that
             it does not know, for example).
         """
-        from databroker.queries import Key
-
-        record = RunRecord.read(journal)
-        if record.stop is None:
-            if close_broken_run(self.folder, journal) is None and is_live(self.folder, journal):
-                return "live"
-            record = RunRecord.read(journal)
-        # Tiled's writer adds the stop document last: with it, all is there.
-        stored = self.client.search(Key("uid") == record.uid).values().head(1)
-        if stored and stored[0].metadata.get("stop"):
-            return "unchanged"
-        if stored:  # what is there in part cannot be added to
-            self.client.delete_contents([record.uid], recursive=True, external_only=False)
-        try:
-            self._insert(record)
-        except Exception as error:  # whatever Tiled, DuckDB or SQLite had against it
-            raise CatalogError(f"run {record.uid} cannot be taken in: {error}") from error
-        return "inserted"
+        done = ingest_run(self.folder, self.client, journal, relocation(self.folder))
+        return cast(Ingested, done)
 
     def sync(self) -> dict[str, Ingested | CatalogError]:
         """Ingest all journals, oldest run first, so that ``client[-1]`` is the newest.
@@ -279,17 +271,6 @@ class Catalog:
         table = _read(run[stream].base["internal"])
         stamps = [name for name in table.columns if name.startswith("ts_")]
         return table.drop(columns=stamps).set_index("seq_num").sort_index()
-
-    def _insert(self, record: RunRecord) -> None:
-        from bluesky_tiled_plugins import TiledWriter
-
-        writer = TiledWriter(self.client)
-        for name, doc in record.documents:
-            writer(name, self._relocated(doc) if name == "stream_resource" else doc)
-
-    def _relocated(self, resource: Document) -> Document:
-        """Give a stream resource the address that its file has today, as Tiled reads it."""
-        return {**resource, "uri": tiled_address(path_of(resource["uri"], self.folder.arrays))}
 
 
 def _read(node: Any) -> Any:

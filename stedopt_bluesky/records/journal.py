@@ -177,18 +177,31 @@ def read_journal(path: Path) -> Iterator[tuple[str, Document]]:
 
 def records(path: Path) -> Iterator[tuple[str, Document, int]]:
     """Yield each whole record with the position of its end in the file, in bytes."""
+    return records_from(path, 0)
+
+
+def records_from(path: Path, position: int) -> Iterator[tuple[str, Document, int]]:
+    """Yield each whole record from the end of another one on, as `records` does all of them.
+
+    Raises
+    ------
+    CatalogError
+        When the journal cannot be read, or a record that is not the last one; the message
+        gives its line.
+    """
     try:
         file = path.open("rb")
     except OSError as error:
         raise CatalogError(f"the journal {path} cannot be read: {error}") from error
     with file:
-        end = 0
+        end = file.seek(position)
         for number, line in enumerate(file, start=1):
             end += len(line)
             record = decode(line)
             if record is None:
                 if file.read(1):
-                    raise CatalogError(f"the journal {path} is damaged in line {number}")
+                    where = f"line {number}" if position == 0 else f"byte {end - len(line)}"
+                    raise CatalogError(f"the journal {path} is damaged in {where}")
                 return
             yield *record, end
 

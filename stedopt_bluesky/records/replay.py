@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,9 @@ import numpy.typing as npt
 from stedopt_bluesky.acquisition import Choice, Options
 from stedopt_bluesky.records.journal import Document
 from stedopt_bluesky.records.run_record import RunRecord
+
+# The start document's key that names the run whose images a run was replayed from.
+REPLAYS = "replays"
 
 
 class Strategy(Protocol):
@@ -41,6 +45,11 @@ class DecisionComparison:
         Who chose: then, and now. A person's choice is not to be expected from a rule.
     same_cloud : bool or None
         Whether the clouds of options agree bit for bit; ``None`` when that was not asked.
+    recorded_sample, sample : tuple of float
+        Sampled objectives of what was chosen then, in the recorded cloud, and of what is chosen
+        now, in the new one; empty when the clouds were not compared.
+    crossed_sample : tuple of float
+        Sampled objectives of what is chosen now, in the recorded cloud.
     """
 
     iteration: int
@@ -49,6 +58,9 @@ class DecisionComparison:
     recorded_by: str
     chosen_by: str
     same_cloud: bool | None = None
+    recorded_sample: tuple[float, ...] = ()
+    sample: tuple[float, ...] = ()
+    crossed_sample: tuple[float, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -143,17 +155,97 @@ def rerun_decisions(
             options = strategy.suggest()
             choice = choose(options)
             data = event["data"]
-            comparisons.append(
-                DecisionComparison(
-                    iteration=int(data[keys.decision_iteration]),
-                    recorded_index=int(data[keys.decision_index]),
-                    index=choice.index,
-                    recorded_by=str(data[keys.decision_chosen_by]),
-                    chosen_by=choice.chosen_by,
-                    same_cloud=None if clouds is None else _equal(next(clouds), options.values),
-                )
+            comparison = DecisionComparison(
+                iteration=int(data[keys.decision_iteration]),
+                recorded_index=int(data[keys.decision_index]),
+                index=choice.index,
+                recorded_by=str(data[keys.decision_chosen_by]),
+                chosen_by=choice.chosen_by,
             )
+            if clouds is not None:
+                comparison = _with_clouds(comparison, next(clouds), options.values)
+            comparisons.append(comparison)
     return comparisons
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """A run beside the one that it was replayed from.
+
+    Parameters
+    ----------
+    images, same_images : int
+        Regions that both have imaged, and how many of these have the same images, bit for bit.
+    same_objectives : int
+        How many have the same objectives, bit for bit.
+    decisions, same_decisions : int
+        Decisions that both have made, and how many chose the same option.
+    """
+
+    images: int
+    same_images: int
+    same_objectives: int
+    decisions: int
+    same_decisions: int
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs."""
+        return self.images == self.same_images == self.same_objectives and (
+            self.decisions == self.same_decisions
+        )
+
+
+def compare_runs(record: RunRecord, replayed: RunRecord) -> RunComparison:
+    """Compare a run with the one that it was replayed from, in the order of the images.
+
+    Raises
+    ------
+    CatalogError
+        When images cannot be read.
+    """
+    keys = record.keys
+    stream = keys.image_stream
+    then, now = (r.observations for r in (record, replayed))
+    images = min(len(then), len(now))
+    same_images = np.ones(images, dtype=bool)
+    for key in [key for key, of in record.array_keys.items() if of == stream] if images else []:
+        pairs = zip(record.arrays(key), replayed.arrays(key), strict=False)
+        same_images &= [np.array_equal(a, b) for a, b in pairs]
+    decided = [
+        [event["data"][keys.decision_index] for event in r.events(keys.decision_stream)]
+        if keys.decision_stream in r.streams
+        else []
+        for r in (record, replayed)
+    ]
+    return RunComparison(
+        images=images,
+        same_images=int(same_images.sum()),
+        same_objectives=sum(
+            _equal(np.array(list(a.values())), np.array(list(b.values())))
+            for (_, a), (_, b) in zip(then, now, strict=False)
+        ),
+        decisions=min(map(len, decided)),
+        same_decisions=sum(a == b for a, b in zip(*decided, strict=False)),
+    )
+
+
+def _with_clouds(
+    comparison: DecisionComparison,
+    recorded: npt.NDArray[np.float64],
+    now: npt.NDArray[np.float64],
+) -> DecisionComparison:
+    def sample(cloud: npt.NDArray[np.float64], index: int) -> tuple[float, ...]:
+        # A record that was tampered with may name an option that there is not.
+        return tuple(map(float, cloud[index])) if 0 <= index < len(cloud) else ()
+
+    return dataclasses.replace(
+        comparison,
+        same_cloud=_equal(recorded, now),
+        recorded_sample=sample(recorded, comparison.recorded_index),
+        sample=sample(now, comparison.index),
+        crossed_sample=sample(recorded, comparison.index),
+    )
 
 
 def _equal(recorded: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> bool:

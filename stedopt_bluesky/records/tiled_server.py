@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 API_KEY_BYTES = 32
 
 
-def tiled_configuration(folder: CatalogFolder, api_key: str) -> dict[str, Any]:
+def tiled_configuration(folder: CatalogFolder, api_key: str, database: str = "") -> dict[str, Any]:
     """Tiled's configuration of this catalogue, also for ``tiled serve config``.
 
     Parameters
@@ -34,7 +34,12 @@ def tiled_configuration(folder: CatalogFolder, api_key: str) -> dict[str, Any]:
         The catalogue.
     api_key : str
         Whoever has it may read and write.
+    database : str
+        Address of a PostgreSQL database; ``""``: the folder's own, SQLite and DuckDB.
     """
+    own_tables = f"duckdb:///{(folder.tiled / 'tables.duckdb').as_posix()}"
+    # Tiled makes the tables in a process of its own, which takes 3 s even when they are there.
+    make_tables = bool(database) or not _database_file(folder).exists()
     return {
         "authentication": {"single_user_api_key": api_key, "allow_anonymous_access": False},
         "trees": [
@@ -42,14 +47,12 @@ def tiled_configuration(folder: CatalogFolder, api_key: str) -> dict[str, Any]:
                 "path": "/",
                 "tree": "catalog",
                 "args": {
-                    "uri": _database(folder),
-                    # Tiled makes the tables in a process of its own, which takes 3 s
-                    # even when they are there.
-                    "init_if_not_exists": not _database_file(folder).exists(),
+                    "uri": database or _database(folder),
+                    "init_if_not_exists": make_tables,
                     "specs": [{"name": "CatalogOfBlueskyRuns", "version": "3.0"}],
                     "writable_storage": [
                         tiled_address(folder.tiled / "data"),
-                        f"duckdb:///{(folder.tiled / 'tables.duckdb').as_posix()}",
+                        database or own_tables,
                     ],
                     "readable_storage": [tiled_address(folder.arrays)],
                 },
@@ -137,7 +140,7 @@ def serve(folder: CatalogFolder) -> tuple[Context, CatalogOfBlueskyRuns]:
 
     # Importing it has set this logger to tell its version at every start.
     logging.getLogger("tiled.server.app").setLevel(logging.WARNING)
-    api_key = _api_key()
+    api_key = own_api_key()
     app = build_app_from_config(tiled_configuration(folder, api_key))
     with warnings.catch_warnings():
         # starlette wants another HTTP client than the one that Tiled 0.2.20 brings.
@@ -151,7 +154,7 @@ def serve(folder: CatalogFolder) -> tuple[Context, CatalogOfBlueskyRuns]:
 
 
 @cache
-def _api_key() -> str:
+def own_api_key() -> str:
     """One key for all catalogues of this process: Tiled 0.2.20 has one set of settings only.
 
     A second server's key replaces the first one's, whose client is then turned away.

@@ -4,6 +4,7 @@ Heavy rooms (Bluesky, the twin, the catalogue) are imported when a session is
 opened, not with this package: a microscope that does not answer is reported at once.
 """
 
+from stedopt_bluesky.session.cataloguing import check_catalog, target_of
 from stedopt_bluesky.session.decisions import (
     make_choose,
     objectives_of,
@@ -36,6 +37,7 @@ __all__ = [
     "Networks",
     "Observation",
     "Session",
+    "check_catalog",
     "check_complete",
     "config_of",
     "connect_application",
@@ -55,6 +57,7 @@ __all__ = [
     "prior_of",
     "reduced_from",
     "stage_origin_of",
+    "target_of",
     "weights_of",
     "with_absolute_paths",
 ]

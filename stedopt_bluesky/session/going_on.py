@@ -86,10 +86,16 @@ def continuation_of(folder: CatalogFolder, uid: str, images: int | None = None) 
     CatalogError
         When it is not there, damaged, or still being written.
     """
+    from stedopt_bluesky.records.replay import REPLAYS
     from stedopt_bluesky.records.resume import RESUMES, close_for_resume, read_chain
 
     chain = read_chain(folder, uid)
     run = chain.last
+    if REPLAYS in run.start:
+        raise ConfigError(
+            f"run {run.uid[:8]} was replayed from recorded images: there is no sample to go "
+            f"on with; go on with run {str(run.start[REPLAYS])[:8]}"
+        )
     config = config_of(run)
     plan = run.start.get("plan_name")
     if plan not in OPTIMISATIONS:

@@ -91,7 +91,7 @@ def make_instrument(
     where = address_of(config).name
     if is_scanning(application):
         raise MicroscopeInUseError(f"{where} is scanning: end that scan, or wait for its end")
-    lines = {line.number: line for line in reversed(_lines(config))}
+    lines = {line.number: line for line in reversed(laser_lines(config))}
     configurations = [CONFOCAL, STED, OVERVIEW]
     if config.uncaging.enabled:
         configurations += [CALCIUM, UNCAGING]
@@ -122,7 +122,7 @@ def make_instrument(
     return instrument
 
 
-def _lines(config: ExperimentConfig) -> list[LaserLine]:
+def laser_lines(config: ExperimentConfig) -> list[LaserLine]:
     """Lasers of a configuration, as the instrument takes them; one may be there twice."""
     from stedopt_bluesky.config.lasers import DepletionConfig
     from stedopt_bluesky.devices.uncaging import UNCAGING

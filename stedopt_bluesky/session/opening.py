@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bluesky.utils import MsgGenerator
 
     from stedopt_bluesky.bandit.strategy import Strategy
+    from stedopt_bluesky.devices.replayed import Given
     from stedopt_bluesky.devices.station import Station
     from stedopt_bluesky.imspector.api import Application
     from stedopt_bluesky.imspector.instrument import Instrument
@@ -42,6 +43,7 @@ UNWIRED = frozenset(
         "preset",
         "seed",
         "operator",
+        "catalog",
         "bandit",
         "prior",
         "choice",
@@ -320,6 +322,7 @@ def open_session(
     rate: Callable[[ImageSet], Mapping[str, float]] | None = None,
     choose: Chooser | None = None,
     run_engine: RunEngine | None = None,
+    given: Callable[[], Given] | None = None,
 ) -> Iterator[Session]:
     """Wire a session; on leaving, whatever happened, the lasers are off.
 
@@ -357,6 +360,9 @@ def open_session(
         network that is replaced so is not loaded, and the start document does not name it.
     run_engine : RunEngine, optional
         An existing one; a new one when left out.
+    given : callable, optional
+        Tells which recorded images the application has answered with, where it has no sample
+        (see `make_replay`); goes into the Events.
 
     Yields
     ------
@@ -390,7 +396,7 @@ def open_session(
             folder = CatalogFolder.create_or_open(folder)
         for weights in deciding.networks.weights.values():
             keep_network(folder, weights)
-        station = make_station(config, instrument, folder.arrays, stage_origin_um)
+        station = make_station(config, instrument, folder.arrays, stage_origin_um, given)
         for exposure in light_before:
             station.microscope.budget.remember(*exposure)
         engine = run_engine or RunEngine({})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stedopt_bluesky.devices.detection import Detection, Pinhole, Rescue
     from stedopt_bluesky.devices.laser import Laser
     from stedopt_bluesky.devices.microscope import Light, Microscope
+    from stedopt_bluesky.devices.replayed import Given
     from stedopt_bluesky.devices.station import Station
     from stedopt_bluesky.devices.uncaging_spot import UncagingSpot
     from stedopt_bluesky.imspector.instrument import Instrument
@@ -25,6 +26,7 @@ def make_station(
     instrument: Instrument,
     arrays: Path,
     stage_origin_um: tuple[float, float] | None = None,
+    given: Callable[[], Given] | None = None,
 ) -> Station:
     """Make the devices of a configuration and set what is not optimised.
 
@@ -38,6 +40,8 @@ def make_station(
         Folder of image files.
     stage_origin_um : tuple of float, optional
         Position (x, y) of the stage that counts as zero, µm; left out: where it stands.
+    given : callable, optional
+        Tells which recorded images a replay's microscope has answered with.
     """
     from stedopt_bluesky.devices.decision import Decision
     from stedopt_bluesky.devices.label import ImageLabel
@@ -45,6 +49,7 @@ def make_station(
     from stedopt_bluesky.devices.microscope import CONFOCAL, STED, Microscope
     from stedopt_bluesky.devices.overview import OVERVIEW, Overview, OverviewSettings
     from stedopt_bluesky.devices.rating import Rating
+    from stedopt_bluesky.devices.replayed import ReplayedImage
     from stedopt_bluesky.devices.scanner import Scanner
     from stedopt_bluesky.devices.stage import Stage
     from stedopt_bluesky.devices.station import Station
@@ -128,6 +133,7 @@ def make_station(
         ),
         label=ImageLabel(name="image"),
         rating=Rating(objectives=objectives_of(config), name="objective"),
+        replayed=None if given is None else ReplayedImage(given=given, name="replayed"),
     )
     if config.uncaging.enabled:
         # After the first channel's own band: spines and their Ca²⁺ are seen by the indicator.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from stedopt_bluesky.imspector.api import MeasurementResult, MeasurementSignal
+from stedopt_bluesky.imspector.api import MeasurementResult, MeasurementSignal, ParameterValue
 from stedopt_bluesky.twin.emission import Emission
 from stedopt_bluesky.twin.instrument import LaserUnit, effective_powers
 from stedopt_bluesky.twin.labels import Label
@@ -36,6 +37,25 @@ BLOCKS = 4
 Expose = Callable[
     [Exposure, Sequence[LitLabel], Optics, np.random.Generator], npt.NDArray[np.int16]
 ]
+
+
+# From the numbers of a frame and of a channel to the counts of a whole frame, shape (Y, X).
+Frames = Callable[[int, int], npt.NDArray[np.int16]]
+
+
+class Recording(Protocol):
+    """Counts that come from elsewhere than from a sample."""
+
+    def begin(
+        self, configuration: str, parameters: Mapping[str, ParameterValue], plan: ScanPlan
+    ) -> Frames:
+        """Return what the scan of a configuration counts, by all configurations' parameters.
+
+        Raises
+        ------
+        RuntimeError
+            When there is nothing for it: the scan does not begin.
+        """
 
 
 class ScanClock:
@@ -107,6 +127,8 @@ class Acquisition:
         One per channel of the plan.
     rng : numpy.random.Generator
         The noise of this acquisition.
+    frames : callable, optional
+        What is counted, in place of the sample's light.
     """
 
     def __init__(
@@ -116,7 +138,9 @@ class Acquisition:
         plan: ScanPlan,
         stacks: Sequence[TwinStack],
         rng: np.random.Generator,
+        frames: Frames | None = None,
     ) -> None:
+        self._frames = frames
         self._bench = bench
         self._names = names
         self._plan = plan
@@ -190,12 +214,17 @@ class Acquisition:
 
     def _scan_frame(self, frame: int) -> None:
         """Scan the channels of a frame, one after the other."""
-        for channel, stack in zip(self._plan.channels, self._stacks, strict=True):
+        for number, channel in enumerate(self._plan.channels):
             begin_s = self._bench.clock()
             with self._bench.emission.switched_on(*self._names, channel.powers_W):
                 lines = self._scan_lines(channel)
-                if lines:
-                    stack.write_lines(frame, self._counts(channel, lines, begin_s))
+                if not lines:
+                    continue
+                if self._frames is None:
+                    counts = self._counts(channel, lines, begin_s)
+                else:
+                    counts = self._frames(frame, number)[:lines]
+                self._stacks[number].write_lines(frame, counts)
 
     def _scan_lines(self, channel: ChannelScan) -> int:
         """Let the beam pass over a frame; return how many lines it came to before a stop."""

@@ -22,7 +22,7 @@ from stedopt_bluesky.imspector.api import (
     ParameterValue,
     ValueTreeRoot,
 )
-from stedopt_bluesky.twin.acquisition import Acquisition, Bench, Expose, ScanClock
+from stedopt_bluesky.twin.acquisition import Acquisition, Bench, Expose, Recording, ScanClock
 from stedopt_bluesky.twin.emission import Emission, EmissionRecord
 from stedopt_bluesky.twin.fluorophores import FLUOROPHORES, Fluorophore
 from stedopt_bluesky.twin.instrument import LASERS, LaserUnit
@@ -36,7 +36,7 @@ from stedopt_bluesky.twin.parameters import (
 )
 from stedopt_bluesky.twin.photophysics import Optics, expose_labels
 from stedopt_bluesky.twin.samples import Sample
-from stedopt_bluesky.twin.scan import plan_scan
+from stedopt_bluesky.twin.scan import DETECTORS, plan_scan
 from stedopt_bluesky.twin.signals import MeasurementSignals, end_signal
 from stedopt_bluesky.twin.value_tree import ParameterTree, TreeValue
 
@@ -63,6 +63,8 @@ class TwinApplication:
         Names of the channels of a new measurement, each scanned with its own lasers.
     expose : callable
         The photophysics; another one for tests.
+    recording : Recording, optional
+        Where the counts come from in place of the sample and its photophysics.
     """
 
     def __init__(
@@ -76,8 +78,10 @@ class TwinApplication:
         lasers: Sequence[LaserUnit] = LASERS,
         channels: Sequence[str] = ("Ch1",),
         expose: Expose = expose_labels,
+        recording: Recording | None = None,
     ) -> None:
         self._seed = seed
+        self._recording = recording
         self._lasers = tuple(lasers)
         self._start = measurement_parameters(self._lasers, channels)
         self._hardware = ParameterTree(hardware_parameters(self._lasers), read_only=True)
@@ -339,11 +343,19 @@ class TwinApplication:
             self._check_idle("start")
             configuration = measurement.active_configuration()
             tree = configuration.parameters("")
-            plan = plan_scan(tree, self._start, self._lasers)
+            # What was recorded elsewhere has that microscope's detectors.
+            detectors = DETECTORS if self._recording is None else None
+            plan = plan_scan(tree, self._start, self._lasers, detectors)
+            frames = None
+            if self._recording is not None:
+                count = measurement.number_of_configurations()
+                every = [measurement.configuration(i) for i in range(count)]
+                parameters = {c.name(): c.parameters("") for c in every}
+                frames = self._recording.begin(configuration.name(), parameters, plan)
             stacks = configuration.begin_stacks(plan, {"doc": tree, "hwr": self._hardware.get("")})
             rng = np.random.default_rng([self._seed, next(self._acquisitions)])
             names = (measurement.name(), configuration.name())
-            acquisition = Acquisition(self._bench, names, plan, stacks, rng)
+            acquisition = Acquisition(self._bench, names, plan, stacks, rng, frames)
             self._run = (measurement, acquisition)
             acquisition.start()
             return acquisition

@@ -114,6 +114,7 @@ def plan_scan(
     tree: Mapping[str, Any],
     start: Mapping[str, Any],
     lasers: Sequence[LaserUnit],
+    detectors: Sequence[str] | None = DETECTORS,
 ) -> ScanPlan:
     """Read a scan from a measurement's parameters.
 
@@ -129,6 +130,8 @@ def plan_scan(
         The parameters that the twin started with.
     lasers : sequence of LaserUnit
         All lasers.
+    detectors : sequence of str or None
+        All detectors; None: whatever is named.
 
     Raises
     ------
@@ -159,7 +162,8 @@ def plan_scan(
         dwelltime_s=_steps_used(measurement["pixel_steps"], "pixel_steps"),
         line_steps=int(_steps_used(measurement["line_steps"], "line_steps")),
         channels=tuple(
-            _channel(channel, lasers, pinhole_m, defocus_m) for channel in measurement["channels"]
+            _channel(channel, lasers, detectors, pinhole_m, defocus_m)
+            for channel in measurement["channels"]
         ),
         axes=axes,
         sizes=(x["res"], y["res"], *(t["res"] if on else 1 for on in timed)),
@@ -222,14 +226,18 @@ def _defocus_m(tree: Mapping[str, Any], start: Mapping[str, Any]) -> float:
 
 
 def _channel(
-    tree: Mapping[str, Any], lasers: Sequence[LaserUnit], pinhole_m: float, defocus_m: float
+    tree: Mapping[str, Any],
+    lasers: Sequence[LaserUnit],
+    detectors: Sequence[str] | None,
+    pinhole_m: float,
+    defocus_m: float,
 ) -> ChannelScan:
     on = {s["id"]: s["power"]["calibrated"] for s in tree["lasers"] if s["active"]}
     powers_W = {unit.id: unit.power_at(on[unit.id]) for unit in lasers if on.get(unit.id, 0.0) > 0}
-    if tree["detsel"]["detector"] not in DETECTORS:
+    if detectors is not None and tree["detsel"]["detector"] not in detectors:
         raise RuntimeError(
             f"{tree['name']}: there is no detector {tree['detsel']['detector']!r}, only "
-            f"{', '.join(DETECTORS)}"
+            f"{', '.join(detectors)}"
         )
     band, gate = tree["detsel"]["spectral_range"], tree["gating"]
     detection = Detection(

@@ -88,6 +88,7 @@ def rest(fault_moments: int, kill_moments: int) -> None:
     from tests.benchmarks import (
         calibration,
         faults,
+        ingest_cost,
         journal_cost,
         kills,
         networks_service,
@@ -109,6 +110,7 @@ def rest(fault_moments: int, kill_moments: int) -> None:
         "The networks over HTTP": ("networks_service", networks_service.main),
         "The objectives of one region": ("objective_speed", objective_speed.main),
         "The journal": ("journal_cost", journal_cost.main),
+        "The catalogue, fed beside a run": ("ingest_cost", ingest_cost.main),
         "What a served twin costs": ("served_twin", served_twin.main),
         "Spines on the overview": ("spines", spines.main),
         "Faults of the microscope": (

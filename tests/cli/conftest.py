@@ -1,6 +1,5 @@
 """The command line in this process, and a catalogue with three runs to look at."""
 
-import itertools
 import json
 import os
 import shutil
@@ -138,11 +137,23 @@ def without_store(monkeypatch):
     """Leave out Tiled, where a test is not about it: it is slow."""
     from stedopt_bluesky.cli import performing
 
-    calls = itertools.count()
-    monkeypatch.setattr(performing, "_store", lambda folder, uid: next(calls))
+    monkeypatch.setattr(performing, "_ingesting", lambda session: [])
 
 
 @pytest.fixture
 def small(toml, tmp_path):
     """Arguments of a small run into a catalogue of its own."""
     return ("run", toml, "--catalog", tmp_path / "cat")
+
+
+def rewrite(path, change):
+    """Rewrite a journal; ``change`` edits a document in place and says whether it did."""
+    records = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    streams = {doc["uid"]: doc["name"] for name, doc in records if name == "descriptor"}
+    assert any([change(name, doc, streams.get(doc.get("descriptor"))) for name, doc in records])  # noqa: C419
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
+
+
+@pytest.fixture(scope="session")
+def tamper():
+    return rewrite

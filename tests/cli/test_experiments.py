@@ -203,7 +203,7 @@ def replayable(stedopt_json, tmp_path_factory):
     )
     catalog = folder / "catalog"
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(performing, "_store", lambda *_: None)  # Tiled is slow, and not needed
+        monkeypatch.setattr(performing, "_ingesting", lambda _: [])  # Tiled is slow, and not needed
         run, result = stedopt_json("run", config, "--catalog", catalog)
     assert result.exit_code == 0, result.stderr
     return catalog, run

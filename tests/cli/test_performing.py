@@ -13,6 +13,7 @@ from stedopt_bluesky.cli import performing
 from stedopt_bluesky.cli.interrupts import ABANDONED, INTERRUPTED, TERMINATED, Interrupts
 from stedopt_bluesky.objectives import registry
 from stedopt_bluesky.records import Catalog, CatalogFolder
+from stedopt_bluesky.records.background import BackgroundIngestion
 from stedopt_bluesky.twin.application import TwinApplication
 from stedopt_bluesky.twin.faults import FaultyApplication
 
@@ -291,7 +292,7 @@ def test_ctrl_c_while_the_run_is_stored(stedopt, small, monkeypatch):
     def press(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Catalog, "ingest", press)
+    monkeypatch.setattr(BackgroundIngestion, "finish", press)
     result = stedopt(*small, "--images", 1)
 
     assert result.exit_code == 130

@@ -1,21 +1,7 @@
-import json
-
 import pytest
 
 from stedopt_bluesky.cli.showing import check_figure
 from stedopt_bluesky.config import ConfigError
-from stedopt_bluesky.records import RunRecord
-
-
-def tamper(path, change):
-    """Rewrite a journal; ``change`` edits a document in place and says whether it did."""
-    records = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    streams = {doc["uid"]: doc["name"] for name, doc in records if name == "descriptor"}
-    assert any([change(name, doc, streams.get(doc.get("descriptor"))) for name, doc in records])  # noqa: C419
-    path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
-
-
-# --- show -------------------------------------------------------------------------------
 
 
 def test_show_tells_what_the_run_told(stedopt_json, stored):
@@ -86,7 +72,7 @@ def test_a_damaged_journal_is_told_in_one_line(stedopt, copied, journal):
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_missing_images_do_not_hide_the_numbers(stedopt_json, copied, journal, tmp_path):
+def test_missing_images_do_not_hide_the_numbers(tamper, stedopt_json, copied, journal, tmp_path):
     tamper(
         journal(copied.catalog, copied.aborted["uid"]),
         lambda name, doc, _: (
@@ -102,7 +88,7 @@ def test_missing_images_do_not_hide_the_numbers(stedopt_json, copied, journal, t
     assert "was not saved" in result.stderr
 
 
-def test_a_run_of_another_program(stedopt, copied, journal):
+def test_a_run_of_another_program(tamper, stedopt, copied, journal):
     path = journal(copied.catalog, copied.finished["uid"])
     tamper(path, lambda name, doc, _: name == "start" and doc.pop("stedopt"))
 
@@ -122,91 +108,6 @@ def test_a_figure_that_is_a_folder(tmp_path):
     (tmp_path / "x.png").mkdir()
     with pytest.raises(ConfigError, match="is a folder"):
         check_figure(tmp_path / "x.png")
-
-
-# --- replay -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("name", "images"), [("finished", 3), ("aborted", 2), ("resumed", 2)])
-def test_every_decision_is_made_again(stedopt_json, stored, journal, name, images):
-    uid = getattr(stored, name)["uid"]
-    replayed, result = stedopt_json("replay", uid, "--catalog", stored.catalog)
-
-    assert result.exit_code == 0
-    documents = RunRecord.read(journal(stored.catalog, uid)).documents
-    assert replayed == {
-        "uid": uid,
-        "documents": len(documents),
-        "invalid_documents": [],
-        "decisions": images,
-        "differing": 0,
-        "differences": [],
-    }
-
-
-def test_replay_in_words(stedopt, stored):
-    result = stedopt("replay", stored.finished["uid"], "--catalog", stored.catalog)
-    assert result.exit_code == 0
-    assert "documents re-emitted, all valid\n3 decisions made anew, 0 differ\n" in result.stdout
-
-
-def change_decision(name, doc, stream):
-    if name == "event" and stream == "decision" and doc["data"]["decision_iteration"] == 1:
-        doc["data"]["decision_index"] += 1
-        return True
-    return False
-
-
-def test_a_decision_that_was_changed_is_found(stedopt, stedopt_json, copied, journal):
-    uid = copied.finished["uid"]
-    recorded = RunRecord.read(journal(copied.catalog, uid)).events("decision")[1]["data"]
-    tamper(journal(copied.catalog, uid), change_decision)
-
-    replayed, result = stedopt_json("replay", uid, "--catalog", copied.catalog)
-
-    assert result.exit_code == 1
-    assert (replayed["decisions"], replayed["differing"]) == (3, 1)
-    (difference,) = replayed["differences"]
-    index = recorded["decision_index"]
-    assert (difference["iteration"], difference["recorded_index"]) == (1, index + 1)
-    assert (difference["index"], difference["same_cloud"]) == (index, True)
-    words = stedopt("replay", uid, "--catalog", copied.catalog)
-    assert words.exit_code == 1
-    assert "3 decisions made anew, 1 differ" in words.stdout
-    assert f"iteration 1: recorded option {index + 1} (weighted_rule), now option {index}" in (
-        words.stdout
-    )
-
-
-def test_an_observation_that_was_changed_is_found(stedopt_json, copied, journal):
-    """The image was rated otherwise: what was decided after it does not follow from it."""
-
-    def change(name, doc, stream):
-        if name == "event" and stream == "primary" and doc["data"]["image_iteration"] == 0:
-            doc["data"]["objective_snr"] += 0.25
-            return True
-        return False
-
-    tamper(journal(copied.catalog, copied.finished["uid"]), change)
-    replayed, result = stedopt_json("replay", copied.finished["uid"], "--catalog", copied.catalog)
-
-    assert result.exit_code == 1
-    assert [d["iteration"] for d in replayed["differences"]] == [1, 2]
-
-
-def test_a_document_that_is_not_valid_is_found(stedopt, stedopt_json, copied, journal):
-    uid = copied.finished["uid"]
-    tamper(
-        journal(copied.catalog, uid), lambda name, doc, _: name == "stop" and doc.pop("exit_status")
-    )
-
-    replayed, result = stedopt_json("replay", uid, "--catalog", copied.catalog)
-
-    assert result.exit_code == 1
-    assert replayed["differing"] == 0
-    (invalid,) = replayed["invalid_documents"]
-    assert invalid.startswith(f"document {replayed['documents']}, stop: 'exit_status'")
-    assert "1 not valid" in stedopt("replay", uid, "--catalog", copied.catalog).stdout
 
 
 def test_an_earlier_run_that_is_gone_is_named(stedopt, copied, journal):

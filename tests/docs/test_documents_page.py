@@ -78,6 +78,7 @@ def test_every_key_of_the_start_document_is_on_the_page(record):
     bluesky = {"uid", "time", "scan_id", "versions", "plan_type"}
     assert {key for key, _ in rows(section)} == (set(record.start) - bluesky) | {
         "resumes",
+        "replays",
         "networks",
         "comment",
     }
@@ -88,3 +89,14 @@ def test_the_folder_is_as_the_page_shows_it(record):
     assert re.fullmatch(r"journal/\d{4}/[\w-]+\.jsonl", str(record.path.relative_to(folder)))
     assert (folder / "catalog.toml").is_file()
     assert list((folder / "arrays").glob("????/??/??/*.h5"))
+
+
+def test_every_data_key_of_a_replay_is_on_the_page(record):
+    from stedopt_bluesky.devices.replayed import ReplayedImage
+    from stedopt_bluesky.twin.recorded import Given
+
+    section = PAGE.read_text("utf-8").split("## Of a replay on recorded images")[1]
+    described = {key: cells[-1] for key, cells in rows(section.split("\n## ")[0])}
+    data_keys = ReplayedImage(given=Given, name="replayed").describe()
+    assert set(described) == set(data_keys)
+    assert described["replayed_distance_steps"] == data_keys["replayed_distance_steps"]["units"]

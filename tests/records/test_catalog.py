@@ -12,6 +12,7 @@ from event_model import DocumentNames, compose_run, schema_validators
 from stedopt_bluesky.records import locks
 from stedopt_bluesky.records.catalog import Catalog
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
+from stedopt_bluesky.records.ingest import relocation
 from stedopt_bluesky.records.journal import Journal, find_run, journal_paths
 from stedopt_bluesky.records.recovery import BROKEN_REASON
 from stedopt_bluesky.records.run_record import RunRecord
@@ -149,9 +150,9 @@ def test_a_run_that_is_there_in_part_is_taken_in_anew(catalog, small):
 
     partial, _ = small["record_run"](catalog.folder, 1, seed=3)
     path = find_run(catalog.folder, partial)
-    writer = TiledWriter(catalog.client, batch_size=1)
+    writer, relocate = TiledWriter(catalog.client, batch_size=1), relocation(catalog.folder)
     for name, doc in RunRecord.read(path).documents[:-1]:  # as a process killed meanwhile left it
-        writer(name, doc if name != "stream_resource" else catalog._relocated(doc))
+        writer(name, doc if name != "stream_resource" else relocate(doc))
     assert "stop" not in catalog.run(partial).metadata
 
     assert catalog.ingest(path) == "inserted"

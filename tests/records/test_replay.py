@@ -6,7 +6,7 @@ from event_model import DocumentNames, schema_validators
 
 from stedopt_bluesky.records import replay
 from stedopt_bluesky.records.journal import find_run
-from stedopt_bluesky.records.replay import emit, rerun_decisions
+from stedopt_bluesky.records.replay import RunComparison, compare_runs, emit, rerun_decisions
 from stedopt_bluesky.records.run_record import RunRecord
 
 
@@ -130,3 +130,35 @@ def test_a_tampered_observation_shows_in_the_clouds_that_follow(record, small):
 def test_another_seed_decides_otherwise(record, small):
     comparisons = rerun_decisions(record, lambda start: small["Strategy"](8), small["choose"])
     assert not all(c.same for c in comparisons)
+
+
+def test_the_samples_of_both_choices_are_those_of_the_clouds(record, small):
+    clouds = record.clouds
+    for number, c in enumerate(rerun(record, small, compare_clouds=True)):
+        assert c.recorded_sample == c.sample == c.crossed_sample
+        assert c.sample == tuple(clouds[number][c.recorded_index])
+    others = rerun_decisions(
+        record, lambda start: small["Strategy"](8), small["choose"], compare_clouds=True
+    )
+    for number, c in enumerate(others):
+        assert c.recorded_sample == tuple(clouds[number][c.recorded_index])
+        assert c.crossed_sample == tuple(clouds[number][c.index])
+    assert any(c.sample != c.crossed_sample for c in others)
+    assert all(c.sample == () for c in rerun(record, small))
+
+
+def test_a_run_compared_with_itself_and_with_a_changed_one(record):
+    images = len(record.observations)
+    assert compare_runs(record, record) == RunComparison(images, images, images, 4, 4)
+    assert compare_runs(record, record).same
+
+    def other_choice(data):
+        return {**data, "decision_index": 8 - data["decision_index"] + 1}
+
+    def other_value(data):
+        return {**data, "objective_photobleaching": data["objective_photobleaching"] + 1e-12}
+
+    chosen = compare_runs(record, changed(record, "decision", other_choice))
+    assert (chosen.same_decisions, chosen.same_images, chosen.same) == (0, images, False)
+    rated = compare_runs(record, changed(record, "primary", other_value))
+    assert (rated.same_decisions, rated.same_objectives, rated.same) == (4, 0, False)

@@ -1,0 +1,249 @@
+"""From the journals into a Tiled catalogue: in order, again and again, at its own pace.
+
+The journal is the truth, the catalogue follows. A run that is under way is followed, so that
+what has happened so far can be queried; a run that Tiled has in part, from a program that died
+or a connection that was lost, is taken out and put in anew from its journal. So it does not
+matter how often, or how far, anything was done before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stedopt_bluesky.records.assets import path_of, tiled_address
+from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
+from stedopt_bluesky.records.journal import Document, is_live, journal_paths, records_from
+from stedopt_bluesky.records.recovery import close_broken_run
+from stedopt_bluesky.records.runs import summarize
+
+if TYPE_CHECKING:
+    from bluesky_tiled_plugins.clients.catalog_of_bluesky_runs import CatalogOfBlueskyRuns
+
+# Events of a run under way that are written together: one by one a row costs 30 ms, a thousand
+# together 1 ms each.
+LIVE_BATCH = 10
+# Of a run that has ended, all at once.
+WHOLE_BATCH = 10_000
+
+Relocate = Callable[[Document], Document]
+
+
+class TiledDownError(ConnectionError):
+    """The Tiled server does not answer, or fails by itself: to be tried again later."""
+
+
+def relocation(folder: CatalogFolder, server_folder: str = "") -> Relocate:
+    """Give stream resources the address that their files have today, as Tiled reads it.
+
+    Parameters
+    ----------
+    folder : CatalogFolder
+        Whose arrays.
+    server_folder : str
+        Where the server finds the catalogue's folder, if not at the same path: on another
+        computer with the same files, say.
+    """
+
+    def relocate(resource: Document) -> Document:
+        path = path_of(resource["uri"], folder.arrays)
+        if server_folder and path.is_relative_to(folder.path):
+            relative = path.relative_to(folder.path).as_posix()
+            address = tiled_address(Path(server_folder)).rstrip("/")
+            return {**resource, "uri": f"{address}/{relative}"}
+        return {**resource, "uri": tiled_address(path)}
+
+    return relocate
+
+
+@dataclass
+class Progress:
+    """What an ingester has done.
+
+    Parameters
+    ----------
+    runs : list of str
+        Uids of the runs that it has brought in to their end, in that order.
+    refused : dict of str to str
+        Why a run cannot be taken in, by uid.
+    """
+
+    runs: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+class Ingester:
+    """Feeds one catalogue from the journals of a folder.
+
+    Parameters
+    ----------
+    folder : CatalogFolder
+        Whose journals.
+    client : CatalogOfBlueskyRuns
+        The catalogue, as ``tiled.client`` gives it.
+    relocate : callable
+        From :func:`relocation`.
+
+    Raises
+    ------
+    TiledDownError
+        When the server does not answer.
+    """
+
+    def __init__(
+        self, folder: CatalogFolder, client: CatalogOfBlueskyRuns, relocate: Relocate
+    ) -> None:
+        self._folder = folder
+        self._client = client
+        self._relocate = relocate
+        self._feeds: dict[str, _Feed] = {}
+        # Journals that cannot be taken in, by uid: their size then.
+        self._refused_at: dict[str, int] = {}
+        self.progress = Progress()
+        with _tiled():
+            from tiled.queries import KeyPresent
+
+            self._there = set(client)
+            # Not "stop": of what is no single value Tiled 0.2.20 says that it is not there.
+            self._done = set(client.search(KeyPresent("stop.uid")))
+
+    def step(self) -> int:
+        """Bring in what the journals have more than the catalogue.
+
+        Returns
+        -------
+        int
+            Documents that were brought in; 0: there was nothing new.
+
+        Raises
+        ------
+        TiledDownError
+            When the server does not answer; a new ingester, with a new client, goes on.
+        """
+        count = 0
+        for path in self._waiting():
+            count += self._advance(path)
+        return count
+
+    @property
+    def following(self) -> bool:
+        """Whether a run is under way that it is in the midst of."""
+        return bool(self._feeds)
+
+    def _waiting(self) -> list[Path]:
+        """Journals that are not in to their end, the oldest run first."""
+        paths = [path for path in journal_paths(self._folder) if path.stem not in self._done]
+        paths = [p for p in paths if self._refused_at.get(p.stem) != p.stat().st_size]
+        if len(paths) < 2:
+            return paths
+        return sorted(paths, key=lambda path: summarize(self._folder, path).time)
+
+    def _advance(self, path: Path) -> int:
+        """Bring in what is new of one journal."""
+        uid = path.stem
+        try:
+            live = is_live(self._folder, path)
+            if not live:
+                close_broken_run(self._folder, path)
+            with _tiled():
+                feed = self._feeds.get(uid) or self._begin(path, live=live)
+                self._feeds[uid] = feed
+                count = feed.advance()
+        except TiledDownError:
+            raise
+        except Exception as error:  # whatever Tiled, DuckDB or SQLite had against this run
+            self._feeds.pop(uid, None)
+            self._refused_at[uid] = path.stat().st_size
+            self.progress.refused[uid] = " ".join(str(error).split()) or type(error).__name__
+            return 0
+        if feed.ended:
+            del self._feeds[uid]
+            self._done.add(uid)
+            self.progress.refused.pop(uid, None)
+            self.progress.runs.append(uid)
+        return count
+
+    def _begin(self, path: Path, *, live: bool) -> _Feed:
+        if path.stem in self._there:  # what is there in part cannot be added to
+            self._client.delete_contents([path.stem], recursive=True, external_only=False)
+        self._there.add(path.stem)
+        return _Feed(path, self._client, self._relocate, LIVE_BATCH if live else WHOLE_BATCH)
+
+
+class _Feed:
+    """One run on its way into the catalogue."""
+
+    def __init__(
+        self, path: Path, client: CatalogOfBlueskyRuns, relocate: Relocate, batch: int
+    ) -> None:
+        from bluesky_tiled_plugins import TiledWriter
+
+        self._path = path
+        self._relocate = relocate
+        self._position = 0
+        self._write: Any = TiledWriter(client, batch_size=batch)
+        self.ended = False
+
+    def advance(self) -> int:
+        """Write the records that have come since; how many."""
+        count = 0
+        for name, doc, end in records_from(self._path, self._position):
+            self._write(name, self._relocate(doc) if name == "stream_resource" else doc)
+            self._position = end
+            count += 1
+            self.ended = name == "stop"
+        return count
+
+
+class _tiled:  # noqa: N801  reads as what it stands for: with _tiled(): ...
+    """Tell a server that is not there from one that refuses."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        import httpx
+
+        down = isinstance(error, httpx.TransportError | ConnectionError)
+        if isinstance(error, httpx.HTTPStatusError):
+            # Of the answers only these say that it may be otherwise in a moment.
+            down = error.response.status_code in (429, 502, 503, 504)
+        if down:
+            raise TiledDownError(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def ingest_run(
+    folder: CatalogFolder, client: CatalogOfBlueskyRuns, journal: Path, relocate: Relocate
+) -> str:
+    """Take one run's journal into a catalogue; doing it again changes nothing.
+
+    Returns
+    -------
+    {"inserted", "unchanged", "live"}
+        What was done; ``"live"``: nothing, a living process is still writing the journal.
+
+    Raises
+    ------
+    CatalogError
+        When the journal is damaged, or Tiled refuses the run.
+    """
+    from databroker.queries import Key
+
+    documents = list(records_from(journal, 0))
+    open_still = not documents or documents[-1][0] != "stop"
+    if open_still and close_broken_run(folder, journal) is None and is_live(folder, journal):
+        return "live"
+    # Tiled's writer adds the stop document last: with it, all is there.
+    stored = client.search(Key("uid") == journal.stem).values().head(1)
+    if stored and stored[0].metadata.get("stop"):
+        return "unchanged"
+    if stored:  # what is there in part cannot be added to
+        client.delete_contents([journal.stem], recursive=True, external_only=False)
+    try:
+        _Feed(journal, client, relocate, WHOLE_BATCH).advance()
+    except Exception as error:  # whatever Tiled, DuckDB or SQLite had against it
+        raise CatalogError(f"run {journal.stem} cannot be taken in: {error}") from error
+    return "inserted"

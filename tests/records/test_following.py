@@ -1,0 +1,162 @@
+"""A catalogue that follows: the server killed, started again, or never there."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from stedopt_bluesky.records import Catalog, CatalogError, find_run, list_runs
+from stedopt_bluesky.records.background import BackgroundIngestion
+from stedopt_bluesky.records.following import Target, follow, once
+from stedopt_bluesky.records.journal import Journal
+from tests.records.tiled_process import KEY, TiledProcess, free_port
+
+
+@pytest.fixture(autouse=True)
+def impatient():
+    """Tiled's own retries, of half a minute, are the ingester's: one way is enough."""
+    import stamina
+
+    with stamina.set_testing(True, attempts=1):
+        yield
+
+
+@pytest.fixture
+def server(folder, tmp_path):
+    server = TiledProcess(folder, tmp_path)
+    yield server
+    server.kill()
+
+
+def stored(folder, server):
+    """Runs on the server with their numbers of images."""
+    from tiled.client import from_uri
+
+    client = from_uri(server.uri, api_key=KEY)
+    try:
+        return {
+            uid: run.metadata["stop"]["num_events"].get("primary", 0)
+            for uid, run in client.items()
+            if run.metadata.get("stop")
+        }
+    finally:
+        client.context.close()
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it has not come"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_and_started_again_has_everything(folder, small, server):
+    told = []
+    finish = threading.Event()
+    target = Target(folder, server.uri, KEY)
+    results = []
+    thread = threading.Thread(
+        target=lambda: results.append(follow(target, finish, told.append, grace_s=60.0))
+    )
+    thread.start()
+    try:
+        # Down from the begin; up in the middle; killed with a run half in; up again.
+        first, _ = small["record_run"](folder, 3)
+        wait_for(lambda: [t.what for t in told] == ["down"])
+        server.start()
+        wait_for(lambda: any(t.what == "in" for t in told))
+        uid, documents = small["record_run"](folder, 6, seed=8)
+        path = find_run(folder, uid)
+        path.unlink()
+        journal = Journal(folder, fsync=False)
+        half = len(documents) // 2
+        for name, doc in documents[:half]:
+            journal(name, doc)
+        time.sleep(1.5)  # some of it is in
+        server.kill()
+        for name, doc in documents[half:]:
+            journal(name, doc)
+        wait_for(lambda: [t.what for t in told].count("down") == 2)
+        server.start()
+    finally:
+        finish.set()
+        thread.join(90)
+    assert results == [True]
+    assert stored(folder, server) == {first: 3, uid: 6}
+    assert [t.uid for t in told if t.what == "in"].count(uid) == 1
+    # And again: nothing to do.
+    told.clear()
+    assert once(target, told.append)
+    assert told == []
+
+
+@pytest.mark.slow
+def test_a_wrong_key_is_refused_and_stands_nowhere(folder, server):
+    server.start()
+    target = Target(folder, server.uri, "notthekeyofthisserver000")
+    with pytest.raises(CatalogError, match="refuses the key") as refused:
+        once(target, lambda told: None)
+    assert "notthekey" not in str(refused.value)
+    assert "notthekey" not in repr(target)
+
+
+def test_a_server_that_never_comes_is_given_up_in_the_end(folder):
+    told = []
+    finish = threading.Event()
+    finish.set()
+    target = Target(folder, f"http://127.0.0.1:{free_port()}", KEY)
+    assert follow(target, finish, told.append, grace_s=0.0) is False
+    assert [t.what for t in told] == ["down"]
+    assert "does not answer" in told[0].why
+
+
+def test_beside_a_session_its_runs_come_in(folder, small):
+    with BackgroundIngestion(Target(folder)) as ingestion:
+        uid, _ = small["record_run"](folder, 5)
+        assert ingestion.finish(60) == ""
+        assert ingestion.runs == {uid}
+        assert ingestion.refused == {}
+    with Catalog(folder) as catalog:
+        assert len(catalog.table(uid, "primary")) == 5
+
+
+def test_a_catalogue_that_is_open_elsewhere_is_told(folder, small):
+    with Catalog(folder):
+        ingestion = BackgroundIngestion(Target(folder))
+        uid, _ = small["record_run"](folder, 1)
+        wait_for(lambda: "open elsewhere" in ingestion.down)
+        assert ingestion.runs == frozenset()
+    assert ingestion.finish(60) == ""
+    assert ingestion.runs == {uid}
+
+
+DYING = """
+import os, sys
+from event_model import compose_run
+from stedopt_bluesky.records import CatalogFolder
+from stedopt_bluesky.records.background import BackgroundIngestion
+from stedopt_bluesky.records.following import Target
+from stedopt_bluesky.records.journal import Journal
+folder = CatalogFolder.open(sys.argv[1])
+ingestion = BackgroundIngestion(Target(folder))
+journal = Journal(folder)
+journal("start", compose_run(uid="dies").start_doc)
+print(ingestion.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_the_death_of_the_program_loses_nothing(folder):
+    """Its ingester closes the run, brings it in, and ends by itself."""
+    dying = subprocess.run(
+        [sys.executable, "-c", DYING, str(folder.path)],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert dying.returncode == -9, dying.stderr
+    wait_for(lambda: [run.exit_status for run in list_runs(folder)] == ["fail"])
+    wait_for(lambda: not (folder.locks / "catalog.lock").exists())
+    with Catalog(folder) as catalog:
+        assert [run.uid for run in catalog.runs()] == ["dies"]

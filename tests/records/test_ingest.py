@@ -1,0 +1,158 @@
+"""From the journals into Tiled: followed, interrupted, again and again, with the same end."""
+
+import pytest
+import stamina
+from event_model import compose_run
+
+from stedopt_bluesky.records import Catalog, CatalogFolder, find_run, list_runs
+from stedopt_bluesky.records.ingest import Ingester, TiledDownError, relocation
+from stedopt_bluesky.records.journal import Journal
+from stedopt_bluesky.records.recovery import BROKEN_REASON
+
+
+@pytest.fixture
+def opened(folder):
+    """An empty catalogue, open; what is in it is what the test's ingesters bring."""
+    with Catalog(folder, fill=False) as catalog:
+        yield catalog
+
+
+def ingester(catalog):
+    return Ingester(catalog.folder, catalog.client, relocation(catalog.folder))
+
+
+def finished(found):
+    return {run.metadata["start"]["uid"] for run in found.values() if run.metadata.get("stop")}
+
+
+def empty_run(journal, uid, time=1.7e9, *, stop=True):
+    run = compose_run(uid=uid, time=time)
+    journal("start", run.start_doc)
+    if stop:
+        journal("stop", run.compose_stop(time=time + 1))
+    return run
+
+
+def test_runs_come_in_in_the_order_in_which_they_began(opened):
+    journal = Journal(opened.folder, fsync=False)
+    for uid, time in (("c", 3.0), ("a", 2.0), ("b", 1.0)):
+        empty_run(journal, uid, time * 1e9)
+    fed = ingester(opened)
+    assert fed.step() == 6
+    assert fed.progress.runs == ["b", "a", "c"]
+    assert list(opened.client) == ["b", "a", "c"]
+    assert fed.step() == 0
+    # Another one finds all of it there, and does nothing.
+    again = ingester(opened)
+    assert again.step() == 0
+    assert again.progress.runs == []
+
+
+def test_a_run_under_way_is_followed_to_its_end(opened, small):
+    uid, documents = small["record_run"](opened.folder, 12)
+    path = find_run(opened.folder, uid)
+    whole = path.read_bytes().splitlines(keepends=True)
+    path.unlink()
+    fed = ingester(opened)
+    journal = Journal(opened.folder, fsync=False)
+    for number, (name, doc) in enumerate(documents, start=1):
+        journal(name, doc)
+        if number % 5 == 0:
+            fed.step()
+            if number > 50:  # of a dozen images ten, together, and their decisions
+                rows = len(opened.table(uid, "decision"))
+                assert 10 <= rows <= 12
+                assert not opened.run(uid).metadata.get("stop")
+    fed.step()
+    journal.close()
+    assert path.read_bytes().splitlines(keepends=True) == whole
+    assert fed.progress.runs == [uid]
+    assert len(opened.table(uid, "primary")) == 12
+    for n, image in enumerate(opened.images(uid, "microscope_sted1")):
+        assert image.tobytes() == small["expected_image"]("microscope_sted1", n).tobytes()
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_what_a_dead_ingester_left_is_put_in_anew(opened, small, steps):
+    uid, documents = small["record_run"](opened.folder, 4)
+    path = find_run(opened.folder, uid)
+    whole = path.read_bytes()
+    path.unlink()
+    journal = Journal(opened.folder, fsync=False)
+    first = ingester(opened)
+    for name, doc in documents[: len(documents) // 2]:
+        journal(name, doc)
+    for _ in range(steps):
+        first.step()
+    assert not opened.run(uid).metadata.get("stop")
+    del first  # it forgot everything that it held back
+    for name, doc in documents[len(documents) // 2 :]:
+        journal(name, doc)
+    assert path.read_bytes() == whole
+    second = ingester(opened)
+    second.step()
+    assert second.progress.runs == [uid]
+    assert len(opened.table(uid, "primary")) == 4
+    assert opened.images(uid, "microscope_sted1").shape == (4, 6, 5)
+
+
+def test_a_run_whose_program_died_is_closed_and_comes_in(opened):
+    journal = Journal(opened.folder, fsync=False)
+    empty_run(journal, "broken", stop=False)
+    fed = ingester(opened)
+    fed.step()
+    assert finished(opened.client) == set()
+    journal.close()  # as the death of its program does
+    fed.step()
+    assert fed.progress.runs == ["broken"]
+    (summary,) = list_runs(opened.folder)
+    assert (summary.exit_status, summary.reason) == ("fail", BROKEN_REASON)
+    assert finished(opened.client) == {"broken"}
+
+
+def test_a_journal_that_cannot_be_taken_in_is_told_once_and_hinders_nobody(opened):
+    journal = Journal(opened.folder, fsync=False)
+    empty_run(journal, "good")
+    path = find_run(opened.folder, "good").with_name("bad.jsonl")
+    path.write_bytes(b"garbage\ngarbage\n")
+    fed = ingester(opened)
+    fed.step()
+    assert fed.progress.runs == ["good"]
+    assert "is damaged in line 1" in fed.progress.refused["bad"]
+    assert fed.step() == 0
+    # Mended, it comes in.
+    path.unlink()
+    empty_run(journal, "bad")
+    fed.step()
+    assert fed.progress.runs == ["good", "bad"]
+    assert fed.progress.refused == {}
+
+
+def test_a_server_that_is_gone_is_told_from_one_that_refuses(opened, monkeypatch):
+    import httpx
+
+    journal = Journal(opened.folder, fsync=False)
+    empty_run(journal, "one")
+    fed = ingester(opened)
+
+    def gone(*_, **__):
+        raise httpx.ConnectError("nobody there")
+
+    with stamina.set_testing(True, attempts=1), monkeypatch.context() as patch:
+        patch.setattr(opened.client.context.http_client, "send", gone)
+        with pytest.raises(TiledDownError, match="nobody there"):
+            fed.step()
+    fed = ingester(opened)
+    fed.step()
+    assert fed.progress.runs == ["one"]
+
+
+def test_addresses_are_those_that_the_server_knows(tmp_path):
+    folder = CatalogFolder.create_or_open(tmp_path / "cat")
+    file = folder.arrays / "2026" / "11" / "a b.h5"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    resource = {"uri": f"file://localhost{file.as_posix()}", "uid": "x"}
+    assert relocation(folder)(resource) == resource
+    moved = relocation(folder, "/data/sted")(resource)
+    assert moved == {"uri": "file://localhost/data/sted/arrays/2026/11/a b.h5", "uid": "x"}
