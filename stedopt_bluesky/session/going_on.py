@@ -91,12 +91,12 @@ def continuation_of(folder: CatalogFolder, uid: str, images: int | None = None) 
 
     chain = read_chain(folder, uid)
     run = chain.last
-    config = config_of(run)
     if REPLAYS in run.start:
         raise ConfigError(
-            f"run {run.uid[:8]} was replayed from recorded images: there is no sample to go on "
-            f"with; go on with run {str(run.start[REPLAYS])[:8]}"
+            f"run {run.uid[:8]} was replayed from recorded images: there is no sample to go "
+            f"on with; go on with run {str(run.start[REPLAYS])[:8]}"
         )
+    config = config_of(run)
     plan = run.start.get("plan_name")
     if plan not in OPTIMISATIONS:
         raise ConfigError(f"run {run.uid[:8]}: plan {plan!r}; only an optimisation is gone on with")

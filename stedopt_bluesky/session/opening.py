@@ -43,6 +43,7 @@ UNWIRED = frozenset(
         "preset",
         "seed",
         "operator",
+        "catalog",
         "bandit",
         "prior",
         "choice",
