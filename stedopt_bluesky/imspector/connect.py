@@ -78,20 +78,20 @@ def connect_patiently(
     Exception
         Whatever else ``connect`` raises, at once.
     """
-    until = time.monotonic() + patience_s
-    tried = False
+    until: float | None = None
     while True:
         try:
             return connect()
         except NotAnsweringError as error:
-            left_s = until - time.monotonic()
-            if left_s <= 0 and tried:
-                raise NotAnsweringError(f"{error} (tried for {patience_s:g} s)") from None
-            if left_s <= 0:
+            if patience_s <= 0:
                 raise
-            if not tried:
+            if until is None:
+                # From the first refusal on: what it takes to load a client is no patience.
+                until = time.monotonic() + patience_s
                 tell(f"{error}; trying again for {patience_s:g} s")
-            tried = True
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                raise NotAnsweringError(f"{error} (tried for {patience_s:g} s)") from None
         time.sleep(min(_RETRY_S, left_s))
 
 

@@ -136,7 +136,9 @@ def test_databases_are_compared_mended_and_made_anew(
         busy = stedopt("catalog", "rebuild", *where)
         assert busy.exit_code == 2
         assert "is open elsewhere" in busy.stderr
-        monkeypatch.setattr(catalogs.Catalog.__init__, "__kwdefaults__", {"wait_s": 0.0})
+        monkeypatch.setattr(
+            catalogs.Catalog.__init__, "__kwdefaults__", {"wait_s": 0.0, "fill": True}
+        )
         busy = stedopt("catalog", "verify", "--databases", *where)
         assert busy.exit_code == 1
         assert "3 runs: 3 whole" in busy.stdout

@@ -13,6 +13,7 @@ from stedopt_bluesky.records import locks
 from stedopt_bluesky.records.catalog import Catalog
 from stedopt_bluesky.records.databases import check_databases
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
+from stedopt_bluesky.records.ingest import relocation
 from stedopt_bluesky.records.journal import Journal, find_run, journal_paths, read_journal
 
 
@@ -89,9 +90,9 @@ def test_a_run_that_is_there_in_part_is_told_and_taken_in(copied):
     folder, (uid, _) = copied
     with Catalog(folder) as catalog:
         catalog.client.delete_contents([uid], recursive=True, external_only=False)
-        writer = TiledWriter(catalog.client, batch_size=1)
+        writer, relocate = TiledWriter(catalog.client, batch_size=1), relocation(folder)
         for name, doc in list(read_journal(find_run(folder, uid)))[:-1]:
-            writer(name, doc if name != "stream_resource" else catalog._relocated(doc))
+            writer(name, doc if name != "stream_resource" else relocate(doc))
         assert check_databases(catalog).problems == [f"run {uid}: is in the databases in part"]
         assert check_databases(catalog, mend=True).problems == []
 
@@ -105,9 +106,9 @@ def test_other_numbers_of_events_and_another_end_are_told(copied):
     last = max(n for n, (name, _) in enumerate(documents) if name == "event")
     with Catalog(folder) as catalog:
         catalog.client.delete_contents([uid], recursive=True, external_only=False)
-        writer = TiledWriter(catalog.client)
+        writer, relocate = TiledWriter(catalog.client), relocation(folder)
         for name, doc in documents[:last] + documents[last + 1 :]:
-            writer(name, doc if name != "stream_resource" else catalog._relocated(doc))
+            writer(name, doc if name != "stream_resource" else relocate(doc))
         assert check_databases(catalog, mend=True).problems == [
             f"run {uid}: has 1 Events of 'primary' in the databases, 2 in the journal"
         ]
