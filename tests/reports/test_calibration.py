@@ -30,7 +30,10 @@ def test_nonlinearity():
     assert nonlinearity_percent(SAGGING) == pytest.approx(-100 * (20 / 3 - 2.5) / 10)
 
 
-@pytest.mark.filterwarnings("error")
+# Of what other tests have left behind nothing is told here.
+@pytest.mark.filterwarnings(
+    "error", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 @pytest.mark.parametrize("count", [1, 2, 3, 16])
 def test_the_picture_has_a_panel_for_each_laser(tmp_path, count):
     names = ["excitation", "775", "$x_{", *(f"laser {i}" for i in range(13))][:count]

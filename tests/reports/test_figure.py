@@ -30,7 +30,9 @@ def test_few_images(recorder, tmp_path, images):
     saved(*recorder(tmp_path / "cat", images), tmp_path / "run.png")
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings(
+    "error", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 @pytest.mark.parametrize("valid", [0, 2])
 def test_invalid_objectives_leave_gaps_and_warn_of_nothing(recorder, tmp_path, valid):
     rated = iter(range(100))
