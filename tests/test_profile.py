@@ -90,7 +90,7 @@ for line in ("%optimize many", "%show nowhere"):
 uid = catalog[-1].start["uid"]
 %show {uid}
 RE(optimize(images=1))
-print("catalogued:", len(catalog), db[-1].table("primary").shape[0])
+print("catalogued:", len(list(catalog)), db[-1].table("primary").shape[0])
 RE(resume(uid, images=1))
 """
 
