@@ -191,6 +191,9 @@ def places(record):
 def end(process, state):
     """End what was started, by id."""
     if process.poll() is None:
+        # Twice, as `timeout` sends it: the second one while the script ends what it has started.
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(20)

@@ -16,7 +16,11 @@ control="tcp://127.0.0.1:${STEDOPT_CONTROL_PORT:-60615}"
 info="tcp://127.0.0.1:${STEDOPT_INFO_PORT:-60625}"
 
 for program in redis-server redis-cli setsid start-re-manager; do
-  command -v "$program" >/dev/null || { echo "error: $program is not there" >&2; exit 2; }
+  command -v "$program" >/dev/null || {
+    echo "error: $program is not there: pip install 'stedopt-bluesky[queueserver]' and, from the" \
+      "system's packages, redis-server and setsid (util-linux)" >&2
+    exit 2
+  }
 done
 python="$(dirname "$(command -v start-re-manager)")/python"
 umask 077
@@ -63,7 +67,9 @@ setsid redis-server "$state/redis.conf" >"$state/redis.log" 2>&1 &
 redis=$!
 manager=""
 end() {
-  trap - EXIT INT TERM
+  trap - EXIT
+  # A signal that comes once more, as `timeout` sends it, must not end this before Redis.
+  trap '' INT TERM
   if [ -n "$manager" ]; then kill "$manager" 2>/dev/null || true; wait "$manager" || true; fi
   kill "$redis" 2>/dev/null || true
   wait "$redis" || true
