@@ -191,10 +191,10 @@ def places(record):
 def end(process, state):
     """End what was started, by id."""
     if process.poll() is None:
-        # Twice, as `timeout` sends it: the second one while the script ends what it has started.
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
-        process.send_signal(signal.SIGTERM)
+        # More than once, as `timeout` sends it: while the script ends what it has started.
+        for _ in range(10):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.02)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(20)
     left = state / "redis.pid"  # Redis removes it when it ends
