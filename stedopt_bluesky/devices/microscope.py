@@ -313,9 +313,10 @@ class Microscope(StoresArrays, Device):
         excitation_uJ += more_uJ
         # Of the sample, however stage and scanner share the way. A scanner that was never moved
         # stands in the middle.
+        shift_x_um, shift_y_um = self._stage.shift_um
         place_um = (
-            np.nan_to_num(self._scanner.x_um.get()) + self._stage.stage_x_um.get(),
-            np.nan_to_num(self._scanner.y_um.get()) + self._stage.stage_y_um.get(),
+            np.nan_to_num(self._scanner.x_um.get()) + self._stage.stage_x_um.get() + shift_x_um,
+            np.nan_to_num(self._scanner.y_um.get()) + self._stage.stage_y_um.get() + shift_y_um,
         )
         size_um = max(float(self._scanner.size_um.get()), self._more_light_um())
         self.budget.spend(place_um, size_um, image_s, excitation_uJ * 1e-3 + depletion_mJ)

@@ -57,6 +57,7 @@ class Stage(TableDevice):
         # A microscope without a stage that is known of does not move.
         stands_um = [0.0 if math.isnan(setting.get()) else setting.get() for setting in axes]
         self.origin_um = (stands_um[0], stands_um[1])
+        self.first_origin_um = self.origin_um if origin_um is None else origin_um
         for setting in axes:
             setting.low, setting.high = -reach_um, reach_um
             Signal.put(setting, 0.0, force=True)
@@ -76,6 +77,12 @@ class Stage(TableDevice):
         axes = (self.stage_x_um, self.stage_y_um)
         for setting, was_um, zero_um in zip(axes, before_um, origin_um, strict=True):
             Signal.put(setting, round(setting.get() + was_um - zero_um, 6), force=True)
+
+    @property
+    def shift_um(self) -> tuple[float, float]:
+        """How far, (x, y), positions count from elsewhere than at first, µm."""
+        (x_um, y_um), (first_x_um, first_y_um) = self.origin_um, self.first_origin_um
+        return x_um - first_x_um, y_um - first_y_um
 
     def _origin_um(self, axis: str) -> float:
         return self.origin_um["xy".index(axis)]

@@ -161,7 +161,7 @@ def go_on(
     here_um = stage.origin_um
     check_wired_alike(session.config, earlier.config)  # before anything changes
     unseen = tuple(r for r in earlier.chain.records if r.uid not in session.runs_seen)
-    for exposure in light_of(RunChain(unseen)) if unseen else ():
+    for exposure in light_of(RunChain(unseen), stage.first_origin_um) if unseen else ():
         budget.remember(*exposure)
     session.remember_runs(record.uid for record in unseen)
     try:

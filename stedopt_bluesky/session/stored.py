@@ -110,10 +110,13 @@ def stage_origin_of(record: RunRecord) -> tuple[float, float] | None:
     return None if origin is None else (float(origin[0]), float(origin[1]))
 
 
-def light_of(chain: RunChain) -> list[tuple[tuple[float, float], float, float]]:
+def light_of(
+    chain: RunChain, origin_um: tuple[float, float] | None = None
+) -> list[tuple[tuple[float, float], float, float]]:
     """What each image of a run and of those before it has cost: place, side, µm, and mJ.
 
-    The side is that of the square that the light fell into; Events of earlier versions do not
+    Places count from ``origin_um`` (x, y), µm, in the stage's own coordinates; left out: from
+    where they count in the runs. The side is that of the square that the light fell into; Events of earlier versions do not
     tell it, and all their images had the size that the configuration says.
     """
     spent = []
@@ -121,10 +124,16 @@ def light_of(chain: RunChain) -> list[tuple[tuple[float, float], float, float]]:
     for record in chain.records:
         if record.keys.image_stream not in record.descriptors:
             continue
+        own_um = stage_origin_of(record)
+        shift_um = {"x": 0.0, "y": 0.0}
+        if own_um is not None and origin_um is not None:
+            shift_um = {"x": own_um[0] - origin_um[0], "y": own_um[1] - origin_um[1]}
         for event in record.events(record.keys.image_stream):
             data = event["data"]
             x_um, y_um = (
-                float(data[f"region_{axis}_um"]) + float(data.get(f"stage_{axis}_um", 0.0))
+                float(data[f"region_{axis}_um"])
+                + float(data.get(f"stage_{axis}_um", 0.0))
+                + shift_um[axis]
                 for axis in "xy"
             )
             dose_mJ = (

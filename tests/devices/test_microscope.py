@@ -499,6 +499,21 @@ def test_an_image_smaller_than_the_largest_lies_in_a_corner(
         assert (array[:, pixels:] == NO_PIXEL).all()
 
 
+def test_light_counts_in_the_sample_wherever_positions_count_from(station, run_engine):
+    """The stage stands still; its positions count from elsewhere for a run that is gone on with."""
+    budget, stage, x_um = station.microscope.budget, station.stage, station.scanner.x_um
+    x_um.set(2.0)
+    station.scanner.y_um.set(0.0)
+    run_engine(imaging(station.microscope))
+    once_mJ = budget._before((2.0, 0.0), 1.0)
+    assert once_mJ > 0
+    here_um = stage.origin_um
+    stage.count_from((here_um[0] - 30.0, here_um[1] + 4.0))
+    assert (stage.stage_x_um.get(), stage.stage_y_um.get()) == (30.0, -4.0)
+    run_engine(imaging(station.microscope))
+    assert budget._before((2.0, 0.0), 1.0) == pytest.approx(2 * once_mJ)
+
+
 def test_an_exposure_is_not_rewound(station):
     assert station.microscope.rewindable.get() is False
     assert station.microscope.rewindable.name not in station.microscope.read()

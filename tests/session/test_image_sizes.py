@@ -21,6 +21,7 @@ from stedopt_bluesky.records.resume import RunChain
 from stedopt_bluesky.records.training_data import rated_images_of
 from stedopt_bluesky.session import connect_application, light_of, objectives_of, open_session
 from stedopt_bluesky.session.places import tiles_of
+from stedopt_bluesky.session.stored import stage_origin_of
 
 SIZES = [
     {"name": "pixel_size_nm", "values": [20.0, 40.0]},
@@ -254,6 +255,11 @@ def test_earlier_light_is_that_of_the_size_that_was_imaged(run):
         assert lit_um == data["region_size_um"]
         assert dose_mJ > 0
     assert {lit_um for _, lit_um, _ in light_of(chain)} == {0.96, 1.92}
+    # Of a session whose positions count from elsewhere.
+    origin_um = stage_origin_of(record)
+    moved = light_of(chain, (origin_um[0] + 10.0, origin_um[1] - 1.0))
+    for (moved_um, *_), (place_um, *_) in zip(moved, light_of(chain), strict=True):
+        assert moved_um == pytest.approx((place_um[0] - 10.0, place_um[1] + 1.0))
 
 
 def test_images_of_several_pixel_sizes_are_no_dataset(run):
