@@ -17,6 +17,7 @@ from stedopt_bluesky.config.lasers import (
 from stedopt_bluesky.config.parameters import RANGES
 from stedopt_bluesky.config.places import SpineConfig
 from stedopt_bluesky.config.sections import Positive
+from stedopt_bluesky.parameters import pixels_along
 
 # Tiles of the Ca²⁺ objectives: frames must hold one at least.
 TILE_PX = 8
@@ -99,7 +100,7 @@ class CalciumConfig(ExcitationConfig):
     @property
     def pixels(self) -> int:
         """Pixels along a side of a frame."""
-        return round(self.size_um * 1000 / self.pixel_size_nm)
+        return pixels_along(self.size_um, self.pixel_size_nm)
 
     @property
     def dwelltime_us(self) -> float:

@@ -27,6 +27,7 @@ from stedopt_bluesky.devices.scanner import Scanner
 from stedopt_bluesky.devices.stage import Stage
 from stedopt_bluesky.imspector.instrument import Instrument
 from stedopt_bluesky.imspector.scan import Scans, ScanStoppedError
+from stedopt_bluesky.parameters import pixels_along
 
 CONFOCAL = "confocal"
 STED = "sted"
@@ -128,7 +129,9 @@ class Microscope(StoresArrays, Device):
         sted = [(f"sted{i}", STED) for i in range(1, sted_images + 1)]
         self._shots = [("confocal1", CONFOCAL), *sted, ("confocal2", CONFOCAL)]
         # Shape of the arrays that the run's file has for the images of a configuration.
-        self._room: dict[str, tuple[int, int]] = {}
+        self._room: dict[str, tuple[int, int]] = {CONFOCAL: (0, 0), STED: (0, 0)}
+        # Shape of this region's images.
+        self._shape: dict[str, tuple[int, int]] = {}
         self._acquisition: AcquisitionStatus | None = None
         self.images: ImageSet | None = None
         # Why the plan is suspended, and waits for a person; empty: it is not.
@@ -150,9 +153,10 @@ class Microscope(StoresArrays, Device):
         self._instrument.set_value(CONFOCAL, "dwelltime_us", self._confocal_dwelltime_us)
         self._instrument.set_value(CONFOCAL, "line_steps", 1)
         most = self._scanner.most_pixels
-        for configuration in (CONFOCAL, STED):
-            shape = self._instrument.image_shape(configuration)
-            self._room[configuration] = shape if most is None else (most, most)
+        for configuration in self._room:
+            self._room[configuration] = self._instrument.image_shape(configuration)
+            if most is not None and configuration in (CONFOCAL, STED):
+                self._room[configuration] = (most, most)
         self._store.open({key: (shape, np.int16) for key, shape in self._shapes().items()})
         self.budget.begin_run()
         self._scans.connect()
@@ -165,25 +169,54 @@ class Microscope(StoresArrays, Device):
             for shot, configuration in self._shots
         }
 
-    def _check_room(self) -> None:
-        """Refuse images for which there is no room in the run's arrays, before any light.
+    def _check_scans(self) -> None:
+        """Refuse what Imspector would scan otherwise than is reckoned and stored, before any light.
+
+        Somebody may have changed it in Imspector's window.
 
         Raises
         ------
         ValueError
-            When they are larger than the run's largest ones, or where all are of one size have
-            another one.
+            When a number of pixels is not one that the run's arrays have room for, or not that of
+            the other images of the region; or a dwelltime, a number of line steps or of frames
+            is not what was set.
         """
+        for configuration, shape in self._shape.items():
+            if why := self._why_no_room(configuration, shape):
+                raise ValueError(
+                    f"{configuration} image of {shape[0]} × {shape[1]} pixels: {why} in this run"
+                )
+        scanner, value = self._scanner, self._instrument.value
+        expected = {
+            (STED, "dwelltime_us"): float(scanner.dwelltime_us.get()),
+            (STED, "line_steps"): int(scanner.line_steps.get()),
+            (CONFOCAL, "dwelltime_us"): self._confocal_dwelltime_us,
+            (CONFOCAL, "line_steps"): 1,
+        }
+        found = {key: value(*key) for key in expected}
+        expected |= {(STED, "frames"): int(scanner.frames.get()), (CONFOCAL, "frames"): 1}
+        found |= {(c, "frames"): self._instrument.frames(c) for c in (STED, CONFOCAL)}
+        for (configuration, name), wanted in expected.items():
+            if not math.isclose(found[configuration, name], wanted, rel_tol=1e-6):
+                raise ValueError(
+                    f"{configuration} scan: {name} is {found[configuration, name]:g} in Imspector, "
+                    f"{wanted:g} was set"
+                )
+
+    def _why_no_room(self, configuration: str, shape: tuple[int, int]) -> str:
         most = self._scanner.most_pixels
-        for configuration, room in self._room.items():
-            shape = self._instrument.image_shape(configuration)
-            if shape == room or (most is not None and max(shape) <= most):
-                continue
-            only = "" if most is None else "at most "
-            raise ValueError(
-                f"{configuration} image of {shape[0]} × {shape[1]} pixels: {only}{room[0]} × "
-                f"{room[1]} in this run"
-            )
+        room = self._room[configuration]
+        if most is None or configuration not in (CONFOCAL, STED):
+            return "" if shape == room else f"{room[0]} × {room[1]}"
+        if max(shape) > most:
+            return f"at most {most} × {most}"
+        set_to = pixels_along(self._scanner.size_um.get(), self._scanner.pixel_size_nm.get())
+        # Imspector may round otherwise than the twin, but all images of a region alike.
+        if abs(shape[0] - set_to) > 1 or {self._shape[c] for c in (CONFOCAL, STED)} != {
+            (shape[0], shape[0])
+        }:
+            return f"{set_to} × {set_to} for this region"
+        return ""
 
     def _key(self, light: Light, shot: str) -> str:
         """Name of an image in documents, as ``microscope_orange_sted1``."""
@@ -215,6 +248,7 @@ class Microscope(StoresArrays, Device):
         if not self._store.is_open:
             raise RuntimeError(f"{self.name} is not staged")
         self.images = None
+        self._shape = {c: self._instrument.image_shape(c) for c in self._room}
         expected_s = sum(self._scan_s(configuration) for _, configuration in self._shots)
         expected_s += self._more_light()[0]
         self._acquisition = status = AcquisitionStatus(self, expected_s)
@@ -226,7 +260,7 @@ class Microscope(StoresArrays, Device):
 
     def _acquire(self) -> None:
         start = time.monotonic()
-        self._check_room()
+        self._check_scans()
         self._reckon()
         # Anew for every region: somebody may have zeroed them in Imspector's window.
         self._set_confocal_powers()
@@ -250,8 +284,10 @@ class Microscope(StoresArrays, Device):
         padded = {}
         for key, shape in self._shapes().items():
             image = images[key]
-            margins = [(0, room - side) for room, side in zip(shape, image.shape, strict=True)]
-            padded[key] = np.pad(image, margins, constant_values=NO_PIXEL)
+            if image.shape != shape:
+                margins = [(0, room - side) for room, side in zip(shape, image.shape, strict=True)]
+                image = np.pad(image, margins, constant_values=NO_PIXEL)
+            padded[key] = image
         return padded
 
     def _expose(self) -> dict[str, npt.NDArray[np.int16]]:
@@ -335,7 +371,7 @@ class Microscope(StoresArrays, Device):
 
     def _scan_s(self, configuration: str) -> float:
         """Time that the beam spends on the pixels of a scan, s."""
-        pixels = math.prod(self._instrument.image_shape(configuration)) * len(self._lights)
+        pixels = math.prod(self._shape[configuration]) * len(self._lights)
         if configuration == CONFOCAL:
             return pixels * self._confocal_dwelltime_us * 1e-6
         scans = int(self._scanner.line_steps.get()) * int(self._scanner.frames.get())

@@ -120,6 +120,7 @@ class UncagingMicroscope(Microscope):
         super().__init__(**kwargs)
         if len(self._shots) != 4:
             raise ValueError(f"sted_images = {len(self._shots) - 2}: 2 with uncaging")
+        self._room[CALCIUM] = (0, 0)
         self._paused = False
         self._baseline_key = f"{self.name}_baseline"
         self._response_key = f"{self.name}_response"
@@ -148,7 +149,7 @@ class UncagingMicroscope(Microscope):
         self._instrument.set_power(CALCIUM, self._calcium.laser, self._calcium.power_uW)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        frame = self._instrument.image_shape(CALCIUM)
+        frame = self._room[CALCIUM]
         return {
             **super()._shapes(),
             self._baseline_key: (self._calcium.baseline_frames, *frame),
@@ -199,7 +200,7 @@ class UncagingMicroscope(Microscope):
 
     def _more_light(self) -> tuple[float, float]:
         calcium = self._calcium
-        pixels = math.prod(self._instrument.image_shape(CALCIUM))
+        pixels = math.prod(self._shape[CALCIUM])
         frames = calcium.baseline_frames + calcium.response_frames
         frames_s = frames * pixels * calcium.dwelltime_us * 1e-6
         pulse_s = self._pulse_settings.pulse_ms * 1e-3

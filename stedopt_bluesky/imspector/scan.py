@@ -134,6 +134,8 @@ class Scans:
                 raise BadImageError(
                     f"{configuration} scan: expected frames = {frames}, got {len(stack)}"
                 )
+        if frames == 1:
+            return [stack[0].copy() for stack in stacks]
         most = np.iinfo(np.int16).max
         return [
             np.minimum(stack.sum(axis=0, dtype=np.int64), most).astype(np.int16) for stack in stacks

@@ -116,8 +116,9 @@ def light_of(
     """What each image of a run and of those before it has cost: place, side, µm, and mJ.
 
     Places count from ``origin_um`` (x, y), µm, in the stage's own coordinates; left out: from
-    where they count in the runs. The side is that of the square that the light fell into; Events of earlier versions do not
-    tell it, and all their images had the size that the configuration says.
+    where they count in the runs. The side is that of the square that the light fell into; Events
+    of earlier versions do not tell it, and all their images had the size that the configuration
+    says.
     """
     spent = []
     region_um = config_of(chain.last).imaging.region_size_um

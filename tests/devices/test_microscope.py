@@ -499,6 +499,45 @@ def test_an_image_smaller_than_the_largest_lies_in_a_corner(
         assert (array[:, pixels:] == NO_PIXEL).all()
 
 
+@pytest.mark.parametrize(
+    ("configuration", "name", "value", "says"),
+    [
+        (STED, "dwelltime_us", 40.0, "sted scan: dwelltime_us is 40 in Imspector, 20 was set"),
+        (STED, "line_steps", 2, "sted scan: line_steps is 2 in Imspector, 1 was set"),
+        (STED, "frames", 7, "sted scan: frames is 7 in Imspector, 1 was set"),
+        (CONFOCAL, "frames", 2, "confocal scan: frames is 2 in Imspector, 1 was set"),
+        (CONFOCAL, "dwelltime_us", 99.0, "confocal scan: dwelltime_us is 99 in Imspector"),
+    ],
+)
+def test_what_was_changed_in_imspectors_window_gets_no_light(
+    station, application, configuration, name, value, says
+):
+    station.scanner.dwelltime_us.set(20.0)
+    station.microscope.stage()
+    try:
+        if name == "frames":
+            station.microscope._instrument.set_frames(configuration, value)
+        else:
+            station.microscope._instrument.set_value(configuration, name, value)
+        with pytest.raises(ValueError, match=says):
+            station.microscope.trigger().wait(WAIT_S)
+    finally:
+        station.microscope.unstage()
+    assert application.emission_log == []
+
+
+def test_images_of_a_region_that_differ_in_size_get_no_light(station, application):
+    station.scanner.most_pixels = 64
+    station.microscope.stage()
+    try:
+        station.microscope._instrument.set_field(STED, 0.64, 20.0)
+        with pytest.raises(ValueError, match=r"image of .* pixels: 64 × 64 for this region in this"):
+            station.microscope.trigger().wait(WAIT_S)
+    finally:
+        station.microscope.unstage()
+    assert application.emission_log == []
+
+
 def test_light_counts_in_the_sample_wherever_positions_count_from(station, run_engine):
     """The stage stands still; its positions count from elsewhere for a run that is gone on with."""
     budget, stage, x_um = station.microscope.budget, station.stage, station.scanner.x_um

@@ -236,6 +236,45 @@ def test_frames_and_pulse_count_where_they_fall(config, station, spine, distance
     assert budget._before((spine.x_um + lit_um * 1.1, spine.y_um), lit_um) == 0.0
 
 
+def test_frames_of_another_size_get_no_light(station, instrument, spine, application):
+    at(station, spine)
+    station.microscope.stage()
+    try:
+        instrument.set_field(CALCIUM, 4.8, 80.0)
+        with pytest.raises(ValueError, match="calcium image of 60 × 60 pixels: 120 × 120 in this"):
+            station.microscope.trigger().wait(WAIT_S)
+    finally:
+        station.microscope.unstage()
+    assert application.emission_log == []
+
+
+def test_what_was_uncaged_is_stored_without_asking_imspector_again(
+    station, instrument, spine, monkeypatch
+):
+    """The pulse cannot be taken back: a connection lost after it costs nothing."""
+    at(station, spine)
+    microscope, expose = station.microscope, station.microscope._expose
+
+    def lost(*_, **__):
+        raise RuntimeError("Connection refused")
+
+    def exposing():
+        images = expose()
+        for name in ("image_shape", "value", "frames"):
+            monkeypatch.setattr(instrument, name, lost)
+        return images
+
+    monkeypatch.setattr(microscope, "_expose", exposing)
+    microscope.stage()
+    try:
+        microscope.trigger().wait(WAIT_S)
+        assert microscope.images.calcium is not None
+        assert list(microscope.collect_asset_docs())
+    finally:
+        monkeypatch.undo()
+        microscope.unstage()
+
+
 def test_what_is_stored_is_described(station, spine):
     at(station, spine)
     station.microscope.stage()
