@@ -13,8 +13,8 @@ from stedopt_bluesky.config.sections import NotNegative, Positive, Section
 
 Wavelength = Annotated[float, Field(ge=300, le=1000)]
 GateTime = Annotated[float, Field(ge=0, le=25)]
-Counts = Annotated[int, Field(ge=0, le=65535)]
-Percent = Annotated[float, Field(ge=0, le=100)]
+Counts = Annotated[int, Field(ge=1, le=65535)]
+Percent = Annotated[float, Field(ge=0.1, le=99.9)]
 
 # Imspector has this many of RESCue's lower thresholds.
 LOWER_THRESHOLDS = 4
@@ -90,32 +90,32 @@ class RescueConfig(Section):
         description="How many lower thresholds there are, 0 to 4; ends that Imspector sets them.",
     )
     lower_threshold_1: Counts | None = Field(
-        None, description="Counts below which a pixel is left at the first time, 0 to 65535."
+        None, description="Counts below which a pixel is left at the first time; 1 to 65535."
     )
     lower_threshold_2: Counts | None = Field(
-        None, description="Counts below which a pixel is left at the second time, 0 to 65535."
+        None, description="Counts below which a pixel is left at the second time; 1 to 65535."
     )
     lower_threshold_3: Counts | None = Field(
-        None, description="Counts below which a pixel is left at the third time, 0 to 65535."
+        None, description="Counts below which a pixel is left at the third time; 1 to 65535."
     )
     lower_threshold_4: Counts | None = Field(
-        None, description="Counts below which a pixel is left at the fourth time, 0 to 65535."
+        None, description="Counts below which a pixel is left at the fourth time; 1 to 65535."
     )
     lower_time_percent_1: Percent | None = Field(
-        None, description="First time, percent of the pixel's dwelltime, 0 to 100."
+        None, description="First time, percent of the pixel's dwelltime, 0.1 to 99.9."
     )
     lower_time_percent_2: Percent | None = Field(
-        None, description="Second time, percent of the pixel's dwelltime, 0 to 100."
+        None, description="Second time, percent of the pixel's dwelltime, 0.1 to 99.9."
     )
     lower_time_percent_3: Percent | None = Field(
-        None, description="Third time, percent of the pixel's dwelltime, 0 to 100."
+        None, description="Third time, percent of the pixel's dwelltime, 0.1 to 99.9."
     )
     lower_time_percent_4: Percent | None = Field(
-        None, description="Fourth time, percent of the pixel's dwelltime, 0 to 100."
+        None, description="Fourth time, percent of the pixel's dwelltime, 0.1 to 99.9."
     )
     upper_threshold: Counts | None = Field(
         None,
-        description="Counts at which a pixel is left, 0 to 65535; ends that Imspector sets it.",
+        description="Counts at which a pixel is left; 1 to 65535; ends that Imspector sets it.",
     )
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 # A spine's head of 0.5 µm is a few pixels of this size.
 LARGEST_FOR_SPINES_NM = 200.0
-# Of one channel: 256 MiB of 16-bit counts, the most that a served twin sends at once.
+# Of one channel: 256 MiB of 16-bit counts, which a program holds a few times while it sums frames
+# and stores images; the most that a served twin sends at once, too.
 MOST_PIXELS_OF_A_SCAN = 2**27
 
 
@@ -82,19 +83,25 @@ def check_fields(config: ExperimentConfig) -> None:
 
 
 def check_stacks(config: ExperimentConfig) -> None:
-    """Refuse a grid with a scan that is too large to be kept in memory and sent."""
-    frames = [("imaging.frames", float(config.imaging.frames))]
+    """Refuse scans of the grid that are too large to be kept in memory and sent."""
+    field, most = "imaging.frames", max(config.values_of("frames"))
     for i, entry in enumerate(config.parameters):
         if entry.name == "frames":
-            frames = [(f"parameters.{i}.{entry.ends[1][0]}", entry.ends[1][1])]
-    (field, most), pixels = frames[0], config.most_pixels
-    if most * pixels**2 > MOST_PIXELS_OF_A_SCAN:
-        allowed = MOST_PIXELS_OF_A_SCAN // pixels**2
+            field = f"parameters.{i}.{entry.ends[1][0]}"
+    _check_stack(field, most, config.most_pixels)
+    if config.uncaging.enabled:
+        calcium = config.calcium
+        for name in ("baseline_frames", "response_frames"):
+            _check_stack(f"calcium.{name}", getattr(calcium, name), calcium.pixels)
+
+
+def _check_stack(field: str, frames: float, pixels: int) -> None:
+    if frames * pixels**2 > MOST_PIXELS_OF_A_SCAN:
         raise FieldError(
             field,
-            most,
-            f"at most {allowed} of {pixels} × {pixels} pixels, {MOST_PIXELS_OF_A_SCAN:,} pixels "
-            "in a scan",
+            frames,
+            f"at most {MOST_PIXELS_OF_A_SCAN // pixels**2} of {pixels} × {pixels} pixels, "
+            f"{MOST_PIXELS_OF_A_SCAN:,} pixels in a scan",
         )
 
 
@@ -274,16 +281,17 @@ def _most_light(config: ExperimentConfig) -> tuple[float, float]:
     def most(name: str, otherwise: float) -> float:
         return highest.get(name, otherwise)
 
-    dwelltime_us = most("dwelltime_us", imaging.dwelltime_us)
-    scans = most("line_steps", imaging.line_steps) * most("frames", imaging.frames)
+    dwelltime_us, line_steps, frames = (
+        max(config.values_of(name)) for name in ("dwelltime_us", "line_steps", "frames")
+    )
     pixels = config.most_pixels**2
-    channel_s = dwelltime_us * 1e-6 * scans * pixels
+    channel_s = dwelltime_us * 1e-6 * line_steps * frames * pixels
     confocal_s = 2 * imaging.confocal_dwelltime_us * 1e-6 * pixels
-    depletion_mW = most("depletion_power_mW", imaging.depletion_power_mW)
+    depletion_mW = max(config.values_of("depletion_power_mW"))
     # Of each channel the powers: excitation, µW; depletion, mW; confocal excitation, µW.
     powers = [
         (
-            most("excitation_power_uW", imaging.excitation_power_uW),
+            max(config.values_of("excitation_power_uW")),
             depletion_mW,
             imaging.confocal_excitation_power_uW,
         )
@@ -306,8 +314,8 @@ def _most_light(config: ExperimentConfig) -> tuple[float, float]:
     )
     if config.uncaging.enabled:
         calcium, pulse_s = config.calcium, config.uncaging.pulse_ms * 1e-3
-        frames = calcium.baseline_frames + calcium.response_frames
-        frames_s = frames * calcium.dwelltime_us * 1e-6 * calcium.pixels**2
+        calcium_frames = calcium.baseline_frames + calcium.response_frames
+        frames_s = calcium_frames * calcium.dwelltime_us * 1e-6 * calcium.pixels**2
         pulse_uW = most("uncaging_power_uW", config.uncaging.power_uW)
         dose_mJ += (calcium.power_uW * frames_s + pulse_uW * pulse_s) * 1e-3
     return channel_s * len(powers), dose_mJ

@@ -169,24 +169,28 @@ class ExperimentConfig(Section):
             raise ValueError("objectives: weight = 0 for all: at least one above 0")
         return self
 
+    def values_of(self, name: str) -> tuple[float, ...]:
+        """Values of a field of section ``imaging`` in the grid; the fixed one where it has none.
+
+        Parameters
+        ----------
+        name : str
+            One of `IMAGING_PARAMETERS`, in its unit.
+        """
+        optimised = [p.parameter.values for p in self.parameters if p.name == name]
+        return optimised[0] if optimised else (float(getattr(self.imaging, name)),)
+
     @property
     def most_pixels(self) -> int:
         """Pixels along a side of the region with the most of them in the grid."""
-        values = {p.name: p.parameter.values for p in self.parameters}
-        sizes_um = values.get("region_size_um", (self.imaging.region_size_um,))
-        pixels_nm = values.get("pixel_size_nm", (self.imaging.pixel_size_nm,))
-        return pixels_along(sizes_um[-1], pixels_nm[0])
+        return pixels_along(
+            max(self.values_of("region_size_um")), min(self.values_of("pixel_size_nm"))
+        )
 
     @property
     def sizes_change(self) -> bool:
         """Whether images of the grid differ in size."""
         return any(p.name in ("region_size_um", "pixel_size_nm") for p in self.parameters)
-
-    @property
-    def smallest_region_um(self) -> float:
-        """Side of the smallest region of the grid, µm."""
-        sizes_um = [p.parameter.values for p in self.parameters if p.name == "region_size_um"]
-        return sizes_um[0][0] if sizes_um else self.imaging.region_size_um
 
     @property
     def fixed_parameters(self) -> dict[str, float]:

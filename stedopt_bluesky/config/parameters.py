@@ -89,9 +89,9 @@ RANGES = {
     "rescue_signal_level": (0.0, 1e6),
     "rescue_strength": (0.0, 1e3),
     "rescue_lower_thresholds": (0.0, 4.0),
-    **{f"rescue_lower_threshold_{number}": (0.0, 65535.0) for number in range(1, 5)},
-    **{f"rescue_lower_time_percent_{number}": (0.0, 100.0) for number in range(1, 5)},
-    "rescue_upper_threshold": (0.0, 65535.0),
+    **{f"rescue_lower_threshold_{number}": (1.0, 65535.0) for number in range(1, 5)},
+    **{f"rescue_lower_time_percent_{number}": (0.1, 99.9) for number in range(1, 5)},
+    "rescue_upper_threshold": (1.0, 65535.0),
     "focus_um": (-100.0, 100.0),
     "uncaging_distance_um": (0.3, 5.0),
 }

@@ -11,8 +11,8 @@ from ophyd import Kind
 from stedopt_bluesky.devices.table_setting import TableDevice, TableSetting
 
 # Limits of thresholds: Imspector's own upper ones do not fit into 15 bits.
-_COUNTS: dict[str, Any] = {"unit": "counts", "high": 65535}
-_PERCENT: dict[str, Any] = {"unit": "%", "high": 100.0}
+_COUNTS: dict[str, Any] = {"unit": "counts", "low": 1, "high": 65535}
+_PERCENT: dict[str, Any] = {"unit": "%", "low": 0.1, "high": 99.9}
 
 
 class Detection(TableDevice):
@@ -50,6 +50,10 @@ class Pinhole(TableDevice):
     pinhole_um = Cpt(
         TableSetting, row="pinhole_um", unit="µm", low=1.0, high=500.0, kind=Kind.config
     )
+
+
+# Rows that Imspector's automatic lower thresholds follow.
+_FOLLOWED = ("rescue_signal_level", "rescue_strength")
 
 
 class Rescue(TableDevice):
@@ -103,9 +107,18 @@ class Rescue(TableDevice):
                 # First, so that Imspector does not set the threshold again.
                 automatic = f"rescue_{side}_auto"
                 self._instrument.set_value(configuration, automatic, False, channel=self._channel)
-        if setting.row in ("rescue_signal_level", "rescue_strength"):
+        if setting.row in _FOLLOWED:
             # Else nothing would follow them.
             self._instrument.set_value(
                 configuration, "rescue_lower_auto", True, channel=self._channel
             )
         super().write_to(configuration, setting, value)
+
+    def write_row(self, setting: TableSetting, value: float) -> None:
+        """Write a setting to the configurations that it holds for."""
+        super().write_row(setting, value)
+        if setting.row in _FOLLOWED:
+            # What Imspector has made of them is what a run's descriptors must say.
+            for other in self.settings:
+                if other.row.startswith("rescue_lower_"):
+                    other.read_back()

@@ -104,24 +104,29 @@ def imaging_times_s(
         When no dwelltime is known, or not both sizes of which one is a parameter, or a value
         is not positive and finite.
     """
-    fixed = {
-        DWELLTIME: dwelltime_us,
-        LINE_STEPS: line_steps,
-        FRAMES: frames,
-        PIXEL_SIZE: pixel_size_nm,
-        REGION_SIZE: region_size_um,
-    }
-
-    def column(name: str) -> FloatArray:
-        if name in space.names:
-            return space.grid[:, space.names.index(name)]
-        value = fixed[name]
-        if value is None:
-            raise ValueError(f"no {name}: it is neither in {space!r} nor given")
-        return np.full(space.size, value, dtype=np.float64)
-
     pixels = np.full(space.size, math.prod(shape))
     if PIXEL_SIZE in space.names or REGION_SIZE in space.names:
-        sides = zip(column(REGION_SIZE), column(PIXEL_SIZE), strict=True)
+        sizes_um = column_of(space, REGION_SIZE, region_size_um)
+        sides = zip(sizes_um, column_of(space, PIXEL_SIZE, pixel_size_nm), strict=True)
         pixels = np.array([pixels_along(size_um, pixel_nm) ** 2 for size_um, pixel_nm in sides])
-    return _time_s(column(DWELLTIME), column(LINE_STEPS), pixels, column(FRAMES))
+    return _time_s(
+        column_of(space, DWELLTIME, dwelltime_us),
+        column_of(space, LINE_STEPS, line_steps),
+        pixels,
+        column_of(space, FRAMES, frames),
+    )
+
+
+def column_of(space: ParameterSpace, name: str, fixed: float | None) -> FloatArray:
+    """Values of a parameter in every configuration, shape (G,), each in its unit.
+
+    Raises
+    ------
+    ValueError
+        When it is neither in the space nor fixed.
+    """
+    if name in space.names:
+        return space.grid[:, space.names.index(name)]
+    if fixed is None:
+        raise ValueError(f"no {name}: it is neither in {space!r} nor given")
+    return np.full(space.size, fixed, dtype=np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stedopt_bluesky.objectives.imaging_time import imaging_time_s, imaging_times_s
+from stedopt_bluesky.objectives.imaging_time import column_of, imaging_time_s, imaging_times_s
 from stedopt_bluesky.parameters import FloatArray, ParameterSpace
 
 EXCITATION = "excitation_power_uW"
@@ -117,14 +117,8 @@ def light_doses_mJ(  # noqa: N802  mJ is the unit's own name
         When a power or the dwelltime is not known, or as `light_dose_mJ` and
         `imaging_times_s`.
     """
-    columns = dict(zip(space.names, space.grid.T, strict=True))
-    fixed = {EXCITATION: excitation_power_uW, DEPLETION: depletion_power_mW}
-    for name, value in fixed.items():
-        if name in columns:
-            continue
-        if value is None:
-            raise ValueError(f"no {name}: it is neither in {space!r} nor given")
-        columns[name] = np.full(space.size, value, dtype=np.float64)
+    excitation = column_of(space, EXCITATION, excitation_power_uW)
+    depletion = column_of(space, DEPLETION, depletion_power_mW)
     times = imaging_times_s(
         space,
         shape,
@@ -134,4 +128,4 @@ def light_doses_mJ(  # noqa: N802  mJ is the unit's own name
         pixel_size_nm=pixel_size_nm,
         region_size_um=region_size_um,
     )
-    return _dose_mJ(columns[EXCITATION], columns[DEPLETION], times, sted_images)
+    return _dose_mJ(excitation, depletion, times, sted_images)

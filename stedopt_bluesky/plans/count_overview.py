@@ -8,25 +8,12 @@ from typing import Any
 from bluesky import preprocessors as bpp
 from bluesky.utils import MsgGenerator
 
-from stedopt_bluesky.acquisition import Region
 from stedopt_bluesky.devices.station import Station
 from stedopt_bluesky.plans.checks import checked_count
-from stedopt_bluesky.plans.optimize import survey
 from stedopt_bluesky.plans.run import obeying, recorded_run
+from stedopt_bluesky.plans.survey import take_overview
 
 PLAN_NAME = "count_overview"
-
-
-class _NoRegions:
-    """Lays no regions."""
-
-    size_um = 0.0
-
-    def __call__(self, *_: Any) -> tuple[Region, ...]:
-        return ()
-
-    def too_few(self, _found: int) -> str:
-        return ""
 
 
 def count_overview(
@@ -71,7 +58,7 @@ def count_overview(
 
     def take() -> MsgGenerator[None]:
         for _ in range(overviews):
-            yield from survey(station, field_um, _NoRegions())
+            yield from take_overview(station, field_um)
 
     @bpp.stage_decorator([station.overview, station.microscope])
     def run() -> MsgGenerator[str]:

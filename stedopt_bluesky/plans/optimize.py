@@ -6,10 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
 from bluesky.utils import FailedStatus, MsgGenerator
@@ -21,7 +19,7 @@ from stedopt_bluesky.devices.rating import Rate
 from stedopt_bluesky.devices.station import Station
 from stedopt_bluesky.imspector.scan import BadImageError
 from stedopt_bluesky.parameters import ParameterSpace
-from stedopt_bluesky.plans.acquire import acquire, arrive
+from stedopt_bluesky.plans.acquire import acquire
 from stedopt_bluesky.plans.asking import Chooser, ExpertChoice
 from stedopt_bluesky.plans.checks import (
     check_grid,
@@ -30,41 +28,18 @@ from stedopt_bluesky.plans.checks import (
     checked_count,
     field_um_of,
 )
-from stedopt_bluesky.plans.exposure import ExposureInterruptedError, not_rewound, until_done
+from stedopt_bluesky.plans.exposure import ExposureInterruptedError, not_rewound
 from stedopt_bluesky.plans.regions import RegionLayout
 from stedopt_bluesky.plans.run import obeying, recorded_run
+from stedopt_bluesky.plans.survey import Lay, survey
 from stedopt_bluesky.plans.suspend import suspend_while_open, suspended_by
 
 # So many regions in a row without a usable image are no accident.
 MOST_BAD_IMAGES = 3
 
 
-class Lay(Protocol):
-    """Lays regions over an overview."""
-
-    @property
-    def size_um(self) -> float:
-        """Side of the regions, µm."""
-
-    def __call__(
-        self,
-        overview: npt.NDArray[np.int16],
-        pixel_size_nm: float,
-        stage_um: tuple[float, float],
-        /,
-    ) -> Sequence[Region]:
-        """Return the regions, in the order in which they are imaged."""
-
-    def too_few(self, found: int) -> str:
-        """Say what is missing where there are fewer regions than images."""
-
-
 class NotEnoughRegionsError(RuntimeError):
     """The overview shows fewer regions than images are planned."""
-
-
-class BlankOverviewError(RuntimeError):
-    """An overview without a difference between its pixels: no sample looks like that."""
 
 
 def optimize_sted(
@@ -257,50 +232,6 @@ class Tally:
             if self.bad < MOST_BAD_IMAGES:
                 return  # bleached for nothing
         raise failure
-
-
-def survey(
-    station: Station, field_um: tuple[float, float], lay: Lay
-) -> MsgGenerator[Sequence[Region] | None]:
-    """Take the overview of a field, record it in stream ``overview`` and lay regions over it.
-
-    Returns
-    -------
-    sequence of Region or None
-        None when the plan is only looked at (``check_limits``), not run.
-    """
-    overview, stage = station.overview, station.stage
-
-    def take() -> MsgGenerator[Any]:
-        yield from bps.mv(stage.stage_x_um, field_um[0], stage.stage_y_um, field_um[1])
-        yield from arrive(station)
-        # Not abandoned after a pause: no laser is switched off that the overview needs.
-        status = yield from bps.trigger(overview, wait=True)
-        yield from until_done(status)
-        yield from bps.create("overview")
-        reading = yield from bps.read(overview)
-        yield from bps.read(stage)
-        yield from bps.save()
-        return reading
-
-    while True:
-        yield from suspend_while_open(station.microscope)
-        try:
-            reading = yield from not_rewound(take())
-            break
-        except FailedStatus as failure:
-            # A confocal image of the whole field is little light: it is taken again.
-            if not (why := suspended_by(failure)):
-                raise
-            yield from suspend_while_open(station.microscope, why)
-    if reading is None or overview.image is None:
-        return None
-    low, high = int(overview.image.min()), int(overview.image.max())
-    if low == high:
-        raise BlankOverviewError(
-            f"every pixel of the overview has {low} counts: is the detector on, the shutter open?"
-        )
-    return lay(overview.image, overview.settings.pixel_size_nm, field_um)
 
 
 def optimise_one(

@@ -81,7 +81,7 @@ def tiles_of(config: ExperimentConfig) -> RegionLayout:
         config.time_lapse.images_per_region,
         config.overview.margin_um,
         config.overview.minimum_signal,
-        config.smallest_region_um,
+        min(config.values_of("region_size_um")),
     )
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stedopt_bluesky.twin.instrument import LaserUnit
+from stedopt_bluesky.twin.rescue import MOST_LOWER_COUNTS
 from stedopt_bluesky.twin.value_tree import ParameterError
 
 # A build of 16.3 whose real parameter trees these were held against; "twin" says who speaks.
@@ -188,6 +189,9 @@ def _check_ranges(tree: Mapping[str, Any]) -> None:
             _check((*base, "channels", str(c), "gating", key), channel["gating"][key], rule)
         number = channel["rescue"]["LTh_num_times"]
         _check((*base, "channels", str(c), "rescue", "LTh_num_times"), number, _up_to_four)
+        for k, counts in enumerate(channel["rescue"]["LTh_thresholds"]):
+            steps = (*base, "channels", str(c), "rescue", "LTh_thresholds", str(k))
+            _check(steps, counts, _few_counts)
     for where, lasers in holders:
         for i, laser in enumerate(lasers):
             steps = (*base, *where.split("/"), str(i), "power", "calibrated")
@@ -210,6 +214,12 @@ def _not_negative(value: float) -> str | None:
 
 def _at_least_one(value: float) -> str | None:
     return None if value >= 1 else "is less than 1"
+
+
+def _few_counts(value: float) -> str | None:
+    if 0 <= value <= MOST_LOWER_COUNTS:
+        return None
+    return f"is outside 0 ... {MOST_LOWER_COUNTS} counts, more than this twin reckons with"
 
 
 def _up_to_four(value: float) -> str | None:

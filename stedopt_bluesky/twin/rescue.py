@@ -32,6 +32,8 @@ AUTOMATIC_COUNTS = (1, 2, 5, 10)
 # Means of Poisson numbers for which the shares are computed, between which they are interpolated:
 # so far apart in their square root, of which the noise is 1/2 everywhere; no more than so many.
 _ROOT_STEP, _MOST_MEANS = 0.02, 2000
+# Largest lower threshold: the shares of all counts below it are computed, for all means.
+MOST_LOWER_COUNTS = 1000
 # Where this many standard deviations are between mean and threshold, no pixel is left.
 _SAFE_SIGMA = 12.0
 
@@ -99,20 +101,7 @@ class RescueRule:
         whole = self._further(photons, 1.0, 0) if self.upper else np.ones_like(photons)
         if not self.lower:
             return whole
-        first = min(threshold.time for threshold in self.lower)
-        most = max(threshold.counts for threshold in self.lower)
-        safe = (most + _SAFE_SIGMA * math.sqrt(most) + _SAFE_SIGMA**2) / first
-        end = math.sqrt(min(safe, float(photons.max())))
-        roots = np.linspace(0.0, end, 2 + min(_MOST_MEANS, int(end / _ROOT_STEP)))
-        means = np.maximum(roots**2, 1e-9)
-        # Who is left does not see the light of the rest of the dwelltime.
-        saved = np.zeros_like(means)
-        for threshold, missed in self._missed(means):
-            if not self.upper:
-                saved += missed.sum(axis=0) * (1 - threshold.time)
-                continue
-            for counts, share in enumerate(missed):
-                saved += share * self._further(means, 1 - threshold.time, counts)
+        roots, saved, safe = _saved(self)
         at = np.sqrt(photons)
         return np.clip(whole - np.interp(at, roots, saved) * (at <= math.sqrt(safe)), 0.0, 1.0)
 
@@ -173,6 +162,34 @@ class RescueRule:
         lacking, mean = self.upper - counts, photons * time
         below = time * pdtr(lacking - 2, mean) if lacking > 1 else 0.0
         return np.asarray(below + lacking * pdtrc(lacking - 1, mean) / photons)
+
+
+@functools.lru_cache(maxsize=64)
+def _saved(rule: RescueRule) -> tuple[FloatArray, FloatArray, float]:
+    """What the lower thresholds of a rule save of the dwelltime, by the root of the mean counts.
+
+    Returns
+    -------
+    roots, saved : ndarray, shape (N,)
+        Root of the photons expected in the whole dwelltime; share of it that is saved.
+    safe : float
+        Photons from which on nothing is.
+    """
+    first = min(threshold.time for threshold in rule.lower)
+    most = max(threshold.counts for threshold in rule.lower)
+    safe = (most + _SAFE_SIGMA * math.sqrt(most) + _SAFE_SIGMA**2) / first
+    end = math.sqrt(safe)
+    roots = np.linspace(0.0, end, 2 + min(_MOST_MEANS, int(end / _ROOT_STEP)))
+    means = np.maximum(roots**2, 1e-9)
+    # Who is left does not see the light of the rest of the dwelltime.
+    saved = np.zeros_like(means)
+    for threshold, missed in rule._missed(means):
+        if not rule.upper:
+            saved += missed.sum(axis=0) * (1 - threshold.time)
+            continue
+        for counts, share in enumerate(missed):
+            saved += share * rule._further(means, 1 - threshold.time, counts)
+    return roots, saved, safe
 
 
 @functools.lru_cache(maxsize=64)

@@ -531,7 +531,9 @@ def test_images_of_a_region_that_differ_in_size_get_no_light(station, applicatio
     station.microscope.stage()
     try:
         station.microscope._instrument.set_field(STED, 0.64, 20.0)
-        with pytest.raises(ValueError, match=r"image of .* pixels: 64 × 64 for this region in this"):
+        with pytest.raises(
+            ValueError, match=r"image of .* pixels: 64 × 64 for this region in this"
+        ):
             station.microscope.trigger().wait(WAIT_S)
     finally:
         station.microscope.unstage()
