@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -164,11 +165,15 @@ def chain(kills: int, seed: int, folder: Path, counts: Counts, *, fed: bool) -> 
             )
 
         uid = ""
+
+        def in_light(before: int) -> bool:
+            return scans() > before
+
         for _ in range(kills):
             before, known = scans(), set(_journals(catalog))
             process = _begin(uid, toml, catalog)
             early = rng.random() < EARLY
-            begun = watched.twin.measurement_names if early else (lambda: scans() > before)
+            begun = watched.twin.measurement_names if early else partial(in_light, before)
             wait_for(begun, process)
             time.sleep(rng.uniform(0, MOST_S))
             process.kill()

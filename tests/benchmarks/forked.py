@@ -102,7 +102,9 @@ def _perform(argv: list[str], environment: dict[str, str], out: str, words: str)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
         os.dup2(descriptor, number)
         os.close(descriptor)
-    sys.stdout, sys.stderr = (open(n, "w", encoding="utf-8", closefd=False) for n in (1, 2))
+    # Those that were inherited take either output for what it was when they were made.
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
     os.environ.update(environment)
     sys.argv = ["stedopt", *argv]
     main()
