@@ -33,7 +33,7 @@ IMAGES = 10_000
 # each and modules are loaded.
 ENDS, WARM_UP = 500, 100
 MOST_RATIO = 1.2
-# Nine fields, of which each has room for some 2,000 regions.
+# Nine fields with some 500 regions each.
 CONFIG = {
     "sample.name": "actin",
     "microscope.field_um": 95.0,
@@ -42,6 +42,7 @@ CONFIG = {
     "imaging.region_size_um": 0.64,
     "stage.columns": 3,
     "stage.rows": 3,
+    "time_lapse.images_per_region": 3,
 }
 # Rows of the table of a run: so many parts of it.
 PARTS = 10
@@ -78,6 +79,10 @@ class Seen:
         self.memory_MiB.append(resident_MiB(os.getpid()))
         if self.fed_pid:
             self.fed_MiB.append(resident_MiB(self.fed_pid))
+        if len(self.wall_s) % ENDS == 0:  # of a table that takes long, what is known so far
+            medians = [statistics.median(v[-ENDS:]) for v in (self.wall_ms, self.processor_ms)]
+            told = [round(v, 2) for v in (*medians, self.memory_MiB[-1])]
+            print(f"{len(self.wall_s)} images: ms, processor ms, MiB {told}", file=sys.stderr)
 
     def expose(self, *arguments: Any) -> Any:
         """Have the twin's photophysics reckoned, and note how long that took."""
