@@ -1,9 +1,9 @@
-"""What feeding the catalogue costs the acquisition: ms an image, with Tiled up, down and hung.
+"""Throughput, and what journal and catalogue cost of it, with Tiled up, down, slow and hung.
 
 ``python -m tests.benchmarks.ingest_cost [--images N]`` prints a markdown table. Runs of the
 digital twin whose scans take no time, so that all that is measured is overhead, with random
-sampling and one objective, so that decisions cost little and do not grow. "Hung" is a server
-that takes connections and never answers.
+sampling and one objective, so that decisions cost little and do not grow. "Slow" is a server
+whose every answer comes half a second late, "hung" one that takes connections and never answers.
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ import os
 import socket
 import statistics
 import tempfile
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 # Before numpy is loaded: one thread, so that figures do not depend on the machine's load.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -25,6 +29,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 IMAGES = 150
 ROUNDS = 3
+# How late the answers of a slow server come, s.
+LATE_S = 0.5
 CONFIG = {
     "microscope.field_um": 60.0,
     "overview.size_um": 60.0,
@@ -35,8 +41,34 @@ CONFIG = {
 }
 
 
-def ms_per_image(images: int, uri: str | None) -> list[float]:
-    """Milliseconds from one primary Event to the next; ``uri``: None: not fed, "": its own."""
+class NoJournal:
+    """In place of a journal: nothing is kept."""
+
+    def __init__(self, folder: object) -> None: ...
+
+    def __call__(self, name: str, doc: object) -> None:
+        """Forget a document."""
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
+def ms_per_image(
+    images: int, uri: str | None, journal: Callable[..., Any] | None = None, key: str = "k" * 32
+) -> list[float]:
+    """Milliseconds from one primary Event to the next.
+
+    Parameters
+    ----------
+    images : int
+        How many.
+    uri : str or None
+        Of the Tiled server that is fed; None: none, "": the catalogue's own.
+    journal : callable, optional
+        Made in place of the journal.
+    key : str
+        The server's.
+    """
     from bluesky import RunEngine
 
     from stedopt_bluesky.config import preset
@@ -54,12 +86,18 @@ def ms_per_image(images: int, uri: str | None) -> list[float]:
     with tempfile.TemporaryDirectory(prefix="stedopt-") as directory:
         engine = RunEngine({}, context_managers=[])
         engine.subscribe(observe)
-        with open_session(
-            config, connect_application(config), Path(directory) / "cat", run_engine=engine
-        ) as session:
+        with contextlib.ExitStack() as closing:
+            if journal is not None:
+                where = "stedopt_bluesky.records.journal.Journal"
+                closing.enter_context(mock.patch(where, journal))
+            session = closing.enter_context(
+                open_session(
+                    config, connect_application(config), Path(directory) / "cat", run_engine=engine
+                )
+            )
             beside: Any = contextlib.nullcontext()
             if uri is not None:
-                beside = BackgroundIngestion(Target(session.folder, uri, "k" * 32))
+                beside = BackgroundIngestion(Target(session.folder, uri, key))
             with beside:
                 engine(session.optimize())
                 if uri == "":
@@ -78,27 +116,78 @@ def hung_server() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
+@contextlib.contextmanager
+def slow_server() -> Iterator[tuple[str, str]]:
+    """Serve a Tiled whose answers come late; its address and key."""
+    from stedopt_bluesky.records import CatalogFolder
+    from tests.records.tiled_process import KEY, TiledProcess
+
+    with tempfile.TemporaryDirectory(prefix="stedopt-") as directory, socket.socket() as listener:
+        server = TiledProcess(CatalogFolder.create_or_open(Path(directory) / "c"), Path(directory))
+        server.start()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(50)
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):  # closed at the end
+                while True:
+                    near, _ = listener.accept()
+                    far = socket.create_connection(("127.0.0.1", server.port))
+                    for source, sink, late_s in ((near, far, 0.0), (far, near, LATE_S)):
+                        threading.Thread(
+                            target=_pass_on, args=(source, sink, late_s), daemon=True
+                        ).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", KEY
+        finally:
+            server.kill()
+
+
+def _pass_on(source: socket.socket, sink: socket.socket, late_s: float) -> None:
+    """Pass bytes on, late, until either side ends."""
+    with contextlib.suppress(OSError), source, sink:
+        while piece := source.recv(65536):
+            time.sleep(late_s)
+            sink.sendall(piece)
+
+
 def main(images: int = IMAGES) -> None:
     """Measure and print the table."""
+    from stedopt_bluesky.records.journal import Journal
+
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    with hung_server() as hung:
-        kinds = {"not fed": None, "its own Tiled": "", "Tiled down": nobody, "Tiled hung": hung}
+    with hung_server() as hung, slow_server() as (slow, key):
+        base = "journal on disk (fsync)"
+        kinds: dict[str, Callable[[], list[float]]] = {
+            "no journal": partial(ms_per_image, images, None, NoJournal),
+            "journal, flushed": partial(ms_per_image, images, None, partial(Journal, fsync=False)),
+            base: partial(ms_per_image, images, None),
+            "and fed: its own Tiled": partial(ms_per_image, images, ""),
+            "and fed: Tiled down": partial(ms_per_image, images, nobody),
+            "and fed: Tiled slow": partial(ms_per_image, images, slow, key=key),
+            "and fed: Tiled hung": partial(ms_per_image, images, hung),
+        }
         rounds: list[dict[str, list[float]]] = []
         for _ in range(ROUNDS):
             # In turn, so that a busy moment of the machine does not fall on one kind only.
-            rounds.append({name: ms_per_image(images, uri) for name, uri in kinds.items()})
-    print(f"| {ROUNDS} runs of {images} images | median, ms an image | mean | 95 % | added, mean |")
-    print("|---|---|---|---|---|")
+            rounds.append({name: measure() for name, measure in kinds.items()})
+    print(
+        f"| {ROUNDS} runs of {images} images | images/s | median, ms an image | mean | 95 % "
+        "| added, mean |"
+    )
+    print("|---|---|---|---|---|---|")
     all_of = {name: [t for one in rounds for t in one[name]] for name in kinds}
-    base = statistics.fmean(all_of["not fed"])
+    of_base = statistics.fmean(all_of[base])
     for name, times in all_of.items():
         mean = statistics.fmean(times)
         high = sorted(times)[int(0.95 * len(times))]
         print(
-            f"| {name} | {statistics.median(times):.1f} | {mean:.1f} | {high:.1f} | "
-            f"{mean - base:+.1f} |"
+            f"| {name} | {1000 / mean:.1f} | {statistics.median(times):.1f} | {mean:.1f} "
+            f"| {high:.1f} | {mean - of_base:+.1f} |"
         )
 
 
