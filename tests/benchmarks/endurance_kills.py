@@ -68,8 +68,8 @@ background = {background}
 IMAGES = ("microscope_confocal1", "microscope_sted1", "microscope_confocal2")
 # A bound against hanging.
 LONG_S = 300.0
-# What `stedopt catalog verify` says of the first arrays of a run that ended before a document told of
-# them: they were in flight, no Event was promised.
+# What `stedopt catalog verify` says of the first arrays of a run that ended before a document told
+# of them: they were in flight.
 FIRST_ARRAYS = "no journal names it; it has arrays of 1 Events"
 
 
