@@ -12,7 +12,7 @@ import typer
 
 from stedopt_bluesky.cli.output import console, print_json, stdout, warn
 from stedopt_bluesky.config import ConfigError
-from stedopt_bluesky.config.keys import CATALOG_VARIABLE
+from stedopt_bluesky.config.keys import CATALOG_VARIABLE, ApiKeyError, secret_from
 
 
 def ingest(catalog: Path, *, to: str, server_folder: str, follow_on: bool, as_json: bool) -> None:
@@ -27,7 +27,10 @@ def ingest(catalog: Path, *, to: str, server_folder: str, follow_on: bool, as_js
     from stedopt_bluesky.records.following import GRACE_S, Target, Told, follow
 
     folder = CatalogFolder.open(catalog)
-    key = os.environ.get(CATALOG_VARIABLE, "")
+    try:
+        key = secret_from(os.environ, CATALOG_VARIABLE) or ""
+    except ApiKeyError as error:
+        raise ConfigError(str(error)) from None
     if to and not key:
         raise ConfigError(
             f"to = {to!r}: set {CATALOG_VARIABLE} to a key of that server with which a program may "

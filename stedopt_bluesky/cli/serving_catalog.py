@@ -12,7 +12,7 @@ from stedopt_bluesky.cli.interrupts import calling
 from stedopt_bluesky.cli.output import console, fail
 from stedopt_bluesky.cli.serving import end, listening, quiet_server, tell
 from stedopt_bluesky.config import ConfigError
-from stedopt_bluesky.config.keys import ApiKeyError, key_from
+from stedopt_bluesky.config.keys import ApiKeyError, key_from, secret_from
 
 READ_VARIABLE = "STEDOPT_READ_KEY"
 DATABASE_VARIABLE = "STEDOPT_CATALOG_DATABASE"
@@ -36,7 +36,7 @@ def serve_catalog(catalog: Path, host: str, port: int, *, feed: bool) -> None:
     from stedopt_bluesky.web.roles import Role
 
     folder = CatalogFolder.create_or_open(catalog)
-    database = os.environ.get(DATABASE_VARIABLE, "")
+    database = _database()
     if database and not database.startswith("postgresql://"):
         raise ConfigError(f"{DATABASE_VARIABLE}: postgresql://USER:PASSWORD@HOST/NAME")
     keys, made = _keys()
@@ -67,12 +67,19 @@ def serve_catalog(catalog: Path, host: str, port: int, *, feed: bool) -> None:
             server.run(sockets=[listener])
 
 
+def _database() -> str:
+    try:
+        return secret_from(os.environ, DATABASE_VARIABLE) or ""
+    except ApiKeyError as error:
+        raise ConfigError(str(error)) from None
+
+
 def _keys() -> tuple[dict[str, str], list[str]]:
     """Keys by what they allow, and which of them were made here."""
     keys, made = {}, []
     for role, variable in (("write", "STEDOPT_API_KEY"), ("read", READ_VARIABLE)):
-        told = os.environ.get(variable)
         try:
+            told = secret_from(os.environ, variable)
             keys[role], new = key_from({} if told is None else {"STEDOPT_API_KEY": told})
         except ApiKeyError as error:
             raise ConfigError(str(error).replace("STEDOPT_API_KEY", variable)) from None

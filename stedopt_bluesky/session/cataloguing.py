@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
-from stedopt_bluesky.config.keys import CATALOG_VARIABLE
+from stedopt_bluesky.config.keys import CATALOG_VARIABLE, ApiKeyError, secret_from
 
 if TYPE_CHECKING:
     from stedopt_bluesky.records.folder import CatalogFolder
@@ -21,7 +21,7 @@ def check_catalog(config: ExperimentConfig) -> None:
     ConfigError
         One line that says what to set.
     """
-    if config.catalog.uri and not os.environ.get(CATALOG_VARIABLE):
+    if config.catalog.uri and not _key():
         raise ConfigError(
             f"catalog.uri = {config.catalog.uri!r}: set {CATALOG_VARIABLE} to a key of that server "
             "with which a program may write"
@@ -40,5 +40,12 @@ def target_of(config: ExperimentConfig, folder: CatalogFolder) -> Target:
 
     check_catalog(config)
     catalog = config.catalog
-    key = os.environ.get(CATALOG_VARIABLE, "") if catalog.uri else ""
+    key = _key() if catalog.uri else ""
     return Target(folder, catalog.uri, key, catalog.server_folder)
+
+
+def _key() -> str:
+    try:
+        return secret_from(os.environ, CATALOG_VARIABLE) or ""
+    except ApiKeyError as error:
+        raise ConfigError(str(error)) from None

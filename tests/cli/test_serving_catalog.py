@@ -111,6 +111,9 @@ def test_a_second_server_of_the_same_catalogue_is_refused(served, stedopt):
         ({"STEDOPT_READ_KEY": "short"}, "STEDOPT_READ_KEY: 16 to 256 letters"),
         ({"STEDOPT_READ_KEY": WRITER, "STEDOPT_API_KEY": WRITER}, "another key than"),
         ({"STEDOPT_READ_KEY": "with-a-dash-in-it"}, "STEDOPT_READ_KEY: letters and digits only"),
+        ({"STEDOPT_API_KEY_FILE": "/not/there"}, "'/not/there': cannot be read"),
+        ({"STEDOPT_READ_KEY_FILE": "/not/there"}, "STEDOPT_READ_KEY_FILE = '/not/there'"),
+        ({"STEDOPT_CATALOG_DATABASE_FILE": "/not/there"}, "STEDOPT_CATALOG_DATABASE_FILE ="),
         ({"STEDOPT_CATALOG_DATABASE": "mysql://x:secret@y/z"}, "postgresql://USER:PASSWORD@HOST"),
     ],
 )
