@@ -1,14 +1,9 @@
 """``stedopt serve catalog``: a real server, real clients, keys that allow what they say."""
 
 import contextlib
-import os
 import shutil
 import signal
-import socket
-import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 import httpx
 import pytest
@@ -18,6 +13,7 @@ from stedopt_bluesky.records import CatalogFolder
 from stedopt_bluesky.records.background import BackgroundIngestion
 from stedopt_bluesky.records.following import Target
 from tests.cli.services import end, serving
+from tests.postgres import running_postgres
 
 READER, WRITER = "areaderskeyofthetests", "awriterskeyofthetests"
 
@@ -131,60 +127,10 @@ def test_what_cannot_be_served_is_told_in_one_line(stedopt, tmp_path, monkeypatc
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
+def postgres():
     """Address of an empty database of a server of our own, where PostgreSQL is installed."""
-    places = [shutil.which("initdb"), *sorted(map(str, _debian()))]
-    initdb = next((place for place in places if place), None)
-    if initdb is None:
-        pytest.skip("no PostgreSQL here")
-    as_user = []
-    if os.geteuid() == 0:  # it refuses to be root
-        if not shutil.which("runuser") or not _user("postgres"):
-            pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
-        as_user = ["runuser", "-u", "postgres", "--"]
-    # Not below pytest's folder, which is for this user alone.
-    data = Path(tempfile.mkdtemp(prefix="stedopt-postgres-"))
-    if as_user:
-        shutil.chown(data, "postgres", "postgres")
-    binaries = os.path.dirname(os.path.realpath(initdb))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def run(program, *arguments):
-        return [*as_user, os.path.join(binaries, program), *map(str, arguments)]
-
-    subprocess.run(
-        run("initdb", "-D", data, "-U", "sted", "-A", "trust", "--no-sync"),
-        check=True, capture_output=True,
-    )  # fmt: skip
-    options = ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={data}"]
-    server = subprocess.Popen(
-        run("postgres", "-D", data, "-p", port, *options), stderr=subprocess.DEVNULL
-    )
-    try:
-
-        def there():
-            with socket.socket() as trying:
-                return trying.connect_ex(("127.0.0.1", port)) == 0
-
-        wait_for(there)
-        yield f"postgresql://sted:unused@127.0.0.1:{port}/postgres"
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(20)
-        shutil.rmtree(data, ignore_errors=True)
-
-
-def _debian():
-    return Path("/usr/lib/postgresql").glob("*/bin/initdb")
-
-
-def _user(name):
-    import pwd
-
-    with contextlib.suppress(KeyError):
-        return pwd.getpwnam(name)
+    with running_postgres() as address:
+        yield address
 
 
 @pytest.mark.slow
