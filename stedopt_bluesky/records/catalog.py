@@ -19,7 +19,8 @@ from stedopt_bluesky.records import locks
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.ingest import ingest_run, relocation
 from stedopt_bluesky.records.journal import journal_paths
-from stedopt_bluesky.records.runs import Moment, RunSummary, summarize, timestamp
+from stedopt_bluesky.records.query import RunQuery
+from stedopt_bluesky.records.runs import RunSummary, summarize
 from stedopt_bluesky.records.tiled_server import (
     is_filled,
     make_storage,
@@ -251,47 +252,17 @@ class Catalog:
             advance(1)
         return results
 
-    def runs(
-        self,
-        *,
-        sample: str | None = None,
-        preset: str | None = None,
-        since: Moment | None = None,
-        until: Moment | None = None,
-        uid_prefix: str | None = None,
-    ) -> list[RunSummary]:
+    def runs(self, query: RunQuery = RunQuery()) -> list[RunSummary]:  # noqa: B008  frozen
         """Summarise the ingested runs that match, newest first.
-
-        Parameters
-        ----------
-        sample, preset : str, optional
-            Only runs whose start document has exactly this.
-        since, until : str, float, date or datetime, optional
-            Only runs that began at ``since`` or later and before ``until``.
-        uid_prefix : str, optional
-            Only runs whose uid begins so.
 
         Raises
         ------
         CatalogError
-            When ``since`` or ``until`` is not a time.
+            When it asks for runs without a stop document.
         """
-        from databroker.queries import Key, PartialUID, TimeRange
-
-        found = self.client
-        if sample is not None:
-            found = found.search(Key("sample") == sample)
-        if preset is not None:
-            found = found.search(Key("preset") == preset)
-        if since is not None:
-            found = found.search(TimeRange(since=timestamp(since)))
-        if until is not None:
-            found = found.search(TimeRange(until=timestamp(until)))
-        if uid_prefix is not None:
-            found = found.search(PartialUID(uid_prefix))
         summaries = [
             RunSummary.of_closed(run.metadata["start"], run.metadata["stop"])
-            for run in found.values()
+            for run in query.search(self.client).values()
             if run.metadata.get("stop")
         ]
         return sorted(summaries, key=lambda s: (s.time, s.uid), reverse=True)

@@ -8,6 +8,7 @@
     DIR/networks/                    the networks that runs used, by their SHA-256
     DIR/tiled/                       derived from the two above; can be rebuilt at any time
     DIR/tiled.before/                the same, while it is being rebuilt
+    DIR/runs.sqlite                  index of the journals; can be rebuilt at any time
     DIR/locks/                       who writes just now
 """
 
@@ -71,6 +72,11 @@ class CatalogFolder:
     def tiled_before(self) -> Path:
         """Folder of the databases that were, while new ones are made."""
         return self.path / "tiled.before"
+
+    @property
+    def index(self) -> Path:
+        """File of the index of runs."""
+        return self.path / "runs.sqlite"
 
     @property
     def locks(self) -> Path:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from stedopt_bluesky.records.assets import path_of, tiled_address
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.journal import Document, is_live, journal_paths, records_from
+from stedopt_bluesky.records.reached import Reached
 from stedopt_bluesky.records.recovery import close_broken_run
 from stedopt_bluesky.records.runs import summarize
 
@@ -184,17 +185,27 @@ class _Feed:
         self._relocate = relocate
         self._position = 0
         self._write: Any = TiledWriter(client, batch_size=batch)
+        self._reached = Reached()
         self.ended = False
 
     def advance(self) -> int:
         """Write the records that have come since; how many."""
         count = 0
         for name, doc, end in records_from(self._path, self._position):
-            self._write(name, self._relocate(doc) if name == "stream_resource" else doc)
+            self._reached(name, doc)
+            self._write(name, self._as_served(name, doc))
             self._position = end
             count += 1
             self.ended = name == "stop"
         return count
+
+    def _as_served(self, name: str, doc: Document) -> Document:
+        """Document as Tiled gets it: where its file is today; what the run has come to."""
+        if name == "stream_resource":
+            return self._relocate(doc)
+        if name == "stop":  # databroker's queries know keys of start and of stop documents alone
+            return {**doc, "summary": self._reached.summary()}
+        return doc
 
 
 class _tiled:  # noqa: N801  reads as what it stands for: with _tiled(): ...

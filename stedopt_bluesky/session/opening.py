@@ -201,7 +201,6 @@ class Session:
             metadata=start_metadata(
                 config,
                 self.instrument.application,
-                self.instrument,
                 prior=deciding.prior,
                 reduced_from=reduced_from,
                 networks=deciding.networks.identities,
@@ -415,7 +414,6 @@ def open_session(
             metadata=start_metadata(
                 config,
                 application,
-                instrument,
                 prior=deciding.prior,
                 reduced_from=reduced_from,
                 networks=deciding.networks.identities,
