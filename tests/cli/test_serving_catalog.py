@@ -14,7 +14,7 @@ import httpx
 import pytest
 from databroker.queries import Key
 
-from stedopt_bluesky.records import CatalogFolder
+from stedopt_bluesky.records import CatalogFolder, Condition, RunQuery, list_runs
 from stedopt_bluesky.records.background import BackgroundIngestion
 from stedopt_bluesky.records.following import Target
 from tests.cli.services import end, serving
@@ -173,6 +173,26 @@ def postgres(tmp_path_factory):
         shutil.rmtree(data, ignore_errors=True)
 
 
+def _asked_alike(folder, client):
+    """PostgreSQL answers as the journals do."""
+    finished = list_runs(CatalogFolder.open(folder), RunQuery(sample="tubulin"))[0]
+    photobleaching = finished.reached["photobleaching"]
+    for query, count in (
+        (RunQuery(sample="tubulin", preset="classical", operator="Ada"), 1),
+        (RunQuery(exit_status="success", since="2026-01-01"), 2),
+        (RunQuery(parameter="dwelltime_us", objective="snr"), 3),
+        (RunQuery(network="nosuch"), 0),
+        (RunQuery(uid_prefix=finished.uid[:9]), 1),
+        (RunQuery(where=(Condition("images", "=", 3),)), 1),
+        (RunQuery(where=(Condition("images", "<", 3),)), 2),
+        (RunQuery(where=(Condition("reached.photobleaching", "=", photobleaching),)), 1),
+        (RunQuery(where=(Condition("used.dwelltime_us", ">", 0.5),)), 3),
+        (RunQuery(where=(Condition("best.nothing", ">", 0.0),)), 0),
+    ):
+        assert len(list_runs(CatalogFolder.open(folder), query)) == count, query
+        assert len(query.search(client).keys()) == count, query
+
+
 def _debian():
     return Path("/usr/lib/postgresql").glob("*/bin/initdb")
 
@@ -200,4 +220,5 @@ def test_a_facility_has_it_in_postgresql(postgres, stored, tmp_path, monkeypatch
             assert found["primary"]["microscope_sted1"][:].shape == (3, 64, 64)
             table = found["primary"].read(["dwelltime_us"])
             assert len(table["dwelltime_us"]) == 3
+            _asked_alike(folder, client)
         assert not (folder / "tiled" / "catalog.db").exists()
