@@ -152,7 +152,7 @@ def test_no_image_is_inline(station, run_engine, documents):
     assert external == {"microscope_confocal1", "microscope_sted1", "microscope_confocal2"}
     assert descriptor["data_keys"]["microscope_sted1"]["shape"] == [64, 64]
     told = descriptor["configuration"]["microscope"]["data"]["microscope_imspector_parameters"]
-    assert json.loads(told)["ExpControl"].keys() >= {"lasers", "scan", "measurement"}
+    assert json.loads(told)["ExpControl"].keys() >= {"scan", "measurement"}
 
 
 def test_dose_exposure_and_what_the_raters_get(several, config, images, run_engine, documents):
