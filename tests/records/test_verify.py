@@ -168,19 +168,27 @@ def test_images_of_the_same_size_that_were_exchanged_are_found(copied):
 
 
 def test_a_file_that_is_gone_is_told_once(copied):
+    """Also while the original, to which the addresses in the journal lead, still has it."""
     folder, path = copied
-    file_of(folder, path, "decision_cloud").unlink()
-    for quick in (False, True):
-        found = problems(folder, quick=quick)
-        # The run's own folder is still there, at the address in the journal.
-        assert found == []
-    text = (
-        path.read_text().replace("/my%20catalogue/", "/gone/").replace("/my catalogue/", "/gone/")
-    )
-    path.write_text(text)
+    file = file_of(folder, path, "decision_cloud")
+    file.unlink()
     for quick in (False, True):
         (problem,) = problems(folder, quick=quick)
-        assert "decision_cloud cannot be read" in problem
+        assert problem.startswith(f"decision_cloud cannot be read from {file}: ")
+
+
+def test_a_file_that_was_never_in_the_catalogue_is_read_where_it_is(copied, tmp_path):
+    """Of a journal that another program wrote: its files lie under no folder `arrays`."""
+    folder, path = copied
+    elsewhere = tmp_path / "elsewhere.h5"
+    file = file_of(folder, path, "decision_cloud")
+    shutil.move(file, elsewhere)
+    edit(path, "stream_resource", lambda doc: doc.update(uri=elsewhere.as_uri()))
+    resources = [d for n, d in read_journal(path) if n == "stream_resource"]
+    assert [d["data_key"] for d in resources if d["uri"] == elsewhere.as_uri()] == [
+        "decision_cloud"
+    ]
+    assert problems(folder) == []
 
 
 def test_a_file_of_other_shapes_or_types_is_told(copied):
