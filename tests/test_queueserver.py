@@ -86,6 +86,12 @@ class Queue:
         )
         self.catalog = catalog
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.comm.close()
+
     def ask(self, method, **parameters):
         answer = self.comm.send_message(method=method, params=parameters)
         assert answer.get("success", True), answer
@@ -211,6 +217,7 @@ def re_manager(folder, *options, **variables):
     """RE Manager as start.sh starts it, with an open environment; both end with the block."""
     redis, control, info = free_ports(3)
     state = folder / "state"
+    log = (folder / "log").open("w")
     process = subprocess.Popen(
         ["bash", PROFILES / "queueserver" / "start.sh", *options],
         env={
@@ -226,19 +233,21 @@ def re_manager(folder, *options, **variables):
         },
         cwd=folder,
         stdin=subprocess.DEVNULL,
-        stdout=(folder / "log").open("w"),
+        stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
     try:
         wait_until((state / "redis.pid").exists, "Redis, after the keys")
-        queue = Queue(control, (state / "public.key").read_text().strip(), folder / "catalog")
-        wait_until(queue.answers, "RE Manager")
-        queue.open()
-        yield queue
-        queue.close()
+        key = (state / "public.key").read_text().strip()
+        with Queue(control, key, folder / "catalog") as queue:
+            wait_until(queue.answers, "RE Manager")
+            queue.open()
+            yield queue
+            queue.close()
     finally:
         end(process, state)
+        log.close()
     assert process.returncode == 143
     assert not (state / "redis.pid").exists()
 
@@ -250,7 +259,8 @@ def queue(tmp_path_factory):
     (folder / "config.toml").write_text(CONFIG)
     shutil.copytree(PROFILES / "profile_stedopt" / "startup", folder / "startup")
     (folder / "startup" / "95-lasers.py").write_text(LASERS)
-    permissions = yaml.safe_load((PROFILES / "queueserver" / "user_group_permissions.yaml").open())
+    allowed = PROFILES / "queueserver" / "user_group_permissions.yaml"
+    permissions = yaml.safe_load(allowed.read_text("utf-8"))
     for group in ("root", "primary"):
         permissions["user_groups"][group]["allowed_functions"].append("lasers")
     (folder / "permissions.yaml").write_text(yaml.safe_dump(permissions))
@@ -326,10 +336,7 @@ def test_each_plan_is_a_run_of_its_own(queue):
 
 def test_regions_are_numbers(queue):
     record = queue.perform("optimize", images=2, regions=[[1.0, -2.0], [3.0, 4.0]])
-    places = [
-        (e["data"]["region_x_um"], e["data"]["region_y_um"]) for e in record.events("primary")
-    ]
-    assert places == [(1.0, -2.0), (3.0, 4.0)]
+    assert places(record) == [(1.0, -2.0), (3.0, 4.0)]
 
 
 def test_overviews(queue):
@@ -440,3 +447,4 @@ def test_the_watchdog_darkens_what_a_destroyed_environment_left(tmp_path):
     finally:
         twin.terminate()
         twin.wait(20)
+        twin.stdout.close()

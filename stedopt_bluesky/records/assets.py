@@ -21,7 +21,7 @@ HDF5 = "application/x-hdf5"
 _FILE_ADDRESS = re.compile(r"file://(?:localhost)?/*(/|[A-Za-z]:/)(.*)")
 
 
-def path_of(uri: str, arrays: Path | None = None) -> Path:
+def path_of(uri: str, arrays: Path | None = None, *, only_own: bool = False) -> Path:
     """Path of the file that a stream resource names.
 
     Both percent-encoded and plain addresses are met in documents; the file that exists is
@@ -34,11 +34,15 @@ def path_of(uri: str, arrays: Path | None = None) -> Path:
         ``file://localhost/…``
     arrays : Path, optional
         The catalogue's folder of arrays.
+    only_own : bool
+        Whether only files under ``arrays`` are meant: where a copy is checked, the file of the
+        original, at the address, must not stand for one that the copy lacks.
 
     Returns
     -------
     Path
-        Where the file is, or where its address says when it is nowhere.
+        Where the file is. When it is nowhere: where its address says, or with ``only_own``
+        where it should be under ``arrays``.
 
     Raises
     ------
@@ -54,6 +58,8 @@ def path_of(uri: str, arrays: Path | None = None) -> Path:
     if arrays is not None:
         parts = decoded.parts
         own = [arrays.joinpath(*parts[i + 1 :]) for i, p in enumerate(parts) if p == arrays.name]
+    if only_own and own:
+        return next((path for path in own if _is_file(path)), own[-1])
     candidates = [*own, decoded, Path(root + rest)]
     return next((path for path in candidates if _is_file(path)), decoded)
 
@@ -79,11 +85,16 @@ class FrameFiles:
         Where to look when a file was moved with its catalogue.
     growing : bool
         Whether somebody may still be writing them. A damaged file is waited for then, for long.
+    only_own : bool
+        As for :func:`path_of`.
     """
 
-    def __init__(self, arrays: Path | None = None, *, growing: bool = True) -> None:
+    def __init__(
+        self, arrays: Path | None = None, *, growing: bool = True, only_own: bool = False
+    ) -> None:
         self._arrays = arrays
         self._growing = growing
+        self._only_own = only_own
         self._open: dict[Path, Any] = {}
 
     def __enter__(self) -> FrameFiles:
@@ -110,7 +121,7 @@ class FrameFiles:
                 f"only {HDF5} can be read"
             )
         parameters = resource["parameters"]
-        path = path_of(resource["uri"], self._arrays)
+        path = self._path(resource)
         try:
             if path not in self._open:
                 self._open[path] = open_to_read(path, growing=self._growing)
@@ -124,6 +135,9 @@ class FrameFiles:
             )
         return found
 
+    def _path(self, resource: dict[str, Any]) -> Path:
+        return path_of(resource["uri"], self._arrays, only_own=self._only_own)
+
     def frames(self, resource: dict[str, Any], indices: Sequence[int]) -> list[npt.NDArray[Any]]:
         """Read frames, one per index along the dataset's first axis.
 
@@ -133,7 +147,7 @@ class FrameFiles:
             As :meth:`dataset`, and when the dataset is shorter than the documents say.
         """
         dataset = self.dataset(resource)
-        path = path_of(resource["uri"], self._arrays)
+        path = self._path(resource)
         if indices and max(indices) >= len(dataset):
             raise CatalogError(
                 f"{path} has {len(dataset)} frames of {resource['data_key']}; "

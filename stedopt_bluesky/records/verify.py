@@ -211,7 +211,8 @@ class _Runs:
 
     def _check_arrays(self, journal: JournalCheck, run: RunCheck, advance: Advance) -> None:
         told: set[str] = set()
-        with FrameFiles(self._folder.arrays, growing=False) as files:
+        # The folder's own: a copy is not whole while the original has what it lacks.
+        with FrameFiles(self._folder.arrays, growing=False, only_own=True) as files:
             for event in journal.events:
                 arrays = self._arrays(event, files, run, told)
                 self._compare(event, arrays, run)
@@ -352,7 +353,7 @@ def _named(folder: CatalogFolder, journals: Sequence[Path]) -> set[Path]:
     for path in journals:
         try:
             for uri in uris(path):
-                named.add(path_of(uri, folder.arrays).resolve())
+                named.add(path_of(uri, folder.arrays, only_own=True).resolve())
         except (CatalogError, OSError, ValueError):
             continue  # told with the run
     return named

@@ -41,6 +41,15 @@ def test_a_copied_catalogue_reads_its_own_files(tmp_path):
     assert path_of(address, tmp_path / "copy" / "arrays") == tmp_path / "copy" / "arrays" / "x.h5"
 
 
+def test_a_copy_that_lacks_a_file_does_not_get_the_originals_when_only_its_own_are_meant(tmp_path):
+    original = tmp_path / "old" / "arrays" / "2026" / "x.h5"
+    original.parent.mkdir(parents=True)
+    original.touch()
+    arrays = tmp_path / "copy" / "arrays"
+    assert path_of(original.as_uri(), arrays) == original
+    assert path_of(original.as_uri(), arrays, only_own=True) == arrays / "2026" / "x.h5"
+
+
 @pytest.mark.parametrize("uri", ["http://localhost/x.h5", "/x.h5", "file://elsewhere/x.h5", ""])
 def test_other_addresses_are_refused(uri):
     with pytest.raises(CatalogError, match="not the address of a file"):
