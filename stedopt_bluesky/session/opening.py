@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -179,8 +178,6 @@ class Session:
             When the configuration differs from this session's in what its devices were made
             from, or the prior knowledge or a network cannot be used.
         """
-        from stedopt_bluesky.records.networks import keep_network
-
         config = config or self.config
         check_wired_alike(self.config, config)
         was = self._deciding
@@ -190,25 +187,16 @@ class Session:
             networks = was.networks
         own_choose = choose or was.own_choose
         deciding = _decide(config, self.folder, prior, networks, was.own_rate, own_choose)
-        for weights in deciding.networks.weights.values():
-            keep_network(self.folder, weights)
-        return dataclasses.replace(
-            self,
-            config=config,
-            strategy=make_strategy(config, history, deciding.prior),
-            rate=deciding.rate,
-            choose=deciding.choose,
-            metadata=start_metadata(
-                config,
-                self.instrument.application,
-                self.instrument,
-                prior=deciding.prior,
-                reduced_from=reduced_from,
-                networks=deciding.networks.identities,
-                stage_origin_um=self.station.stage.origin_um,
-            ),
-            _last=LastRun(self._last.seen),
-            _deciding=deciding,
+        return _session(
+            config,
+            deciding,
+            make_strategy(config, history, deciding.prior),
+            self.station,
+            self.instrument,
+            self.run_engine,
+            self.folder,
+            reduced_from=reduced_from,
+            last=LastRun(self._last.seen),
         )
 
     @property
@@ -384,7 +372,6 @@ def open_session(
 
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.records.journal import Journal
-    from stedopt_bluesky.records.networks import keep_network
 
     places_of(config)  # regions that cannot be imaged are told before the microscope is set up
     with contextlib.ExitStack() as closing:
@@ -394,8 +381,6 @@ def open_session(
         instrument = closing.enter_context(_instrument(config, application, watchdog))
         if not isinstance(folder, CatalogFolder):
             folder = CatalogFolder.create_or_open(folder)
-        for weights in deciding.networks.weights.values():
-            keep_network(folder, weights)
         station = make_station(config, instrument, folder.arrays, stage_origin_um, given)
         for exposure in light_before:
             station.microscope.budget.remember(*exposure)
@@ -403,27 +388,57 @@ def open_session(
         journal = Journal(folder)
         closing.callback(journal.close)
         closing.callback(engine.unsubscribe, engine.subscribe(journal))
-        yield Session(
-            config=config,
-            station=station,
-            strategy=strategy,
-            rate=deciding.rate,
-            choose=deciding.choose,
-            run_engine=engine,
-            instrument=instrument,
-            folder=folder,
-            metadata=start_metadata(
-                config,
-                application,
-                instrument,
-                prior=deciding.prior,
-                reduced_from=reduced_from,
-                networks=deciding.networks.identities,
-                stage_origin_um=station.stage.origin_um,
-            ),
-            _last=LastRun(),
-            _deciding=deciding,
+        yield _session(
+            config,
+            deciding,
+            strategy,
+            station,
+            instrument,
+            engine,
+            folder,
+            reduced_from=reduced_from,
+            last=LastRun(),
         )
+
+
+def _session(
+    config: ExperimentConfig,
+    deciding: _Deciding,
+    strategy: Strategy,
+    station: Station,
+    instrument: Instrument,
+    engine: RunEngine,
+    folder: CatalogFolder,
+    *,
+    reduced_from: str,
+    last: LastRun,
+) -> Session:
+    """Put a session together, and keep the networks that it uses."""
+    from stedopt_bluesky.records.networks import keep_network
+
+    for weights in deciding.networks.weights.values():
+        keep_network(folder, weights)
+    return Session(
+        config=config,
+        station=station,
+        strategy=strategy,
+        rate=deciding.rate,
+        choose=deciding.choose,
+        run_engine=engine,
+        instrument=instrument,
+        folder=folder,
+        metadata=start_metadata(
+            config,
+            instrument.application,
+            instrument,
+            prior=deciding.prior,
+            reduced_from=reduced_from,
+            networks=deciding.networks.identities,
+            stage_origin_um=station.stage.origin_um,
+        ),
+        _last=last,
+        _deciding=deciding,
+    )
 
 
 @contextlib.contextmanager
