@@ -157,7 +157,10 @@ def empty_catalogue(path):
 def test_databases_are_filled_when_they_are_filled(tmp_path):
     """Served without being fed they are empty, and nobody takes them for filled."""
     folder = empty_catalogue(tmp_path / "cat")
-    with serving("catalog", "--no-feed", "--catalog", folder.path) as (process, address):
+    with serving("catalog", "--no-feed", "--catalog", folder.path, key=WRITER) as (
+        process,
+        address,
+    ):
         assert address, process.stderr.read()
         assert not is_filled(folder)
         ingestion = BackgroundIngestion(Target(folder))
@@ -172,7 +175,7 @@ def test_databases_are_filled_when_they_are_filled(tmp_path):
 def test_the_end_of_what_feeds_is_told(tmp_path):
     folder = empty_catalogue(tmp_path / "cat")
     feeding = folder.locks / "feed.lock"
-    with serving("catalog", "--catalog", folder.path) as (process, address):
+    with serving("catalog", "--catalog", folder.path, key=WRITER) as (process, address):
         assert address, process.stderr.read()
         wait_for(lambda: is_filled(folder))
         assert locks.is_held(feeding)
