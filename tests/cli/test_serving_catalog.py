@@ -24,6 +24,8 @@ from stedopt_bluesky.records.background import BackgroundIngestion
 from stedopt_bluesky.records.following import Target
 from stedopt_bluesky.records.journal import Journal
 from stedopt_bluesky.records.tiled_server import is_filled, own_api_key
+from stedopt_bluesky.web.catalog_service import catalog_app
+from stedopt_bluesky.web.roles import Role
 from tests.cli.services import end, serving
 
 READER, WRITER = "areaderskeyofthetests", "awriterskeyofthetests"
@@ -274,6 +276,13 @@ def test_what_was_given_stands_in_no_error():
         "no ... and ..., ..., ..., ..."
     )
     assert serving_catalog._without_secrets("as it is", "", [key]) == "as it is"
+
+
+def test_the_tables_are_made_where_there_are_none(postgres, tmp_path):
+    folder = CatalogFolder.create_or_open(tmp_path / "cat")
+    for _ in range(2):  # the second time they are there
+        catalog_app(folder, {WRITER: Role.write}, postgres)
+    assert not (folder.tiled / "catalog.db").exists()
 
 
 @pytest.mark.slow
