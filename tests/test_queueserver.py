@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from stedopt_bluesky.config.keys import VARIABLE as KEY_VARIABLE
-from stedopt_bluesky.records import CatalogFolder, RunRecord, find_run, list_runs
+from stedopt_bluesky.records import Catalog, CatalogFolder, RunRecord, find_run, list_runs
 from stedopt_bluesky.records.resume import RESUMES
 
 qserver = pytest.importorskip("bluesky_queueserver")
@@ -332,6 +333,24 @@ def test_each_plan_is_a_run_of_its_own(queue):
         assert [e["data"]["decision_iteration"] for e in record.events("decision")] == [0, 1, 2]
         assert RESUMES not in record.start
     assert queue.value("lasers") == DARK
+
+
+def test_the_catalogue_is_fed_and_left_to_others_between_runs(queue):
+    uid = queue.perform("optimize", images=1).uid
+    folder = CatalogFolder.open(queue.catalog)
+
+    def is_begun():
+        with (
+            contextlib.suppress(sqlite3.OperationalError),
+            contextlib.closing(
+                sqlite3.connect(f"file:{folder.tiled / 'catalog.db'}?mode=ro", uri=True)
+            ) as database,
+        ):
+            return database.execute("select key from nodes where key = ?", (uid,)).fetchone()
+
+    wait_until(is_begun, "the run in the catalogue")
+    with Catalog(folder, wait_s=WAIT_S, fill=False) as catalog:
+        assert catalog.run(uid).metadata["stop"]["exit_status"] == "success"
 
 
 def test_regions_are_numbers(queue):

@@ -83,11 +83,6 @@ class CatalogFolder:
         """Folder of the lock files."""
         return self.path / "locks"
 
-    @property
-    def fed_elsewhere(self) -> Path:
-        """File that says that the process that has the databases feeds them, too."""
-        return self.locks / "fed.json"
-
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> CatalogFolder:
         """Open an existing catalogue for reading.

@@ -8,13 +8,14 @@ matter how often, or how far, anything was done before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stedopt_bluesky.records.assets import path_of, tiled_address
-from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
+from stedopt_bluesky.records.folder import CatalogFolder
 from stedopt_bluesky.records.journal import Document, is_live, journal_paths, records_from
 from stedopt_bluesky.records.reached import Reached
 from stedopt_bluesky.records.recovery import close_broken_run
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 LIVE_BATCH = 10
 # Of a run that has ended, all at once.
 WHOLE_BATCH = 10_000
+# How long after a failure what failed is tried again at most, s.
+LAST_RETRY_S = 30.0
 
 Relocate = Callable[[Document], Document]
 
@@ -86,6 +89,10 @@ class Ingester:
         The catalogue, as ``tiled.client`` gives it.
     relocate : callable
         From :func:`relocation`.
+    follow : bool
+        Whether runs under way are followed; left until they have ended otherwise.
+    retry_s : float
+        How long a journal that cannot be taken in is left alone while it does not grow, s.
 
     Raises
     ------
@@ -94,14 +101,22 @@ class Ingester:
     """
 
     def __init__(
-        self, folder: CatalogFolder, client: CatalogOfBlueskyRuns, relocate: Relocate
+        self,
+        folder: CatalogFolder,
+        client: CatalogOfBlueskyRuns,
+        relocate: Relocate,
+        *,
+        follow: bool = True,
+        retry_s: float = LAST_RETRY_S,
     ) -> None:
         self._folder = folder
         self._client = client
         self._relocate = relocate
+        self._follow = follow
+        self._retry_s = retry_s
         self._feeds: dict[str, _Feed] = {}
-        # Journals that cannot be taken in, by uid: their size then.
-        self._refused_at: dict[str, int] = {}
+        # Journals that cannot be taken in, by uid: their size then, and when they are tried again.
+        self._refused: dict[str, tuple[int, float]] = {}
         self.progress = Progress()
         with _tiled():
             from tiled.queries import KeyPresent
@@ -110,8 +125,19 @@ class Ingester:
             # Not "stop": of what is no single value Tiled 0.2.20 says that it is not there.
             self._done = set(client.search(KeyPresent("stop.uid")))
 
-    def step(self) -> int:
-        """Bring in what the journals have more than the catalogue.
+    def step(
+        self,
+        journals: Iterable[Path] | None = None,
+        advance: Callable[[int], object] = lambda count: None,
+    ) -> int:
+        """Bring in what journals have more than the catalogue, the oldest run first.
+
+        Parameters
+        ----------
+        journals : iterable of Path, optional
+            Which ones; left out: all.
+        advance : callable, optional
+            Called with 1 after each run.
 
         Returns
         -------
@@ -124,30 +150,42 @@ class Ingester:
             When the server does not answer; a new ingester, with a new client, goes on.
         """
         count = 0
-        for path in self._waiting():
+        for path in self._waiting(journal_paths(self._folder) if journals is None else journals):
             count += self._advance(path)
+            advance(1)
         return count
+
+    def is_in(self, uid: str) -> bool:
+        """Whether a run is in to its end."""
+        return uid in self._done
 
     @property
     def following(self) -> bool:
         """Whether a run is under way that it is in the midst of."""
         return bool(self._feeds)
 
-    def _waiting(self) -> list[Path]:
+    def _waiting(self, journals: Iterable[Path]) -> Sequence[Path]:
         """Journals that are not in to their end, the oldest run first."""
-        paths = [path for path in journal_paths(self._folder) if path.stem not in self._done]
-        paths = [p for p in paths if self._refused_at.get(p.stem) != p.stat().st_size]
+        paths = [p for p in journals if p.stem not in self._done and not self._is_refused(p)]
         if len(paths) < 2:
             return paths
         return sorted(paths, key=lambda path: summarize(self._folder, path).time)
 
+    def _is_refused(self, path: Path) -> bool:
+        size, until = self._refused.get(path.stem, (-1, 0.0))
+        return size == size_of(path) and time.monotonic() < until
+
     def _advance(self, path: Path) -> int:
         """Bring in what is new of one journal."""
         uid = path.stem
+        # Before it is read: what is added meanwhile is a reason to try it again.
+        size = size_of(path)
         try:
             live = is_live(self._folder, path)
-            if not live:
-                close_broken_run(self._folder, path)
+            if live and not self._follow:
+                return 0
+            if not live and close_broken_run(self._folder, path) is not None:
+                size = size_of(path)
             with _tiled():
                 feed = self._feeds.get(uid) or self._begin(path, live=live)
                 self._feeds[uid] = feed
@@ -156,7 +194,7 @@ class Ingester:
             raise
         except Exception as error:  # whatever Tiled, DuckDB or SQLite had against this run
             self._feeds.pop(uid, None)
-            self._refused_at[uid] = path.stat().st_size
+            self._refused[uid] = size, time.monotonic() + self._retry_s
             self.progress.refused[uid] = " ".join(str(error).split()) or type(error).__name__
             return 0
         if feed.ended:
@@ -171,6 +209,14 @@ class Ingester:
             self._client.delete_contents([path.stem], recursive=True, external_only=False)
         self._there.add(path.stem)
         return _Feed(path, self._client, self._relocate, LIVE_BATCH if live else WHOLE_BATCH)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a journal; -1 where it is gone."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 class _Feed:
@@ -224,37 +270,3 @@ class _tiled:  # noqa: N801  reads as what it stands for: with _tiled(): ...
             down = error.response.status_code in (429, 502, 503, 504)
         if down:
             raise TiledDownError(" ".join(str(error).split()) or type(error).__name__) from error
-
-
-def ingest_run(
-    folder: CatalogFolder, client: CatalogOfBlueskyRuns, journal: Path, relocate: Relocate
-) -> str:
-    """Take one run's journal into a catalogue; doing it again changes nothing.
-
-    Returns
-    -------
-    {"inserted", "unchanged", "live"}
-        What was done; ``"live"``: nothing, a living process is still writing the journal.
-
-    Raises
-    ------
-    CatalogError
-        When the journal is damaged, or Tiled refuses the run.
-    """
-    from databroker.queries import Key
-
-    documents = list(records_from(journal, 0))
-    open_still = not documents or documents[-1][0] != "stop"
-    if open_still and close_broken_run(folder, journal) is None and is_live(folder, journal):
-        return "live"
-    # Tiled's writer adds the stop document last: with it, all is there.
-    stored = client.search(Key("uid") == journal.stem).values().head(1)
-    if stored and stored[0].metadata.get("stop"):
-        return "unchanged"
-    if stored:  # what is there in part cannot be added to
-        client.delete_contents([journal.stem], recursive=True, external_only=False)
-    try:
-        _Feed(journal, client, relocate, WHOLE_BATCH).advance()
-    except Exception as error:  # whatever Tiled, DuckDB or SQLite had against it
-        raise CatalogError(f"run {journal.stem} cannot be taken in: {error}") from error
-    return "inserted"

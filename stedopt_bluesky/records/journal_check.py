@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -283,11 +283,3 @@ class _Frames:
 
 
 _NO_FRAMES = _Frames()
-
-
-def uris(path: Path) -> Iterator[str]:
-    """Addresses of the files that a journal names, also where it is damaged."""
-    with path.open("rb") as file:
-        for record in map(decode, file):
-            if record and record[0] == "stream_resource" and isinstance(record[1].get("uri"), str):
-                yield record[1]["uri"]

@@ -118,6 +118,7 @@ class Publisher:
         self._id = uuid.uuid4().hex
         self._count = 0
         self._subscribers = 0
+        self._broken = False
         # Told of subscribers, which a plain PUB socket is not; it drops as that does.
         self._socket: Any = zmq.Context.instance().socket(zmq.XPUB)
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
@@ -141,9 +142,15 @@ class Publisher:
         except LiveError as error:
             _log.warning("the %s document %s is not published: %s", name, doc.get("uid"), error)
             return
-        self._hear(0)
-        with contextlib.suppress(zmq.Again):
+        try:
+            self._hear(0)
             self._socket.send(message, zmq.NOBLOCK)
+        except zmq.Again:  # nobody can take it now
+            pass
+        except zmq.ZMQError as error:  # closed, say: the run goes on, whoever looks on
+            if not self._broken:
+                _log.warning("documents are not published: %s", error.strerror or error)
+            self._broken = True
 
     def wait_for_subscriber(self, patience_s: float) -> bool:
         """Wait until somebody listens; False when nobody does in that time, s.

@@ -151,7 +151,7 @@ def test_a_run_that_is_there_in_part_is_taken_in_anew(catalog, small):
         writer(name, doc if name != "stream_resource" else relocate(doc))
     assert "stop" not in catalog.run(partial).metadata
 
-    assert catalog.ingest(path) == "inserted"
+    assert catalog.sync([path]) == {path.stem: "inserted"}
 
     assert len(catalog.table(partial, "primary")) == 1
     assert catalog.images(partial, "microscope_sted1").shape == (1, 6, 5)
@@ -166,7 +166,7 @@ def test_a_broken_run_is_closed_and_taken_in(catalog, small, uid):
     # The program died while it wrote the second image's event: its frames are there already.
     path.write_bytes(b"".join(lines[:-2]) + lines[-2][:40])
 
-    assert catalog.ingest(path) == "inserted"
+    assert catalog.sync([path]) == {path.stem: "inserted"}
 
     [summary] = catalog.runs(RunQuery(uid_prefix=broken))
     assert (summary.images, summary.exit_status, summary.reason) == (1, "fail", BROKEN_REASON)
@@ -264,7 +264,7 @@ folder = CatalogFolder.open(sys.argv[1])
 before = set(threading.enumerate())
 with Catalog(folder) as catalog:
     [path] = journal_paths(folder)
-    assert catalog.ingest(path) == "unchanged"
+    assert catalog.sync([path]) == {path.stem: "unchanged"}
     catalog.images(path.stem, "microscope_sted1")
     catalog.table(path.stem, "primary")
 left = [t.name for t in threading.enumerate() if t not in before and not t.daemon]

@@ -1,5 +1,8 @@
 """A catalogue that follows: the server killed, started again, or never there."""
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -8,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from stedopt_bluesky.records import Catalog, CatalogError, find_run, list_runs
+from stedopt_bluesky.records import Catalog, CatalogError, CatalogFolder, find_run, list_runs, locks
 from stedopt_bluesky.records.background import BackgroundIngestion
-from stedopt_bluesky.records.following import Target, follow, once
+from stedopt_bluesky.records.following import FedElsewhereError, Target, follow
 from stedopt_bluesky.records.journal import Journal
 from tests.records.tiled_process import KEY, TiledProcess, free_port
 
@@ -64,6 +67,13 @@ def gone(pid):
     except (FileNotFoundError, ProcessLookupError):
         return True
     return state in "ZX"
+
+
+def once(target, tell):
+    """Bring in what is there now."""
+    finish = threading.Event()
+    finish.set()
+    return follow(target, finish, tell)
 
 
 def wait_for(condition, seconds=240):
@@ -153,6 +163,65 @@ def test_a_catalogue_that_is_open_elsewhere_is_told(folder, small):
             assert ingestion.runs == frozenset()
         assert ingestion.finish(60) == ""
         assert ingestion.runs == {uid}
+
+
+def test_two_feed_one_folder_as_one(folder, small):
+    """The second one tells of no trouble, and takes over where the first one ends."""
+    with BackgroundIngestion(Target(folder)) as first:
+        uid, _ = small["record_run"](folder, 1)
+        wait_for(lambda: first.runs == {uid})
+        told = []
+        with BackgroundIngestion(Target(folder), told.append) as second:
+            assert first.finish(60) == ""
+            later, _ = small["record_run"](folder, 1, seed=8)
+            assert second.finish(60) == ""
+    assert {t.uid for t in told if t.what == "in"} == {later}
+
+
+@pytest.mark.parametrize("fed", [True, False])
+def test_at_the_end_what_another_process_feeds_is_left_to_it(folder, fed):
+    told, finish = [], threading.Event()
+    finish.set()
+    with Catalog(folder), contextlib.ExitStack() as closing:
+        if fed:
+            closing.callback(locks.let_go, locks.hold(folder.locks / "feed.lock"))
+        assert follow(Target(folder), finish, told.append, grace_s=0.0) is fed
+    assert [t.what for t in told] == ([] if fed else ["down"])
+
+
+@pytest.mark.slow
+def test_a_server_is_fed_from_a_folder_by_one_alone(folder, server):
+    server.start()
+    target = Target(folder, server.uri, KEY)
+    same = Target(folder, f"{server.uri}/", KEY)
+    with target.open(), pytest.raises(FedElsewhereError), same.open():
+        pass
+    with target.open() as client:
+        assert len(client) == 0
+
+
+def test_without_news_the_databases_are_left_to_others(folder, small):
+    with BackgroundIngestion(Target(folder)) as ingestion:
+        first, _ = small["record_run"](folder, 1)
+        wait_for(lambda: ingestion.runs == {first})
+        with Catalog(folder, wait_s=60) as catalog:
+            assert set(catalog.client) == {first}
+        second, _ = small["record_run"](folder, 1, seed=8)
+        wait_for(lambda: ingestion.runs == {first, second})
+        assert ingestion.finish(60) == ""
+
+
+def test_what_ends_the_process_is_told(folder):
+    told = []
+    ingestion = BackgroundIngestion(Target(CatalogFolder(folder.path / "none")), told.append)
+    assert "there is no catalogue at" in ingestion.finish(60)
+    assert [t.what for t in told] == ["refused"]
+    told.clear()
+    ingestion = BackgroundIngestion(Target(folder), told.append)
+    os.kill(ingestion.pid, signal.SIGTERM)
+    wait_for(lambda: told)
+    assert ingestion.down == told[0].why == "the process that feeds the catalogue has ended"
+    assert ingestion.finish(60) == ingestion.down
 
 
 DYING = """
