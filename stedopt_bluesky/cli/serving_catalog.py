@@ -12,9 +12,8 @@ from stedopt_bluesky.cli.interrupts import calling
 from stedopt_bluesky.cli.output import console, fail
 from stedopt_bluesky.cli.serving import end, listening, quiet_server, tell
 from stedopt_bluesky.config import ConfigError
-from stedopt_bluesky.config.keys import ApiKeyError, key_from
+from stedopt_bluesky.config.keys import READ_VARIABLE, ApiKeyError, key_from
 
-READ_VARIABLE = "STEDOPT_READ_KEY"
 DATABASE_VARIABLE = "STEDOPT_CATALOG_DATABASE"
 
 

@@ -8,7 +8,7 @@
     DIR/networks/                    the networks that runs used, by their SHA-256
     DIR/tiled/                       derived from the two above; can be rebuilt at any time
     DIR/tiled.before/                the same, while it is being rebuilt
-    DIR/locks/                       who writes just now
+    DIR/locks/                       who writes just now, and where it is published
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from stedopt_bluesky.session.metadata import start_metadata
 from stedopt_bluesky.session.networks import Networks, open_networks
 from stedopt_bluesky.session.places import places_of, spines_of, tiles_of
 from stedopt_bluesky.session.prior import prior_observations
+from stedopt_bluesky.session.publishing import published
 from stedopt_bluesky.session.station import make_station
 from stedopt_bluesky.session.strategies import Observation, make_strategy
 
@@ -44,6 +45,7 @@ UNWIRED = frozenset(
         "seed",
         "operator",
         "catalog",
+        "live",
         "bandit",
         "prior",
         "choice",
@@ -403,6 +405,7 @@ def open_session(
         journal = Journal(folder)
         closing.callback(journal.close)
         closing.callback(engine.unsubscribe, engine.subscribe(journal))
+        closing.enter_context(published(config, folder, engine))
         yield Session(
             config=config,
             station=station,
