@@ -11,7 +11,7 @@ from typing import Literal
 from stedopt_bluesky.records.announcement import announced
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.journal import Document, is_live, records_from
-from stedopt_bluesky.records.live import LOOK_EVERY_MS
+from stedopt_bluesky.records.live import HIGH_WATER_MARK, LOOK_EVERY_MS
 from stedopt_bluesky.records.subscription import Received, Subscription
 
 # While nothing comes, the journal is looked at after so many waits of `LOOK_EVERY_MS`.
@@ -56,6 +56,8 @@ class FollowedRun:
         Set to end.
     say : callable
         Told, in a line, what was missed or refused, and of a run that has no end.
+    high_water_mark : int
+        Documents that wait to be taken; those that come then are read from the journal.
     """
 
     def __init__(
@@ -64,8 +66,11 @@ class FollowedRun:
         path: Path,
         stop: threading.Event,
         say: Callable[[str], None],
+        high_water_mark: int = HIGH_WATER_MARK,
     ) -> None:
         self._folder = folder
+        self._high_water_mark = high_water_mark
+        self._is_first_look = True
         self._run = path.stem
         self._journal = _Journal(path)
         self._stop = stop
@@ -117,6 +122,9 @@ class FollowedRun:
         for seen in self._journal.rest():
             self._ended = seen.name == "stop"
             yield seen
+        if self._is_first_look and self._journal.next and live:
+            self._say(f"{self._journal.next} earlier documents: read from the journal")
+        self._is_first_look = False
         if self._ended:
             return
         if not live:
@@ -125,7 +133,9 @@ class FollowedRun:
         elif self._subscription is None:
             for one in announced(self._folder):
                 if one.run == self._run:
-                    self._subscription = Subscription(one.address, refused=self._say)
+                    self._subscription = Subscription(
+                        one.address, refused=self._say, high_water_mark=self._high_water_mark
+                    )
                     return
 
 

@@ -7,9 +7,10 @@ does as well: it is looked at several times a second.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from stedopt_bluesky.records.distant_run import DistantRun
@@ -22,7 +23,7 @@ from stedopt_bluesky.records.journal import (
     lock_path,
     records_from,
 )
-from stedopt_bluesky.records.live import LOOK_EVERY_MS
+from stedopt_bluesky.records.live import HIGH_WATER_MARK, LOOK_EVERY_MS, live_address
 from stedopt_bluesky.records.stored_elsewhere import StoredElsewhere
 from stedopt_bluesky.records.subscription import Received, Subscription
 
@@ -39,6 +40,7 @@ def look_on(
     follow: bool = False,
     stop: threading.Event | None = None,
     say: Callable[[str], None] = print,
+    high_water_mark: int = HIGH_WATER_MARK,
 ) -> Iterator[Seen]:
     """Follow the run that is under way, or the next one, until it ends.
 
@@ -58,6 +60,8 @@ def look_on(
         Set it to end.
     say : callable
         Told, in a line: what is waited for, missed, refused, or cannot be had.
+    high_water_mark : int
+        Documents that wait to be taken; more are missed, and read where they are kept.
 
     Yields
     ------
@@ -69,40 +73,70 @@ def look_on(
     CatalogError, LiveError
         When there is no such run, or the address is none of this computer's own.
     """
-    stop = stop or threading.Event()
-    with ExitStack() as closing:
-        if not address:
-            if folder is None:
-                raise CatalogError("give the folder of a catalogue, or an address")
-            yield from _from_folder(folder, uid, follow, stop, say)
-            return
-        subscription = closing.enter_context(Subscription(address, refused=say))
-        yield from _from_address(subscription, address, folder, uid, elsewhere, follow, stop, say)
+    looking = _LookingOn(uid, elsewhere, follow, stop or threading.Event(), say, high_water_mark)
+    if address:
+        live_address(address)  # told here, not when the first document is asked for
+        return looking.at_address(address, folder)
+    if folder is None:
+        raise CatalogError("give the folder of a catalogue, or an address")
+    return looking.at_folder(folder)
 
 
-# --- a folder on this computer ----------------------------------------------------------
+@dataclass(frozen=True)
+class _LookingOn:
+    uid: str
+    elsewhere: StoredElsewhere | None
+    follow: bool
+    stop: threading.Event
+    say: Callable[[str], None]
+    high_water_mark: int
 
-
-def _from_folder(
-    folder: CatalogFolder,
-    uid: str,
-    follow: bool,
-    stop: threading.Event,
-    say: Callable[[str], None],
-) -> Iterator[Seen]:
-    known = set(journal_paths(folder))
-    path = find_run(folder, uid) if uid else _newest_live(folder, known, say)
-    while not stop.is_set():
-        if path is None:
-            say(f"no run is under way in {folder.path}: waiting for the next one")
-            path = _next_run(folder, known, stop)
+    def at_folder(self, folder: CatalogFolder) -> Iterator[Seen]:
+        """Runs of a folder on this computer."""
+        known = set(journal_paths(folder))
+        path = find_run(folder, self.uid) if self.uid else _newest_live(folder, known, self.say)
+        while not self.stop.is_set():
             if path is None:
+                self.say(f"no run is under way in {folder.path}: waiting for the next one")
+                path = _next_run(folder, known, self.stop)
+                if path is None:
+                    return
+            known.add(path)
+            yield from self._followed(folder, path)
+            if not self.follow:
                 return
-        known.add(path)
-        yield from FollowedRun(folder, path, stop, say).documents()
-        if not follow:
-            return
-        path = min(set(journal_paths(folder)) - known, key=_begun, default=None)
+            path = min(set(journal_paths(folder)) - known, key=_begun, default=None)
+
+    def at_address(self, address: str, folder: CatalogFolder | None) -> Iterator[Seen]:
+        """Runs that are published at an address."""
+        shown: set[str] = set()
+        first: Received | None = None
+        with Subscription(
+            address, refused=self.say, high_water_mark=self.high_water_mark
+        ) as subscription:
+            self.say(f"{address}: waiting for the next document")
+            while not self.stop.is_set():
+                received, first = first or subscription.receive(LOOK_EVERY_MS), None
+                if received is None or not received.run.startswith(self.uid):
+                    continue
+                if received.run in shown:
+                    continue
+                if received.run:
+                    shown.add(received.run)
+                path = _journal_of(folder, received.run)
+                if folder is not None and path is not None:
+                    # Its journal is here: nothing can be missed, and its end not either.
+                    yield from self._followed(folder, path)
+                else:
+                    run = DistantRun(subscription, received, self.elsewhere, self.stop, self.say)
+                    yield from run.documents()
+                    first = run.next_run
+                if not self.follow:
+                    return
+
+    def _followed(self, folder: CatalogFolder, path: Path) -> Iterator[Seen]:
+        run = FollowedRun(folder, path, self.stop, self.say, self.high_water_mark)
+        return run.documents()
 
 
 def _newest_live(
@@ -121,8 +155,11 @@ def _newest_live(
 
 def _begun(path: Path) -> float:
     """When a run began, s since 1970; of one that is just beginning, now."""
-    first = next(records_from(path, 0), None)
-    return float(first[1]["time"]) if first else float("inf")
+    try:
+        first = next(records_from(path, 0), None)
+    except CatalogError:
+        first = None
+    return float(first[1]["time"]) if first else math.inf
 
 
 def _next_run(folder: CatalogFolder, known: set[Path], stop: threading.Event) -> Path | None:
@@ -132,41 +169,6 @@ def _next_run(folder: CatalogFolder, known: set[Path], stop: threading.Event) ->
         if new:
             return min(new, key=_begun)
     return None
-
-
-# --- an address -------------------------------------------------------------------------
-
-
-def _from_address(
-    subscription: Subscription,
-    address: str,
-    folder: CatalogFolder | None,
-    uid: str,
-    elsewhere: StoredElsewhere | None,
-    follow: bool,
-    stop: threading.Event,
-    say: Callable[[str], None],
-) -> Iterator[Seen]:
-    first: Received | None = None
-    said = ""
-    while not stop.is_set():
-        now = "waiting for the next document" if subscription.is_connected else "nobody answers yet"
-        if first is None and said != now:
-            said = now
-            say(f"{address}: {now}")
-        received, first = first or subscription.receive(LOOK_EVERY_MS), None
-        if received is None or not received.run.startswith(uid):
-            continue
-        path = _journal_of(folder, received.run)
-        if folder is not None and path is not None:
-            # Its journal is here: nothing can be missed, and its end not either.
-            yield from FollowedRun(folder, path, stop, say).documents()
-        else:
-            run = DistantRun(subscription, received, elsewhere, stop, say)
-            yield from run.documents()
-            first = run.next_run
-        if not follow:
-            return
 
 
 def _journal_of(folder: CatalogFolder | None, run: str) -> Path | None:

@@ -148,9 +148,9 @@ class LiveRun:
 
     @property
     def light_dose(self) -> tuple[float, float]:
-        """Light of the excitation and of the depletion on all images that have come, mJ."""
+        """Light on the images that have come: of the excitation, µJ, and the depletion, mJ."""
         excitation, depletion = self.column(_EXCITATION_DOSE), self.column(_DEPLETION_DOSE)
-        return float(np.nansum(excitation)) / 1000, float(np.nansum(depletion))
+        return float(np.nansum(excitation)), float(np.nansum(depletion))
 
     # --- the images ---------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ def _heading(run: LiveRun) -> Text:
     text.append(f"\n{progress(run)}")
     if run.numbers():
         excitation, depletion = run.light_dose
-        text.append(f"\nlight: depletion {depletion:.3g} mJ, excitation {excitation:.3g} mJ")
+        text.append(f"\nlight: depletion {depletion:.3g} mJ, excitation {excitation:.3g} µJ")
         if run.missing:
             text.append(f"; {run.missing} images have not come")
     return text
