@@ -191,7 +191,7 @@ class _View:
 def _say(line: str) -> None:
     from stedopt_bluesky.reports.live_run import plain_text
 
-    console.print(Text(plain_text(line)), soft_wrap=True)
+    console.print(Text(plain_text(line, longest=1000)), soft_wrap=True)
 
 
 def _strict(value: Any) -> Any:

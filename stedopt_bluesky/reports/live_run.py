@@ -58,11 +58,12 @@ class LiveRun:
             self._stop = doc
 
     def _is_another(self, start: Document) -> bool:
-        if self._start:
-            return bool(self._start.get("uid") != start.get("uid"))
-        # Events without a start document are another run's when they are older than this one.
+        uid = self._start.get("uid") or self._stop.get("run_start")
+        if uid:
+            return bool(uid != start.get("uid"))
+        # Events of no known run are another one's when they are older than this one.
         times = [event.get("time") for event in self._images.values()]
-        return bool(self._stop) or any(_number(t) < _number(start.get("time")) for t in times)
+        return any(_number(t) < _number(start.get("time")) for t in times)
 
     @staticmethod
     def _has_objective(event: Document) -> bool:
@@ -180,14 +181,14 @@ class LiveRun:
         return columns_of([self._images[number] for number in self.numbers()])
 
 
-def plain_text(value: object) -> str:
+def plain_text(value: object, longest: int = _LONGEST) -> str:
     """Text of a document as it can be shown: in one line, not long, without control characters.
 
     A terminal takes escape sequences for orders, and others turn the direction of writing.
     """
     text = " ".join(str(value).split())
     text = "".join(c for c in text if unicodedata.category(c)[0] != "C")
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def _number(value: Any) -> float:
