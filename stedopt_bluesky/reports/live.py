@@ -101,12 +101,12 @@ class LiveView:
 
     def finish(self) -> None:
         """Draw what came last, and leave it; the next document begins a new drawing."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        self._closed.set()
-        self._changed.set()
-        thread.join(_LAST_DRAWING_S)
+        with self._lock:
+            thread, self._thread = self._thread, None
+            self._closed.set()
+            self._changed.set()
+        if thread is not None:
+            thread.join(_LAST_DRAWING_S)
 
     close = finish
 
@@ -117,17 +117,18 @@ class LiveView:
         self.close()
 
     def _draw_soon(self) -> None:
-        if self._thread is None:
-            # Its own events: the last drawing of the run before may not be done yet.
-            self._closed, self._changed = threading.Event(), threading.Event()
-            self._thread = threading.Thread(
-                target=self._draw,
-                args=(self._changed, self._closed),
-                daemon=True,
-                name="live view",
-            )
-            self._thread.start()
-        self._changed.set()
+        with self._lock:
+            if self._thread is None:
+                # Its own events: the last drawing of the run before may not be done yet.
+                self._closed, self._changed = threading.Event(), threading.Event()
+                self._thread = threading.Thread(
+                    target=self._draw,
+                    args=(self._changed, self._closed),
+                    daemon=True,
+                    name="live view",
+                )
+                self._thread.start()
+            self._changed.set()
 
     def _draw(self, changed: threading.Event, closed: threading.Event) -> None:
         with self._drawing:
