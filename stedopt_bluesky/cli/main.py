@@ -13,6 +13,7 @@ from stedopt_bluesky import __version__
 from stedopt_bluesky.cli.calibrating import calibrate_app
 from stedopt_bluesky.cli.cataloguing import catalog_app
 from stedopt_bluesky.cli.experiments import experiments_app
+from stedopt_bluesky.cli.live import live
 from stedopt_bluesky.cli.networks import serve_app, weights_app
 from stedopt_bluesky.cli.options import DEFAULT_CATALOG, Catalog, Json, Uid
 from stedopt_bluesky.cli.output import OneLineErrors, clear_errors, console, print_json
@@ -330,6 +331,9 @@ def show(
 
     with clear_errors():
         show_run(uid, catalog=catalog, figure=figure, as_json=as_json)
+
+
+app.command()(live)
 
 
 @app.command()

@@ -16,9 +16,8 @@ from stedopt_bluesky.cli.interrupts import calling
 from stedopt_bluesky.cli.output import console, fail, warn
 from stedopt_bluesky.cli.serving import check_port, end, listening, quiet_server, tell
 from stedopt_bluesky.config import ConfigError
-from stedopt_bluesky.config.keys import VARIABLE, ApiKeyError, key_from
+from stedopt_bluesky.config.keys import READ_VARIABLE, VARIABLE, ApiKeyError, key_from
 
-READ_VARIABLE = "STEDOPT_READ_KEY"
 DATABASE_VARIABLE = "STEDOPT_CATALOG_DATABASE"
 
 

@@ -56,3 +56,5 @@ def is_same(given: str, key: str) -> bool:
 
 # The key with which the catalogue's Tiled server lets a program write.
 CATALOG_VARIABLE = "STEDOPT_CATALOG_KEY"
+# The key with which it lets a program read, and nothing else.
+READ_VARIABLE = "STEDOPT_READ_KEY"

@@ -9,7 +9,7 @@
     DIR/tiled/                       derived from the two above; can be rebuilt at any time
     DIR/tiled.before/                the same, while it is being rebuilt
     DIR/runs.sqlite                  index of the journals; can be rebuilt at any time
-    DIR/locks/                       who writes just now
+    DIR/locks/                       who writes just now, and where it is published
 """
 
 from __future__ import annotations

@@ -86,11 +86,9 @@ class Target:
         CatalogError
             When the server refuses the key, or the folder cannot be written to.
         """
-        # One way of trying again is enough: ours, which tells of it.
-        os.environ.setdefault("TILED_RETRY_ATTEMPTS", "2")
         with contextlib.ExitStack() as closing:
             if self.uri:
-                client = self._connected()
+                client = connected(self.uri, self.api_key)
                 closing.callback(client.context.close)
             else:
                 client = closing.enter_context(self._own_databases())
@@ -134,18 +132,30 @@ class Target:
         with contextlib.closing(catalog):
             yield catalog.client
 
-    def _connected(self) -> CatalogOfBlueskyRuns:
-        import httpx
-        from tiled.client import from_uri
 
-        try:
-            return from_uri(self.uri, api_key=self.api_key or None)
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code in (401, 403):
-                raise CatalogError(f"{self.uri} refuses the key") from None
-            raise TiledDownError(f"{self.uri}: {_one_line(error)}") from error
-        except (httpx.TransportError, OSError) as error:
-            raise TiledDownError(f"{self.uri} does not answer: {_one_line(error)}") from error
+def connected(uri: str, api_key: str) -> CatalogOfBlueskyRuns:
+    """Connect to a Tiled server; ``client.context`` is to be closed.
+
+    Raises
+    ------
+    TiledDownError
+        When it does not answer.
+    CatalogError
+        When it refuses the key.
+    """
+    import httpx
+    from tiled.client import from_uri
+
+    # One way of trying again is enough: ours, which tells of it.
+    os.environ.setdefault("TILED_RETRY_ATTEMPTS", "2")
+    try:
+        return from_uri(uri, api_key=api_key or None)
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code in (401, 403):
+            raise CatalogError(f"{uri} refuses the key") from None
+        raise TiledDownError(f"{uri}: {_one_line(error)}") from error
+    except (httpx.TransportError, OSError) as error:
+        raise TiledDownError(f"{uri} does not answer: {_one_line(error)}") from error
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 Document = dict[str, Any]
 
 # Which key of a document names the document it belongs to; a start document begins a run.
-_BELONGS_TO = {
+BELONGS_TO = {
     "stop": "run_start",
     "descriptor": "run_start",
     "event": "descriptor",
@@ -89,7 +89,7 @@ class Journal:
             self._forget(run)
 
     def _run_of(self, name: str, doc: Document) -> _OpenRun:
-        key = _BELONGS_TO.get(name)
+        key = BELONGS_TO.get(name)
         if key is None:
             raise CatalogError(f"{name!r} is not the name of a document")
         run = self._runs.get(doc.get(key, ""))
@@ -214,7 +214,7 @@ def decode(line: bytes) -> tuple[str, Document] | None:
         name, doc = json.loads(line)
     except (ValueError, TypeError, RecursionError):  # not JSON, not two things, too deep
         return None
-    known = name == "start" or (isinstance(name, str) and name in _BELONGS_TO)
+    known = name == "start" or (isinstance(name, str) and name in BELONGS_TO)
     return (name, doc) if known and isinstance(doc, dict) else None
 
 

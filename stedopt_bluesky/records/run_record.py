@@ -145,13 +145,7 @@ class RunRecord:
         CatalogError
             When the run has no such stream.
         """
-        events = self.events(stream)
-        names = [k for k in (events[0]["data"] if events else ()) if _in_all(k, events)]
-        return {
-            "seq_num": np.array([e["seq_num"] for e in events], dtype=np.int64),
-            "time": np.array([e["time"] for e in events], dtype=np.float64),
-            **{name: np.array([e["data"][name] for e in events]) for name in names},
-        }
+        return columns_of(self.events(stream))
 
     @property
     def array_keys(self) -> dict[str, str]:
@@ -341,6 +335,22 @@ class RunRecord:
     def _arrays_folder(self) -> Path:
         """``DIR/arrays`` of a journal at ``DIR/journal/<yyyy>/<uid>.jsonl``."""
         return self.path.parent.parent.parent / "arrays"
+
+
+def columns_of(events: list[Document]) -> dict[str, npt.NDArray[Any]]:
+    """Scalars of events as columns, with ``seq_num`` and ``time`` (s since 1970) first.
+
+    Returns
+    -------
+    dict of str to ndarray, each of shape (N, …)
+        One entry per event; a value that is missing in some event is left out.
+    """
+    names = [k for k in (events[0]["data"] if events else ()) if _in_all(k, events)]
+    return {
+        "seq_num": np.array([e["seq_num"] for e in events], dtype=np.int64),
+        "time": np.array([e["time"] for e in events], dtype=np.float64),
+        **{name: np.array([e["data"][name] for e in events]) for name in names},
+    }
 
 
 def _in_all(key: str, events: list[Document]) -> bool:

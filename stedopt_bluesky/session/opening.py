@@ -16,6 +16,7 @@ from stedopt_bluesky.session.hardware import open_instrument, watched
 from stedopt_bluesky.session.metadata import start_metadata
 from stedopt_bluesky.session.networks import Networks
 from stedopt_bluesky.session.places import places_of, spines_of, tiles_of
+from stedopt_bluesky.session.publishing import published
 from stedopt_bluesky.session.station import make_station
 from stedopt_bluesky.session.strategies import Observation, make_strategy
 
@@ -39,6 +40,7 @@ UNWIRED = frozenset(
         "seed",
         "operator",
         "catalog",
+        "live",
         "bandit",
         "prior",
         "choice",
@@ -338,6 +340,7 @@ def open_session(
         journal = Journal(folder)
         closing.callback(journal.close)
         closing.callback(engine.unsubscribe, engine.subscribe(journal))
+        closing.enter_context(published(config, folder, engine))
         yield _session(
             config,
             deciding,

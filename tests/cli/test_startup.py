@@ -48,7 +48,7 @@ def test_listing_runs_loads_nothing_heavy(stored):
     assert not modules & HEAVY
 
 
-@pytest.mark.parametrize("command", ["show", "replay"])
+@pytest.mark.parametrize("command", ["show", "replay", "live"])
 def test_reading_a_run_loads_no_catalogue_and_no_devices(stored, command):
     _, modules, _ = loaded_by(command, stored.finished["uid"], "--catalog", stored.catalog)
     assert not modules & {"tiled", "databroker", "bluesky", "ophyd", "matplotlib", "torch"}
