@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from stedopt_bluesky.records.journal import Document, decode
+from stedopt_bluesky.records.journal import MOST_RECORD_BYTES, Document, decode, lines
 from stedopt_bluesky.records.schemas import why_invalid
 
 TORN = "its last record is torn, as a program that was killed or a full disk leaves it"
@@ -84,8 +84,8 @@ def check_journal(path: Path) -> JournalCheck:
     follower = _Follower(check, path.stem)
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
+            for number, line in enumerate(lines(file), start=1):
+                if len(line) <= MOST_RECORD_BYTES and not line.endswith(b"\n"):
                     check.torn = True
                 elif (record := decode(line)) is None:
                     check.problems.append(f"line {number} is damaged: no document can be read")
@@ -288,6 +288,6 @@ _NO_FRAMES = _Frames()
 def uris(path: Path) -> Iterator[str]:
     """Addresses of the files that a journal names, also where it is damaged."""
     with path.open("rb") as file:
-        for record in map(decode, file):
+        for record in map(decode, lines(file)):
             if record and record[0] == "stream_resource" and isinstance(record[1].get("uri"), str):
                 yield record[1]["uri"]

@@ -11,10 +11,13 @@ from typing import BinaryIO
 
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.journal import (
+    MOST_RECORD_BYTES,
     Document,
     decode,
     is_live,
+    is_uid,
     journal_paths,
+    lines,
     read_journal,
 )
 
@@ -62,13 +65,17 @@ class RunSummary:
     @classmethod
     def of(cls, start: Document, *, images: int, exit_status: str, reason: str) -> RunSummary:
         """Make the summary from a start document and what is known of the run's end."""
+        texts = {k: start.get(k) for k in ("sample", "preset", "plan_name", "operator")}
+        seed = start.get("seed")
         return cls(
             uid=start["uid"],
             time=start["time"],
             images=images,
             exit_status=exit_status,
             reason=reason,
-            **{k: start.get(k) for k in ("sample", "preset", "plan_name", "operator", "seed")},
+            seed=seed if isinstance(seed, int) else None,
+            # Of other programs, a sample may be a table.
+            **{k: v if isinstance(v, str) else None for k, v in texts.items()},
         )
 
     @classmethod
@@ -128,7 +135,7 @@ def summarize(folder: CatalogFolder, path: Path) -> RunSummary:
     """
     try:
         with path.open("rb") as file:
-            first = decode(file.readline())
+            first = decode(next(lines(file), b""))
             last = decode(_last_line(file))
     except OSError as error:
         return _damaged(path, str(error))
@@ -136,18 +143,28 @@ def summarize(folder: CatalogFolder, path: Path) -> RunSummary:
         # A run that is just beginning has its journal before it has its first record.
         status = RUNNING if is_live(folder, path) else DAMAGED
         return _damaged(path, "no start document", status)
-    start = first[1]
     try:
-        if last is not None and last[0] == "stop":
-            return RunSummary.of_closed(start, last[1])
+        return _summary(folder, path, first[1], last)
+    except KeyError as error:
+        return _damaged(path, f"a document lacks {error.args[0]!r}")
+    except (TypeError, AttributeError):
+        return _damaged(path, "a document is none by event-model")
+
+
+def _summary(
+    folder: CatalogFolder, path: Path, start: Document, last: tuple[str, Document] | None
+) -> RunSummary:
+    if not (is_uid(start["uid"]) and _is_time(start["time"])):
+        return _damaged(path, "its start document has no uid and time that can be")
+    if last is not None and last[0] == "stop":
+        return RunSummary.of_closed(start, last[1])
+    try:
         # Asked before counting: a run that is closed meanwhile must not look interrupted.
         status = RUNNING if is_live(folder, path) else INTERRUPTED
         images = _count_images(read_journal(path))
         return RunSummary.of(start, images=images, exit_status=status, reason="")
     except CatalogError as error:
         return RunSummary.of(start, images=0, exit_status=DAMAGED, reason=str(error))
-    except KeyError as error:
-        return _damaged(path, f"a document lacks {error.args[0]!r}")
 
 
 def timestamp(moment: Moment) -> float:
@@ -179,6 +196,11 @@ def timestamp(moment: Moment) -> float:
     return moment.timestamp()
 
 
+def _is_time(value: object) -> bool:
+    """Whether this can be a time in s since 1970 that a calendar knows, of the years to 9998."""
+    return isinstance(value, int | float) and 0 <= value < 253_370_000_000
+
+
 def _damaged(path: Path, reason: str, status: str = DAMAGED) -> RunSummary:
     # The file's own time stands in for the one that cannot be read.
     return RunSummary(uid=path.stem, time=path.stat().st_mtime, exit_status=status, reason=reason)
@@ -192,9 +214,10 @@ def _last_line(file: BinaryIO) -> bytes:
     while True:
         start = max(0, end - size)
         file.seek(start)
-        lines = file.read(end - start).splitlines(keepends=True)
-        if len(lines) > 1 or start == 0:
-            return lines[-1] if lines else b""
+        found = file.read(end - start).splitlines(keepends=True)
+        # One that is longer than any record is not one; read no further for it.
+        if len(found) > 1 or start == 0 or size > MOST_RECORD_BYTES:
+            return found[-1] if found else b""
         size *= 2
 
 

@@ -15,7 +15,7 @@ from stedopt_bluesky.networks.weights import find_weights, load_weights, shipped
 from stedopt_bluesky.records import locks
 from stedopt_bluesky.records.assets import FrameFiles, open_to_read, path_of
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
-from stedopt_bluesky.records.journal import Document, is_live, journal_paths, lock_path
+from stedopt_bluesky.records.journal import Document, is_live, journal_paths, lines, lock_path
 from stedopt_bluesky.records.journal_check import (
     OPEN,
     TORN,
@@ -141,7 +141,7 @@ def count_events(journals: Sequence[Path]) -> int:
     for path in journals:
         try:
             with path.open("rb") as file:
-                total += sum(line.startswith(b'["event"') for line in file)
+                total += sum(line.startswith(b'["event"') for line in lines(file))
         except OSError:
             continue
     return total
