@@ -16,6 +16,7 @@ from stedopt_bluesky.records.tiled_server import (
     prepare_storage,
     tiled_configuration,
 )
+from stedopt_bluesky.web.registrations import Registrations
 from stedopt_bluesky.web.roles import App, Role, Roles
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def catalog_app(folder: CatalogFolder, keys: Mapping[str, Role], database: str =
         # Whoever serves it has it filled, too.
         mark_filled(folder)
     app = build_app_from_config(tiled_configuration(folder, own_key, database))
-    return Roles(app, keys, own_key)
+    return Roles(Registrations(app, folder.arrays), keys, own_key)
 
 
 @contextlib.contextmanager
@@ -60,6 +61,7 @@ def served_alone(folder: CatalogFolder, uri: str) -> Iterator[None]:
         raise CatalogError(f"the catalogue {folder.path} is open elsewhere; close it there first")
     note = folder.fed_elsewhere
     try:
+        note.unlink(missing_ok=True)  # of a folder from elsewhere, it may be a link
         note.write_text(json.dumps({"uri": uri}), encoding="utf-8")
         yield
     finally:
