@@ -346,7 +346,7 @@ def test_a_document_that_is_not_valid(copied):
     edit(path, "event", lambda doc: doc.update(seq_num="two"), 2)
     said = problems(folder)
     assert said[0] == (
-        f"line {place + 1}: event is not valid: seq_num: 'two' is not of type 'integer'"
+        f"line {place + 1}: event is not valid: seq_num: input should be a valid integer"
     )
 
 
