@@ -7,6 +7,7 @@ import os
 import signal
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote
 
 from stedopt_bluesky.cli.interrupts import calling
 from stedopt_bluesky.cli.output import console, fail
@@ -49,7 +50,11 @@ def serve_catalog(catalog: Path, host: str, port: int, *, feed: bool) -> None:
             try:
                 app = catalog_app(folder, {key: Role(role) for role, key in keys.items()}, database)
             except Exception as error:  # whatever SQLAlchemy and its drivers raise
-                fail(f"the catalogue cannot be served: {' '.join(str(error).split())}", code=2)
+                reason = " ".join(str(error).split()) or type(error).__name__
+                # Drivers name what they were given.
+                for secret in _secrets(database):
+                    reason = reason.replace(secret, "...")
+                fail(f"the catalogue cannot be served: {reason}", code=2)
         server = quiet_server(app)
         with calling(partial(end, server), signal.SIGINT, signal.SIGTERM):
             tell(listener, host, "")
@@ -65,6 +70,13 @@ def serve_catalog(catalog: Path, host: str, port: int, *, feed: bool) -> None:
                 target = Target(folder, address, keys["write"])
                 closing.callback(BackgroundIngestion(target).kill)
             server.run(sockets=[listener])
+
+
+def _secrets(database: str) -> list[str]:
+    """Parts of a database's address that must not be shown, the longest first."""
+    account, at, _ = database.partition("://")[2].rpartition("@")
+    password = account.partition(":")[2]
+    return [text for text in (account + at, password, unquote(password)) if len(text) > 1]
 
 
 def _keys() -> tuple[dict[str, str], list[str]]:

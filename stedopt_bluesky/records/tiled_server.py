@@ -39,8 +39,9 @@ def tiled_configuration(folder: CatalogFolder, api_key: str, database: str = "")
         Address of a PostgreSQL database; ``""``: the folder's own, SQLite and DuckDB.
     """
     own_tables = f"duckdb:///{(folder.tiled / 'tables.duckdb').as_posix()}"
-    # Tiled makes the tables in a process of its own, which takes 3 s even when they are there.
-    make_tables = bool(database) or not _database_file(folder).exists()
+    # Tiled makes the tables in a process of its own, which takes 3 s even when they are there, and
+    # has the address with the password on its command line (see `prepare_database`).
+    make_tables = not database and not _database_file(folder).exists()
     return {
         "authentication": {"single_user_api_key": api_key, "allow_anonymous_access": False},
         "trees": [
@@ -142,26 +143,46 @@ def make_storage(folder: CatalogFolder) -> None:
         _create_tables(_database(folder))
 
 
+def prepare_database(database: str) -> None:
+    """Make the tables of a catalogue in a PostgreSQL database, unless they are there.
+
+    Parameters
+    ----------
+    database : str
+        Its address, ``postgresql://USER:PASSWORD@HOST/NAME``.
+
+    Raises
+    ------
+    Exception
+        Whatever SQLAlchemy, its driver and the database have against it.
+    """
+    _create_tables(database)
+
+
 def _create_tables(database: str) -> None:
     """Do in this process, in 0.2 s, what ``tiled catalog init`` does in 3 s in another."""
     from sqlalchemy.ext.asyncio import create_async_engine
-    from tiled.alembic_utils import stamp_head
+    from tiled.alembic_utils import UninitializedDatabase, check_database, stamp_head
     from tiled.catalog.alembic_constants import ALEMBIC_DIR, ALEMBIC_INI_TEMPLATE_PATH
-    from tiled.catalog.core import initialize_database
+    from tiled.catalog.core import ALL_REVISIONS, REQUIRED_REVISION, initialize_database
     from tiled.utils import ensure_specified_sql_driver
 
     address = ensure_specified_sql_driver(database)
 
-    async def initialize() -> None:
+    async def initialize() -> bool:
         engine = create_async_engine(address)
         try:
+            await check_database(engine, REQUIRED_REVISION, ALL_REVISIONS)
+        except UninitializedDatabase:
             await initialize_database(engine)
+            return True
         finally:
             await engine.dispose()
+        return False
 
     def create() -> None:
-        asyncio.run(initialize())
-        stamp_head(ALEMBIC_INI_TEMPLATE_PATH, ALEMBIC_DIR, address)
+        if asyncio.run(initialize()):
+            stamp_head(ALEMBIC_INI_TEMPLATE_PATH, ALEMBIC_DIR, address)
 
     # In a thread: in a notebook an event loop is running in this one.
     with ThreadPoolExecutor(max_workers=1) as thread:

@@ -13,6 +13,7 @@ from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.tiled_server import (
     mark_filled,
     own_api_key,
+    prepare_database,
     prepare_storage,
     tiled_configuration,
 )
@@ -40,7 +41,9 @@ def catalog_app(folder: CatalogFolder, keys: Mapping[str, Role], database: str =
 
     logging.getLogger("tiled.server.app").setLevel(logging.WARNING)
     own_key = own_api_key()
-    if not database and prepare_storage(folder):
+    if database:
+        prepare_database(database)
+    elif prepare_storage(folder):
         # Whoever serves it has it filled, too.
         mark_filled(folder)
     app = build_app_from_config(tiled_configuration(folder, own_key, database))
