@@ -66,7 +66,9 @@ def path_of(uri: str, arrays: Path | None = None) -> Path:
     candidates = [decoded, *own, Path(root + rest)]
     if arrays is not None:
         within = arrays.resolve()
-        candidates = [path for path in candidates if _is_below(path, within)]
+        # Also one that comes back: Tiled 0.2.20 takes what begins as its folder does for inside.
+        strange = ".." in decoded.parts
+        candidates = [path for path in candidates if not strange and _is_below(path, within)]
         if not candidates:
             raise CatalogError(f"{uri!r} is outside of the catalogue's arrays, {arrays}")
     by_rank = [*(path for path in own if path in candidates), *candidates]
@@ -121,9 +123,6 @@ _RESOURCE_KEYS = frozenset({"uid", "data_key", "mimetype", "uri", "parameters", 
 
 def _is_below(path: Path, folder: Path) -> bool:
     """Whether a path, links followed, leads to something below a folder whose links are."""
-    # Also one that comes back: Tiled 0.2.20 takes what begins as its folder does for inside.
-    if ".." in path.parts:
-        return False
     try:
         return path.resolve().is_relative_to(folder)
     except (OSError, ValueError, RuntimeError):  # too long, a null byte, links in a circle

@@ -158,6 +158,9 @@ class _Follower:
 
     def _take_descriptor(self, say: _Saying, line: int, doc: Document) -> None:
         self._belongs(say, doc)
+        if not doc.get("name"):
+            say("names no stream")
+            return
         self._descriptors[doc["uid"]] = doc
 
     def _take_stream_resource(self, say: _Saying, line: int, doc: Document) -> None:

@@ -369,6 +369,8 @@ def _check(path: Path, documents: Sequence[tuple[str, Document]]) -> None:
         for kind, uids in known.items():
             if not reason and name != kind and doc.get(kind, "") and doc[kind] not in uids:
                 reason = f"its {kind} has not come"
+        if not reason and name == "descriptor" and not doc.get("name"):
+            reason = "it names no stream"
         if not reason and name == "stream_datum" and doc["indices"]["start"] < 0:
             reason = "it tells of a frame before the first"
         if reason:
