@@ -162,7 +162,7 @@ def _check_format(marker: Path) -> None:
     """Raise unless the marker names the format that this program reads."""
     try:
         found = tomllib.loads(marker.read_text(encoding="utf-8")).get("format")
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CatalogError(f"{marker} cannot be read: {error}") from error
     if found != FORMAT:
         raise CatalogError(

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stedopt_bluesky.records.assets import path_of, tiled_address
-from stedopt_bluesky.records.folder import CatalogFolder
+from stedopt_bluesky.records.assets import served_path, tiled_address
+from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.journal import Document, is_live, journal_paths, records_from
 from stedopt_bluesky.records.reached import Reached
 from stedopt_bluesky.records.recovery import close_broken_run
@@ -31,6 +31,9 @@ LIVE_BATCH = 10
 WHOLE_BATCH = 10_000
 # How long after a failure what failed is tried again at most, s.
 LAST_RETRY_S = 30.0
+
+# Of which Tiled's writer makes addresses by itself, of any file.
+_OLDER_ASSETS = ("resource", "datum", "datum_page")
 
 Relocate = Callable[[Document], Document]
 
@@ -52,7 +55,7 @@ def relocation(folder: CatalogFolder, server_folder: str = "") -> Relocate:
     """
 
     def relocate(resource: Document) -> Document:
-        path = path_of(resource["uri"], folder.arrays)
+        path = served_path(resource, folder.arrays)
         if server_folder and path.is_relative_to(folder.path):
             relative = path.relative_to(folder.path).as_posix()
             address = tiled_address(Path(server_folder)).rstrip("/")
@@ -238,6 +241,8 @@ class _Feed:
         """Write the records that have come since; how many."""
         count = 0
         for name, doc, end in records_from(self._path, self._position):
+            if name in _OLDER_ASSETS:
+                raise CatalogError(f"a {name} document names files in a way that is not served")
             self._reached(name, doc)
             self._write(name, self._as_served(name, doc))
             self._position = end

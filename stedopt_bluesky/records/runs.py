@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
-from stedopt_bluesky.records.journal import Document, decode, is_live, read_journal
+from stedopt_bluesky.records.journal import (
+    MOST_RECORD_BYTES,
+    Document,
+    decode,
+    is_live,
+    is_uid,
+    lines,
+    read_journal,
+)
 from stedopt_bluesky.records.query import DAMAGED, INTERRUPTED, RUNNING, RunQuery
 from stedopt_bluesky.records.reached import Reached
 
@@ -83,16 +91,21 @@ class RunSummary:
         ``summary`` is what `Reached.summary` gives.
         """
         come_to: dict[str, Any] = {k: v for k, v in (summary or {}).items() if k != "images"}
-        told: dict[str, Any] = {key: start.get(key) for key in _OF_THE_START}
+        # Of other programs, a sample may be a table.
+        told: dict[str, Any] = {
+            key: value for key in _OF_THE_START if isinstance(value := start.get(key), str)
+        }
+        seed, networks = start.get("seed"), start.get("networks")
         return cls(
             uid=start["uid"],
             time=start["time"],
             images=images,
             exit_status=exit_status,
             reason=reason,
-            parameters=list(start.get("parameters") or ()),
-            objectives=list(start.get("objectives") or ()),
-            networks=start.get("networks") or {},
+            seed=seed if isinstance(seed, int) else None,
+            parameters=_texts(start.get("parameters")),
+            objectives=_texts(start.get("objectives")),
+            networks=networks if isinstance(networks, dict) else {},
             **told,
             **come_to,
         )
@@ -110,7 +123,12 @@ class RunSummary:
         )
 
 
-_OF_THE_START = ("sample", "structure", "preset", "plan_name", "operator", "microscope", "seed")
+_OF_THE_START = ("sample", "structure", "preset", "plan_name", "operator", "microscope")
+
+
+def _texts(value: object) -> list[str]:
+    """Those of a list that are texts; of other programs, it may be anything."""
+    return [v for v in value if isinstance(v, str)] if isinstance(value, list | tuple) else []
 
 
 def list_runs(
@@ -161,7 +179,7 @@ def summarize(folder: CatalogFolder, path: Path, *, whole: bool = False) -> RunS
     """
     try:
         with path.open("rb") as file:
-            first = decode(file.readline())
+            first = decode(next(lines(file), b""))
             last = decode(_last_line(file))
     except OSError as error:
         return _damaged(path, str(error))
@@ -172,28 +190,38 @@ def summarize(folder: CatalogFolder, path: Path, *, whole: bool = False) -> RunS
     stop = last[1] if last is not None and last[0] == "stop" else None
     try:
         return _understood(folder, path, first[1], stop, whole=whole)
-    except CatalogError as error:
-        return RunSummary.of(first[1], images=0, exit_status=DAMAGED, reason=str(error))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        return _damaged(path, f"a document cannot be understood: {error!r}")
+    except KeyError as error:
+        return _damaged(path, f"a document lacks {error.args[0]!r}")
+    except (TypeError, AttributeError, ValueError):
+        return _damaged(path, "a document is none by event-model")
 
 
 def _understood(
     folder: CatalogFolder, path: Path, start: Document, stop: Document | None, *, whole: bool
 ) -> RunSummary:
+    if not (is_uid(start["uid"]) and _is_time(start["time"])):
+        return _damaged(path, "its start document has no uid and time that can be")
     if stop is not None and not whole:
         return RunSummary.of_closed(start, stop)
     # Asked before counting: a run that is closed meanwhile must not look interrupted.
     status = RUNNING if stop is None and is_live(folder, path) else INTERRUPTED
     reached = Reached()
-    for name, doc in read_journal(path):
-        reached(name, doc)
+    try:
+        for name, doc in read_journal(path):
+            reached(name, doc)
+    except CatalogError as error:
+        return RunSummary.of(start, images=0, exit_status=DAMAGED, reason=str(error))
     summary = reached.summary()
     if stop is not None:
         return RunSummary.of_closed(start, {**stop, "summary": summary})
     return RunSummary.of(
         start, images=reached.images, exit_status=status, reason="", summary=summary
     )
+
+
+def _is_time(value: object) -> bool:
+    """Whether this can be a time in s since 1970 that a calendar knows, of the years to 9998."""
+    return isinstance(value, int | float) and 0 <= value < 253_370_000_000
 
 
 def _damaged(path: Path, reason: str, status: str = DAMAGED) -> RunSummary:
@@ -209,7 +237,8 @@ def _last_line(file: BinaryIO) -> bytes:
     while True:
         start = max(0, end - size)
         file.seek(start)
-        lines = file.read(end - start).splitlines(keepends=True)
-        if len(lines) > 1 or start == 0:
-            return lines[-1] if lines else b""
+        found = file.read(end - start).splitlines(keepends=True)
+        # One that is longer than any record is not one; read no further for it.
+        if len(found) > 1 or start == 0 or size > MOST_RECORD_BYTES:
+            return found[-1] if found else b""
         size *= 2

@@ -70,6 +70,8 @@ def tiled_configuration(folder: CatalogFolder, api_key: str, database: str = "")
             }
         },
         "routers": ["bluesky_tiled_plugins.routers.validator:router"],
+        # Files as they lie on the disk: Tiled 0.2.20 gives away any that was ever registered.
+        "expose_raw_assets": False,
         "streaming_cache": {"uri": "memory"},
     }
 

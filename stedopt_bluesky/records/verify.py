@@ -16,7 +16,7 @@ from stedopt_bluesky.networks.weights import find_weights, load_weights, shipped
 from stedopt_bluesky.records import locks
 from stedopt_bluesky.records.assets import FrameFiles, open_to_read, path_of
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
-from stedopt_bluesky.records.journal import Document, is_live, journal_paths, lock_path
+from stedopt_bluesky.records.journal import Document, is_live, journal_paths, lines, lock_path
 from stedopt_bluesky.records.journal_check import (
     OPEN,
     TORN,
@@ -139,7 +139,7 @@ def count_events(journals: Sequence[Path]) -> int:
     for path in journals:
         try:
             with path.open("rb") as file:
-                total += sum(line.startswith(b'["event"') for line in file)
+                total += sum(line.startswith(b'["event"') for line in lines(file))
         except OSError:
             continue
     return total
@@ -184,7 +184,7 @@ class _Runs:
         journal = check_journal(path)
         for resource in journal.resources:
             with contextlib.suppress(CatalogError, OSError, ValueError):  # told with its Events
-                named = path_of(resource["uri"], self._folder.arrays, only_own=True)
+                named = path_of(resource["uri"], self._folder.arrays)
                 self.named.add(named.resolve())
         return journal
 
@@ -220,7 +220,7 @@ class _Runs:
     def _check_arrays(self, journal: JournalCheck, run: RunCheck, advance: Advance) -> None:
         told: set[str] = set()
         # The folder's own: a copy is not whole while the original has what it lacks.
-        with FrameFiles(self._folder.arrays, growing=False, only_own=True) as files:
+        with FrameFiles(self._folder.arrays, growing=False) as files:
             for event in journal.events:
                 arrays = self._arrays(event, files, run, told)
                 self._compare(event, arrays, run)

@@ -15,6 +15,7 @@ from stedopt_bluesky.records.tiled_server import (
     prepare_storage,
     tiled_configuration,
 )
+from stedopt_bluesky.web.registrations import Registrations
 from stedopt_bluesky.web.roles import App, Role, Roles
 
 # A program that is about to close the databases is waited for, s.
@@ -44,7 +45,7 @@ def catalog_app(folder: CatalogFolder, keys: Mapping[str, Role], database: str =
     else:
         prepare_storage(folder)
     app = build_app_from_config(tiled_configuration(folder, own_key, database))
-    return Roles(app, keys, own_key)
+    return Roles(Registrations(app, folder.arrays), keys, own_key)
 
 
 @contextlib.contextmanager
