@@ -1,4 +1,4 @@
-"""The key that whoever talks to a server of this program must bring, and other secrets."""
+"""The key that whoever talks to a server of this program must bring."""
 
 from __future__ import annotations
 
@@ -57,13 +57,15 @@ def secret_from(environment: Mapping[str, str], variable: str) -> str | None:
     return secret
 
 
-def key_from(environment: Mapping[str, str]) -> tuple[str, bool]:
+def key_from(environment: Mapping[str, str], variable: str = VARIABLE) -> tuple[str, bool]:
     """Take the key from the environment (:func:`secret_from`), or make one.
 
     Parameters
     ----------
     environment : mapping of str to str
         As ``os.environ``.
+    variable : str
+        Which of its variables holds the key.
 
     Returns
     -------
@@ -75,12 +77,12 @@ def key_from(environment: Mapping[str, str]) -> tuple[str, bool]:
     ApiKeyError
         When the environment's key cannot be sent in a header, or is short, or its file not read.
     """
-    key = secret_from(environment, VARIABLE)
+    key = secret_from(environment, variable)
     if key is None:
         return secrets.token_hex(_RANDOM_BYTES), True
     if not _ALLOWED.fullmatch(key):
         raise ApiKeyError(
-            f"{VARIABLE}: 16 to 256 letters, digits and signs of ASCII, no blanks "
+            f"{variable}: 16 to 256 letters, digits and signs of ASCII, no blanks "
             f"(it has {len(key)} characters); unset it to have a key made"
         )
     return key, False
@@ -94,3 +96,5 @@ def is_same(given: str, key: str) -> bool:
 
 # The key with which the catalogue's Tiled server lets a program write.
 CATALOG_VARIABLE = "STEDOPT_CATALOG_KEY"
+# The key with which it lets a program read, and nothing else.
+READ_VARIABLE = "STEDOPT_READ_KEY"
