@@ -123,7 +123,7 @@ def print_times(
     rounds: Sequence[Mapping[str, list[float]]], images: int, what: str = "ms an image"
 ) -> None:
     """Print the table of each kind's times, and what they are more than the first kind's."""
-    print(f"| {ROUNDS} runs of {images} images | median, {what} | mean | 95 % | added, mean |")
+    print(f"| {len(rounds)} runs of {images} images | median, {what} | mean | 95 % | added, mean |")
     print("|---|---|---|---|---|")
     all_of = {name: [t for one in rounds for t in one[name]] for name in rounds[0]}
     base = statistics.fmean(next(iter(all_of.values())))

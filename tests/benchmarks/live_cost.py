@@ -1,6 +1,6 @@
 """What publishing costs the acquisition: ms an image, with nobody, one, and one that hangs.
 
-``python -m tests.benchmarks.live_cost [--images N]`` prints a markdown table. Runs as in
+``python -m tests.benchmarks.live_cost [--images N] [--rounds N]`` prints a markdown table. Runs as in
 `ingest_cost`: scans take no time. Who looks on is ``stedopt live --json``, a process of its own;
 "hangs" is a subscriber that takes nothing, with buffers that hold one document.
 """
@@ -70,7 +70,7 @@ def viewed(session: Any) -> Iterator[None]:
     session.run_engine.unsubscribe(token)
 
 
-def main(images: int = IMAGES) -> None:
+def main(images: int = IMAGES, rounds: int = ROUNDS) -> None:
     """Measure and print the table."""
     kinds: dict[str, tuple[bool, Any]] = {
         "not published": (False, contextlib.nullcontext),
@@ -80,20 +80,22 @@ def main(images: int = IMAGES) -> None:
         "table in the own process": (True, viewed),
     }
     # In turn, so that a busy moment of the machine does not fall on one kind only.
-    rounds = [
+    measured = [
         {
             name: image_times(images, {"live.publish": publish}, beside)
             for name, (publish, beside) in kinds.items()
         }
-        for _ in range(ROUNDS)
+        for _ in range(rounds)
     ]
-    print_times([{name: clock for name, (clock, _) in one.items()} for one in rounds], images)
+    print_times([{name: clock for name, (clock, _) in one.items()} for one in measured], images)
     print()
-    worked = [{name: processor for name, (_, processor) in one.items()} for one in rounds]
+    worked = [{name: processor for name, (_, processor) in one.items()} for one in measured]
     print_times(worked, images, "ms of processor time of the RunEngine's thread an image")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=IMAGES)
-    main(parser.parse_args().images)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    arguments = parser.parse_args()
+    main(arguments.images, arguments.rounds)
