@@ -1,8 +1,10 @@
 """What publishing costs the acquisition: ms an image, with nobody, one, and one that hangs.
 
-``python -m tests.benchmarks.live_cost [--images N] [--rounds N]`` prints a markdown table. Runs as in
-`ingest_cost`: scans take no time. Who looks on is ``stedopt live --json``, a process of its own;
-"hangs" is a subscriber that takes nothing, with buffers that hold one document.
+``python -m tests.benchmarks.live_cost [--images N] [--rounds N]`` prints two markdown tables: by
+the clock, and processor time of the thread that publishes, which other programs change little.
+Runs as in `ingest_cost`: scans take no time. Who looks on is ``stedopt live
+--json``, a process of its own; "hangs" is a subscriber that takes nothing, with buffers that hold
+one document.
 """
 
 from __future__ import annotations
