@@ -135,6 +135,15 @@ print(catalog, bool(db), hasattr(catalog, "_repr_html_"), _opened.is_open)
     assert "> True False False" in ended.stdout
 
 
+@pytest.mark.slow
+def test_a_server_whose_key_is_not_known_is_refused_before_the_microscope(profile):
+    with (profile.parent / "config.toml").open("a") as file:
+        file.write('[catalog]\nuri = "http://127.0.0.1:1"\n')
+    ended = ipython(profile, "print('opened:', 'session' in globals())")
+    assert "set STEDOPT_CATALOG_KEY to a key" in ended.stdout + ended.stderr
+    assert not (profile.parent / "catalog").exists()
+
+
 def terminal(profile, answers, **variables):
     """IPython at a terminal at which somebody types; what it shows."""
     pty = pytest.importorskip("pty")

@@ -17,13 +17,15 @@ class ApiKeyError(ValueError):
     """A key that cannot be used; one line that does not tell the key."""
 
 
-def key_from(environment: Mapping[str, str]) -> tuple[str, bool]:
+def key_from(environment: Mapping[str, str], variable: str = VARIABLE) -> tuple[str, bool]:
     """Take the key from the environment, or make one.
 
     Parameters
     ----------
     environment : mapping of str to str
         As ``os.environ``.
+    variable : str
+        Which of its variables holds the key.
 
     Returns
     -------
@@ -35,12 +37,12 @@ def key_from(environment: Mapping[str, str]) -> tuple[str, bool]:
     ApiKeyError
         When the environment's key cannot be sent in a header, or is short.
     """
-    key = environment.get(VARIABLE)
+    key = environment.get(variable)
     if key is None:
         return secrets.token_hex(_RANDOM_BYTES), True
     if not _ALLOWED.fullmatch(key):
         raise ApiKeyError(
-            f"{VARIABLE}: 16 to 256 letters, digits and signs of ASCII, no blanks "
+            f"{variable}: 16 to 256 letters, digits and signs of ASCII, no blanks "
             f"(it has {len(key)} characters); unset it to have a key made"
         )
     return key, False

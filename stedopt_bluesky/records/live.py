@@ -12,7 +12,6 @@ There is no key and no encryption: both ends are on this computer, and stay ther
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
 import time
@@ -95,6 +94,7 @@ class Publisher:
         self._id = uuid.uuid4().hex
         self._count = 0
         self._subscribers = 0
+        self._broken = False
         # Run of each descriptor and resource, and how many documents each open run has had.
         self._runs: dict[str, str] = {}
         self._counts: dict[str, int] = {}
@@ -124,9 +124,15 @@ class Publisher:
         except (LiveError, UnicodeEncodeError) as error:
             _log.warning("the %s document %s is not published: %s", name, doc.get("uid"), error)
             return
-        self._hear(0)
-        with contextlib.suppress(zmq.Again):
+        try:
+            self._hear(0)
             self._socket.send(message, zmq.NOBLOCK)
+        except zmq.Again:  # nobody can take it now
+            pass
+        except zmq.ZMQError as error:  # closed, say: the run goes on, whoever looks on
+            if not self._broken:
+                _log.warning("documents are not published: %s", error.strerror or error)
+            self._broken = True
 
     def _number(self, name: str, doc: Mapping[str, Any]) -> tuple[str, int]:
         """Run that a document belongs to, and which of the run's documents it is."""

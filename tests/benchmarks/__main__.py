@@ -99,6 +99,7 @@ def rest(fault_moments: int, kill_moments: int) -> None:
         served_twin,
         spines,
         twin_against_pysted,
+        verify_cost,
     )
 
     tables: dict[str, tuple[str, Callable[[], None]]] = {
@@ -112,6 +113,7 @@ def rest(fault_moments: int, kill_moments: int) -> None:
         "The objectives of one region": ("objective_speed", objective_speed.main),
         "The journal": ("journal_cost", journal_cost.main),
         "The catalogue, fed beside a run": ("ingest_cost", ingest_cost.main),
+        "Verifying and rebuilding a catalogue": ("verify_cost", verify_cost.main),
         "Live views": ("live_cost", live_cost.main),
         "What a served twin costs": ("served_twin", served_twin.main),
         "Spines on the overview": ("spines", spines.main),

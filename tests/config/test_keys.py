@@ -7,6 +7,10 @@ KEY = "0123456789abcdef"
 
 def test_the_environments_key_is_taken():
     assert key_from({"STEDOPT_API_KEY": KEY}) == (KEY, False)
+    assert key_from({"STEDOPT_API_KEY": "x", "STEDOPT_READ_KEY": KEY}, "STEDOPT_READ_KEY") == (
+        KEY,
+        False,
+    )
 
 
 def test_a_key_is_made_where_there_is_none():

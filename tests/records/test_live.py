@@ -374,3 +374,11 @@ def test_documents_can_be_taken_one_by_one():
             publisher("start", {**START, "uid": uid})
         thread.join(PATIENCE_S)
     assert [r.doc["uid"] for r in taken] == ["a", "b"]
+
+
+def test_a_socket_that_fails_never_reaches_the_run(caplog):
+    publisher = Publisher()
+    publisher.close()
+    for uid in "ab":
+        publisher("start", {**START, "uid": uid})
+    assert caplog.text.count("documents are not published") == 1

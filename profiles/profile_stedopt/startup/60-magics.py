@@ -10,7 +10,7 @@ if _shell is not None and not is_re_worker_active():
 
     from stedopt_bluesky.cli.output import stdout as _stdout
     from stedopt_bluesky.cli.showing import show_run
-    from stedopt_bluesky.records import list_runs
+    from stedopt_bluesky.records import RunQuery, list_runs
     from stedopt_bluesky.reports.live import LiveView as _LiveView
     from stedopt_bluesky.reports.tables import runs_table
 
@@ -22,9 +22,9 @@ if _shell is not None and not is_re_worker_active():
         RE(optimize(images=int(images)))
 
     def _runs(line):
-        """%runs [SAMPLE]: the runs of the catalogue, newest first."""
-        found = list_runs(folder, sample=line.strip() or None)
-        _stdout.print(runs_table(found) if found else "no run matches")
+        """%runs [SAMPLE]: the newest fifty runs of the catalogue."""
+        found = list_runs(folder, RunQuery(sample=line.strip() or None))
+        _stdout.print(runs_table(found[:50]) if found else "no run matches")
 
     def _show(line):
         """%show UID: one run, its best and last images."""
