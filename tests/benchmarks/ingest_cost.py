@@ -113,9 +113,8 @@ def main(images: int = IMAGES) -> None:
 
 def print_times(rounds: Sequence[Mapping[str, list[float]]], images: int) -> None:
     """Print the table of each kind's times, and what they are more than the first kind's."""
-    print(
-        f"| {len(rounds)} runs of {images} images | median, ms an image | mean | 95 % | added, mean |"
-    )
+    runs = f"{len(rounds)} runs of {images} images"
+    print(f"| {runs} | median, ms an image | mean | 95 % | added, mean |")
     print("|---|---|---|---|---|")
     all_of = {name: [t for one in rounds for t in one[name]] for name in rounds[0]}
     base = statistics.fmean(next(iter(all_of.values())))
