@@ -15,7 +15,6 @@ import os
 import socket
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -40,12 +39,10 @@ CONFIG = {
 
 def image_times(
     images: int, changes: Mapping[str, Any], beside: Callable[[Any], AbstractContextManager[Any]]
-) -> tuple[list[float], list[float]]:
+) -> list[float]:
     """Milliseconds from one primary Event to the next of a run with a changed configuration.
 
-    Those of the clock, and those of processor time that the RunEngine's thread had in between,
-    which other programs change little. ``beside`` makes, of the session, what is entered while it
-    runs.
+    ``beside`` makes, of the session, what is entered while it runs.
     """
     from bluesky import RunEngine
 
@@ -53,12 +50,10 @@ def image_times(
     from stedopt_bluesky.session import connect_application, open_session
 
     times: list[float] = []
-    worked: list[float] = []
 
     def observe(name: str, doc: dict[str, Any]) -> None:
         if name == "event" and "image_iteration" in doc["data"]:
             times.append(doc["time"])
-            worked.append(time.thread_time())
 
     config = preset("classical").updated({**CONFIG, "images": images, **changes})
     with tempfile.TemporaryDirectory(prefix="stedopt-") as directory:
@@ -71,10 +66,7 @@ def image_times(
             beside(session),
         ):
             engine(session.optimize())
-    clock, processor = (
-        [1000 * (b - a) for a, b in itertools.pairwise(values)] for values in (times, worked)
-    )
-    return clock, processor
+    return [1000 * (b - a) for a, b in itertools.pairwise(times)]
 
 
 @contextlib.contextmanager
@@ -114,16 +106,15 @@ def main(images: int = IMAGES) -> None:
         for _ in range(ROUNDS):
             # In turn, so that a busy moment of the machine does not fall on one kind only.
             rounds.append(
-                {name: image_times(images, {}, partial(fed, uri))[0] for name, uri in kinds.items()}
+                {name: image_times(images, {}, partial(fed, uri)) for name, uri in kinds.items()}
             )
     print_times(rounds, images)
 
 
-def print_times(
-    rounds: Sequence[Mapping[str, list[float]]], images: int, what: str = "ms an image"
-) -> None:
+def print_times(rounds: Sequence[Mapping[str, list[float]]], images: int) -> None:
     """Print the table of each kind's times, and what they are more than the first kind's."""
-    print(f"| {ROUNDS} runs of {images} images | median, {what} | mean | 95 % | added, mean |")
+    runs = f"{len(rounds)} runs of {images} images"
+    print(f"| {runs} | median, ms an image | mean | 95 % | added, mean |")
     print("|---|---|---|---|---|")
     all_of = {name: [t for one in rounds for t in one[name]] for name in rounds[0]}
     base = statistics.fmean(next(iter(all_of.values())))

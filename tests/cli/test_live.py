@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -56,6 +57,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # programs that start on a loaded machine
 def test_another_process_sees_every_document_of_a_real_run(folder, toml):
     with program("live", "--json", "--catalog", folder.path) as looker:
         assert "waiting for the next one" in looker.stderr.readline()
@@ -75,6 +77,7 @@ def test_another_process_sees_every_document_of_a_real_run(folder, toml):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # programs that start on a loaded machine
 def test_a_microscope_elsewhere_by_its_address(folder, toml, tmp_path):
     """As through SSH: no folder, a port that the configuration tells."""
     import socket
@@ -100,6 +103,7 @@ def test_a_microscope_elsewhere_by_its_address(folder, toml, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # programs that start on a loaded machine
 def test_a_late_one_far_away_catches_up_from_a_tiled_server(folder, tmp_path):
     keys = {"STEDOPT_READ_KEY": READER}
     with pytest.MonkeyPatch.context() as patch:
@@ -129,13 +133,16 @@ def test_a_late_one_far_away_catches_up_from_a_tiled_server(folder, tmp_path):
     assert sorted(events) == list(range(1, 7))  # each once
 
 
-def test_a_line_for_each_image_where_there_is_no_terminal(stored, stedopt):
-    result = stedopt("live", stored.finished["uid"][:8], "--catalog", stored.catalog)
+def test_a_line_for_each_image_where_there_is_no_terminal(folder, stedopt):
+    with Emitter(folder) as emit:
+        emit(DOCUMENTS)
+    result = stedopt("live", "a-r", "--catalog", folder.path)
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert lines[0] == f"run {stored.finished['uid'][:8]} · tubulin · classical · Ada"
-    assert len([line for line in lines if line.startswith("image ")]) == 3 + 1
-    assert lines[-1] == "image 3 of 3: ended: success"
+    assert lines[0] == "run a-run · actin · classical · Ada"
+    assert lines[1:-1] == [line for line in lines if re.match(r"image \d of 6: depletion", line)]
+    assert len(lines) == 1 + 6 + 1
+    assert lines[-1] == "image 6 of 6: ended: success"
 
 
 def terminal(*arguments, until=b"", number=signal.SIGINT):
