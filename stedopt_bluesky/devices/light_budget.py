@@ -5,6 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
+# Exposures that have room at first.
+_FIRST_ROOM = 256
 # Regions that share less than this along an axis only touch one another, µm.
 _TOUCHING_UM = 1e-3
 
@@ -50,8 +55,15 @@ class LightBudget:
     def __init__(self, limits: LightLimits) -> None:
         self._limits = limits
         self._run_mJ = 0.0  # mJ is the unit's own name
-        # Of each exposure: centre, side, dose.
-        self._exposures: list[tuple[float, float, float, float]] = []
+        # Of each exposure: centre, side, dose. In an array that is doubled when it is full: all are
+        # looked through at each, and after 10,000 of them that must not be noticed.
+        self._room = np.empty((_FIRST_ROOM, 4))
+        self._count = 0
+
+    @property
+    def exposures(self) -> npt.NDArray[np.float64]:
+        """Each exposure so far, shape (N, 4): x, y and side of the square lit, µm; dose, mJ."""
+        return self._room[: self._count]
 
     def begin_run(self) -> None:
         """Begin the run's sum anew; what regions have got is not forgotten."""
@@ -59,16 +71,17 @@ class LightBudget:
 
     def remember(self, place_um: tuple[float, float], size_um: float, dose_mJ: float) -> None:
         """Book what a region got before: in a run that is gone on with."""
-        self._exposures.append((*place_um, size_um, dose_mJ))
+        if self._count == len(self._room):
+            self._room = np.concatenate([self._room, np.empty_like(self._room)])
+        self._room[self._count] = (*place_um, size_um, dose_mJ)
+        self._count += 1
 
     def _before(self, place_um: tuple[float, float], size_um: float) -> float:
         """Light on a region so far, mJ: that of all exposures that overlap with it."""
-        x_um, y_um = place_um
-        return sum(
-            dose_mJ
-            for x, y, size, dose_mJ in self._exposures
-            if max(abs(x - x_um), abs(y - y_um)) < (size + size_um) / 2 - _TOUCHING_UM
-        )
+        x_um, y_um, sizes_um, doses_mJ = self.exposures.T
+        apart_um = np.maximum(np.abs(x_um - place_um[0]), np.abs(y_um - place_um[1]))
+        overlapping = apart_um < (sizes_um + size_um) / 2 - _TOUCHING_UM
+        return sum(doses_mJ[overlapping].tolist())
 
     def spend(
         self,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a long run has tens of thousands of them
 class EmissionRecord:
     """One laser, on without a break for one channel of one frame.
 

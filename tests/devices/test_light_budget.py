@@ -38,6 +38,17 @@ def test_sums_stay_within_their_limits(exposures, region_mJ, run_mJ):
     assert sum(got.values()) <= run_mJ * (1 + 1e-12)
 
 
+def test_however_many_regions_none_is_forgotten():
+    budget = LightBudget(LightLimits(region_dose_mJ=15))
+    for number in range(1000):
+        budget.spend((number, 0), SIZE_UM, 1.0, 10 + number / 1000)
+    assert len(budget.exposures) == 1000
+    for number in (0, 255, 256, 511, 512, 999):
+        with pytest.raises(RegionSpentError, match=f"10 mJ more on {10 + number / 1000:.3g} mJ"):
+            budget.spend((number, 0), SIZE_UM, 1.0, 10)
+    assert len(budget.exposures) == 1000
+
+
 def test_a_new_run_has_a_new_sum_and_old_regions():
     budget = LightBudget(LightLimits(region_dose_mJ=15, run_dose_mJ=15))
     budget.spend((0, 0), SIZE_UM, 1.0, 10)

@@ -93,12 +93,12 @@ def test_another_wiring_is_refused(make_session):
 def test_a_run_is_gone_on_with_in_the_session_that_made_it(make_session):
     session = make_session()
     first = run(session, session.optimize(images=2))
-    spent = len(session.station.microscope.budget._exposures)
+    spent = len(session.station.microscope.budget.exposures)
     second = run(session, go_on(session, continuation_of(session.folder, first.uid, 1)))
     assert (iterations(second), second.start[RESUMES]) == ([2], first.uid)
     assert not set(regions(first)) & set(regions(second))
     # What this session has seen is not counted twice.
-    assert len(session.station.microscope.budget._exposures) == spent + 1
+    assert len(session.station.microscope.budget.exposures) == spent + 1
 
 
 def test_a_run_of_another_session_is_gone_on_with_where_it_was(make_session):
@@ -110,12 +110,12 @@ def test_a_run_of_another_session_is_gone_on_with_where_it_was(make_session):
     assert stage_origin_of(second) == stage_origin_of(first) != AWAY
     assert iterations(second) == [2]
     assert len(light_of(earlier.chain)) == 2
-    assert len(session.station.microscope.budget._exposures) == 3
+    assert len(session.station.microscope.budget.exposures) == 3
     # Afterwards the session counts as before, and does not count that light again.
     assert session.station.stage.origin_um == AWAY
     third = run(session, go_on(session, continuation_of(session.folder, second.uid, 1)))
     assert iterations(third) == [3]
-    assert len(session.station.microscope.budget._exposures) == 4
+    assert len(session.station.microscope.budget.exposures) == 4
 
 
 def test_a_run_with_another_wiring_is_not_gone_on_with(make_session):
