@@ -3,7 +3,7 @@
 ``python -m tests.benchmarks.catalogue_scale [--runs N] [--postgres URI]`` prints a markdown
 table. One run of the digital twin is made; its journal is written N times, with other uids, times,
 samples, operators and objectives, so that journals are what they are in use. Of these the first
-hundred go into Tiled whole; of the others only start and stop documents do, with what their runs
+fifty go into Tiled whole; of the others only start and stop documents do, with what their runs
 have come to, since a question to Tiled looks at nothing else. ``--postgres``: an empty database.
 """
 
@@ -30,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 RUNS = 10_000
 IMAGES = 10
-WHOLE = 100
+WHOLE = 50
 REPEATS = 7
 # Runs of three years.
 _FIRST_S, _SPAN_S = 1_700_000_000.0, 3 * 365 * 86_400.0
