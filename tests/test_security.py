@@ -97,7 +97,7 @@ def test_no_key_is_written_printed_or_shown(tmp_path, monkeypatch):
             assert stedopt("run", str(toml), "--catalog", catalogs[2], key=WRONG) == 0
             said.extend(map(str, end(process, 15)))
         # A server that is there no longer.
-        assert stedopt("run", str(toml), "--catalog", catalogs[2], key=WRITER) == 0
+        assert stedopt("ingest", "--catalog", catalogs[2], "--to", address, key=WRITER) == 1
     assert any("refuses the key" in text for text in said)
     assert any(b"ingest_process" in line for line in lines.seen)
     for secret in secrets:

@@ -1,7 +1,8 @@
 """What a Tiled server may be told to serve: frames in HDF5 files of the catalogue's own arrays.
 
 Tiled 0.2.20 serves any file that a client registers whose address begins as that of its folder
-does, ``..`` or not, and what links and HDF5 files lead to. A key to write runs into a catalogue is
+does, ``..`` or not, and what links and HDF5 files lead to. Of files elsewhere it lets the runs in,
+and serves nothing. A key to write runs into a catalogue is
 no key to read the server's disk.
 """
 
@@ -9,8 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
+from urllib.parse import unquote
 
 from stedopt_bluesky.records.assets import served_path, tiled_address
 from stedopt_bluesky.records.folder import CatalogError
@@ -38,7 +40,8 @@ class Registrations:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer 400 or 413."""
-        if scope["type"] != "http" or not scope["path"].startswith(_PATHS):
+        writes = scope["type"] == "http" and scope["method"] in ("POST", "PUT", "PATCH")
+        if not (writes and scope["path"].startswith(_PATHS)):
             await self._app(scope, receive, send)
             return
         body, more = b"", True
@@ -68,13 +71,24 @@ class Registrations:
             for source in _sources(json.loads(body)):
                 for asset in source.get("assets", ()):
                     uri = str(asset["data_uri"])
-                    if source.get("management") == "external" or uri.startswith("file:"):
+                    outside = bool(asset["parameter"]) and self._is_elsewhere(uri)
+                    files = source.get("management") == "external" or uri.startswith("file:")
+                    if files and not outside:
                         self._check(source, uri)
         except (CatalogError, OSError) as error:
             return f"refused: {error}"
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return "refused: not the JSON of a node and its data sources"
         return ""
+
+    def _is_elsewhere(self, uri: str) -> bool:
+        """Whether Tiled itself will serve nothing of it: what another computer has, say."""
+        path = PurePath("/", unquote(uri.removeprefix("file://localhost/")))
+        return (
+            uri.startswith("file://localhost/")
+            and ".." not in path.parts
+            and not path.is_relative_to(self._arrays)
+        )
 
     def _check(self, source: dict[str, Any], uri: str) -> None:
         resource = {

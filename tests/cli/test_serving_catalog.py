@@ -101,6 +101,39 @@ def test_a_reader_writes_nothing(served, stored):
         assert answer.status_code == 401
 
 
+@pytest.mark.parametrize("there", ["{outside}/secret.csv", "{arrays}/../../secret.csv"])
+def test_no_key_reads_the_disk_of_the_server(served, there):
+    folder, address = served
+    (folder.path.parent / "secret.csv").write_text("a,b\n1,secret\n")
+    uri = "file://localhost" + there.format(outside=folder.path.parent, arrays=folder.arrays)
+    source = {
+        "structure_family": "table",
+        "structure": {"arrow_schema": "x", "npartitions": 1, "columns": ["a", "b"]},
+        "mimetype": "text/csv",
+        "parameters": {},
+        "management": "external",
+        "assets": [{"data_uri": uri, "is_directory": False, "parameter": "data_uris", "num": 0}],
+    }
+    node = {"structure_family": "table", "metadata": {}, "specs": [], "data_sources": [source]}
+    headers = {"authorization": f"Apikey {WRITER}"}
+    with httpx.Client(base_url=f"{address}/api/v1", headers=headers, timeout=60) as http:
+        answer = http.post("/register/", json=node)
+        if ".." in there:
+            assert answer.status_code == 400
+            return
+        uid = answer.json()["id"]
+        for path, query in (
+            (f"/asset/bytes/{uid}", {"id": 1}),
+            (f"/table/partition/{uid}", {"partition": 0, "format": "text/csv"}),
+        ):
+            answer = http.get(path, params=query)
+            assert answer.status_code in (403, 404, 500)
+            assert "secret" not in answer.text
+    # Anew: a connection on which the server has failed is closed.
+    url, query = f"{address}/api/v1/metadata/{uid}", {"external_only": False}
+    assert httpx.delete(url, params=query, headers=headers, timeout=60).is_success
+
+
 def test_new_runs_come_in_by_themselves(served, stedopt_json, toml):
     folder, address = served
     with BackgroundIngestion(Target(folder)) as beside:  # as `stedopt run` has it
