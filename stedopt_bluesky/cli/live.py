@@ -117,12 +117,20 @@ def _look_on(what: str, catalog: Path, catalog_uri: str, *, follow: bool, as_jso
 
 def _elsewhere(uri: str, say: Say) -> StoredElsewhere:
     from stedopt_bluesky.config import ConfigError
-    from stedopt_bluesky.config.keys import CATALOG_VARIABLE, READ_VARIABLE
+    from stedopt_bluesky.config.keys import (
+        CATALOG_VARIABLE,
+        READ_VARIABLE,
+        ApiKeyError,
+        secret_from,
+    )
     from stedopt_bluesky.records.stored_elsewhere import StoredElsewhere
 
     if not uri.startswith(("http://", "https://")) or "@" in uri or "api_key" in uri:
         raise ConfigError("catalog-uri: http://HOST:PORT or https://..., without a key in it")
-    key = os.environ.get(READ_VARIABLE) or os.environ.get(CATALOG_VARIABLE, "")
+    try:
+        key = secret_from(os.environ, READ_VARIABLE) or secret_from(os.environ, CATALOG_VARIABLE)
+    except ApiKeyError as error:
+        raise ConfigError(str(error)) from None
     if not key:
         raise ConfigError(
             f"catalog-uri = {uri!r}: set {READ_VARIABLE} to a key of that server with which a "

@@ -35,6 +35,10 @@ MOMENTS = 20
 SHORT_RUNS, RUNS = 1000, 10_000
 
 
+class LostError(RuntimeError):
+    """A campaign after which something was not there."""
+
+
 def heading(title: str, command: str) -> None:
     """Say what comes, and how to run it alone."""
     print(f"\n### {title}\n\n`python -m tests.benchmarks.{command}`\n", flush=True)
@@ -115,7 +119,7 @@ def rest(fault_moments: int, kill_moments: int, runs: int) -> None:
         "The networks over HTTP": ("networks_service", networks_service.main),
         "The objectives of one region": ("objective_speed", objective_speed.main),
         "The journal": ("journal_cost", journal_cost.main),
-        "The catalogue, fed beside a run": ("ingest_cost", ingest_cost.main),
+        "Throughput: journal and catalogue": ("ingest_cost", ingest_cost.main),
         "Verifying and rebuilding a catalogue": ("verify_cost", verify_cost.main),
         "A catalogue of many runs": (
             f"catalogue_scale --runs {runs}",
@@ -141,6 +145,34 @@ def rest(fault_moments: int, kill_moments: int, runs: int) -> None:
     twin_against_pysted.main(FIGURES)
 
 
+def endurance() -> None:
+    """Run what shows that nothing is lost and nothing slows down, an hour or more.
+
+    Raises
+    ------
+    LostError
+        With what did not hold; all of it is run first.
+    """
+    from tests.benchmarks import endurance_catalogue, endurance_images, endurance_kills
+
+    tables: dict[str, tuple[str, Callable[[], bool]]] = {
+        "Killed a hundred times": ("endurance_kills", endurance_kills.main),
+        "What a catalogue endures": ("endurance_catalogue", endurance_catalogue.main),
+        "10,000 images in one run": ("endurance_images", endurance_images.main),
+        "10,000 images, the catalogue fed beside it": (
+            "endurance_images --fed",
+            partial(endurance_images.main, fed=True),
+        ),
+    }
+    failed = []
+    for title, (command, main) in tables.items():
+        heading(title, command)
+        if not main():
+            failed.append(command)
+    if failed:
+        raise LostError(f"did not hold: {', '.join(failed)}")
+
+
 def main(seeds: int, slow_seeds: int, out: Path | None) -> None:
     """Run all benchmarks; the whole of them when there is somewhere to store the trials."""
     now = datetime.now(UTC).date()
@@ -151,6 +183,7 @@ def main(seeds: int, slow_seeds: int, out: Path | None) -> None:
     else:
         whole(seeds, slow_seeds, out)
         rest(MOMENTS, MOMENTS, RUNS)
+        endurance()
 
 
 if __name__ == "__main__":
