@@ -92,9 +92,9 @@ def test_no_key_is_written_printed_or_shown(tmp_path, monkeypatch):
             toml = tmp_path / "small.toml"
             toml.write_text(TOML.format(address=address))
             assert stedopt("run", str(toml), "--catalog", catalogs[1], key=WRITER) == 0
-            assert stedopt("ingest", "--catalog", catalogs[1], "--to", address, key=READER) == 1
             assert stedopt("ingest", "--catalog", catalogs[1], "--to", address, key=WRONG) == 2
             assert stedopt("run", str(toml), "--catalog", catalogs[2], key=WRONG) == 0
+            assert stedopt("ingest", "--catalog", catalogs[2], "--to", address, key=READER) == 1
             said.extend(map(str, end(process, 15)))
         # A server that is there no longer.
         assert stedopt("ingest", "--catalog", catalogs[2], "--to", address, key=WRITER) == 1
