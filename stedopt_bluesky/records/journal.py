@@ -116,6 +116,10 @@ class _OpenRun:
         path = folder.journal / f"{year:04d}" / f"{uid}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         self._fsync = fsync
+        # By stream, what has been written, and whether anything was not.
+        self._events: dict[str, int] = {}
+        self._streams: dict[str, str] = {}
+        self._refused = False
         self._lock = _hold(folder, path)
         try:
             # Unbuffered: one record is one call to the system, nothing waits in the program.
@@ -127,14 +131,30 @@ class _OpenRun:
             _sync_folder(path.parent)
 
     def write(self, name: str, doc: Document) -> None:
-        """Append one record, or leave the file as it was."""
+        """Append one record, or leave the file as it was.
+
+        The RunEngine counts an Event before it hands it out, also one that the disk has refused,
+        which ends the run: the stop document then gets the numbers of what is here.
+        """
+        if name == "stop" and self._refused:
+            doc = {**doc, "num_events": dict(self._events)}
         end = self._file.tell()
         try:
             append(self._file.fileno(), name, doc, fsync=self._fsync)
         except BaseException:
+            self._refused = True
             os.ftruncate(self._file.fileno(), end)
             self._file.seek(end)
             raise
+        self._count(name, doc)
+
+    def _count(self, name: str, doc: Document) -> None:
+        if name == "descriptor":
+            stream = self._streams[doc["uid"]] = doc.get("name", "")
+            self._events.setdefault(stream, 0)
+        elif name in ("event", "event_page"):
+            count = 1 if name == "event" else len(doc["seq_num"])
+            self._events[self._streams[doc["descriptor"]]] += count
 
     def close(self) -> None:
         self._file.close()

@@ -18,6 +18,7 @@ from stedopt_bluesky.records.journal import (
     journal_paths,
     read_journal,
 )
+from stedopt_bluesky.records.journal_check import check_journal
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -113,6 +114,35 @@ def test_a_disk_that_is_full_leaves_the_journal_whole(folder, monkeypatch):
     assert path.read_bytes() == before
     journal("stop", {"run_start": run.start_doc["uid"]})
     assert [name for name, _ in read_journal(path)] == ["start", "stop"]
+
+
+def test_after_a_refused_event_the_stop_document_counts_what_is_there(folder, monkeypatch):
+    journal = Journal(folder, fsync=False)
+    run = compose_run()
+    journal("start", run.start_doc)
+    stream = run.compose_descriptor(
+        name="primary", data_keys={"x": {"dtype": "number", "shape": [], "source": "here"}}
+    )
+    journal("descriptor", stream.descriptor_doc)
+    events = [stream.compose_event(data={"x": n}, timestamps={"x": n}) for n in range(3)]
+    for event in events[:2]:
+        journal("event", event)
+
+    def full(descriptor, data):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space"):
+            journal("event", events[2])
+    stop = run.compose_stop(exit_status="fail", reason="No space left on device")
+    assert stop["num_events"] == {"primary": 3}
+    journal("stop", stop)
+
+    [path] = journal_paths(folder)
+    assert check_journal(path).problems == []
+    *_, (_, written) = read_journal(path)
+    assert written == {**stop, "num_events": {"primary": 2}}
 
 
 def test_a_corrupt_record_in_the_middle_is_named(tmp_path):
