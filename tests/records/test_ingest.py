@@ -152,7 +152,8 @@ def test_addresses_are_those_that_the_server_knows(tmp_path):
     file = folder.arrays / "2026" / "11" / "a b.h5"
     file.parent.mkdir(parents=True)
     file.touch()
-    resource = {"uri": f"file://localhost{file.as_posix()}", "uid": "x"}
+    resource = {"uri": f"file://localhost{file.as_posix()}", "uid": "x", "data_key": "k"}
+    resource |= {"mimetype": "application/x-hdf5", "parameters": {"dataset": "k"}}
     assert relocation(folder)(resource) == resource
     moved = relocation(folder, "/data/sted")(resource)
-    assert moved == {"uri": "file://localhost/data/sted/arrays/2026/11/a b.h5", "uid": "x"}
+    assert moved == {**resource, "uri": "file://localhost/data/sted/arrays/2026/11/a b.h5"}
