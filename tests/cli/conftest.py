@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stedopt_bluesky.cli import app
-from stedopt_bluesky.session import opening
+from stedopt_bluesky.session import deciding
 
 # A field of 30 µm has 121 regions of actin; an image of 64 × 64 pixels takes 20 ms.
 SMALL_TOML = """
@@ -45,7 +45,7 @@ def call_json(*arguments):
 
 def interrupt_while_choosing(monkeypatch, iteration, number=signal.SIGINT, then=lambda: None):
     """Send this process a signal while the n-th choice is made, as Ctrl-C would."""
-    make = opening.make_choose
+    make = deciding.make_choose
 
     def make_choose(config, preference):
         choose = make(config, preference)
@@ -58,7 +58,7 @@ def interrupt_while_choosing(monkeypatch, iteration, number=signal.SIGINT, then=
 
         return interrupting
 
-    monkeypatch.setattr(opening, "make_choose", make_choose)
+    monkeypatch.setattr(deciding, "make_choose", make_choose)
 
 
 @pytest.fixture(scope="session")
