@@ -36,10 +36,12 @@ test: $(VENV)/.dev-installed lint types   ## linters, types, tests, documentatio
 coverage: $(VENV)/.dev-installed  ## the tests, and which lines they run: a quarter slower
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term -q
 
-lint: $(VENV)/.dev-installed      ## ruff and the floors' contracts
+lint: $(VENV)/.dev-installed      ## ruff, the floors' contracts, the facility's containers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/yamllint profiles
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec profiles/facility/compose.yaml
 
 types: $(VENV)/.dev-installed     ## mypy
 	$(BIN)/mypy

@@ -24,6 +24,8 @@ from stedopt_bluesky.acquisition import Image
 IMAGE_SUFFIXES = (".tif", ".tiff", ".npy", ".npz", ".msr", ".obf")
 # Pixels of the largest image that is read: 8192², 128 MB of int16.
 MAX_PIXELS = 8192**2
+# Of all images of a file together.
+_MAX_PIXELS_OF_FILE = 4 * MAX_PIXELS
 
 # A file of a known ending, "#", and which of its images.
 _WITH_IMAGE = re.compile(r"(.*?(?:" + "|".join(map(re.escape, IMAGE_SUFFIXES)) + r"))#(.+)", re.I)
@@ -127,6 +129,10 @@ def read_images(address: str | os.PathLike[str]) -> list[StoredImage]:
             found = [_Found(np.asarray(np.load(path, allow_pickle=False, mmap_mode="r")))]
         elif suffix == ".npz":
             with np.load(path, allow_pickle=False) as archive:
+                # Small files unpack to large ones.
+                unpacked = archive.zip.infolist()[0].file_size
+                if unpacked > 16 * MAX_PIXELS:
+                    raise ImageFileError(f"{path}: {unpacked} bytes unpacked, no such image")
                 found = [_Found(published_counts(archive[archive.files[0]]))]
         else:
             found = _measurement(path, wanted)
@@ -254,9 +260,12 @@ def _tiff(path: Path) -> list[_Found]:
     import tifffile
 
     with tifffile.TiffFile(path) as tiff:
-        for series in tiff.series:
-            if np.prod(series.shape, dtype=np.int64) > MAX_PIXELS:
-                raise ImageFileError(f"{path}: at most {MAX_PIXELS} pixels")
+        # Of numpy's product, the sizes of a damaged file may turn over.
+        sizes = [math.prod(series.shape) for series in tiff.series]
+        if max(sizes, default=0) > MAX_PIXELS or sum(sizes) > _MAX_PIXELS_OF_FILE:
+            raise ImageFileError(
+                f"{path}: at most {MAX_PIXELS} pixels of an image, {_MAX_PIXELS_OF_FILE} of a file"
+            )
         if tiff.ome_metadata:
             return _ome_images(tiff)
         return [_Found(np.asarray(tiff.asarray()), "", *_imagej_pixel_nm(tiff))]

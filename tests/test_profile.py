@@ -85,11 +85,15 @@ MAGICS = """
 %runs
 %mov depletion 80
 %wa lasers
-for line in ("%optimize many", "%show nowhere"):
+for line in ("%optimize many", "%show nowhere", "%live now"):
     get_ipython().run_cell(line)  # an error ends a cell
 uid = catalog[-1].start["uid"]
 %show {uid}
+%live
+%live
 RE(optimize(images=1))
+%live off
+print("hook:", RE.waiting_hook is not None)
 print("catalogued:", len(list(catalog)), db[-1].table("primary").shape[0])
 RE(resume(uid, images=1))
 """
@@ -107,6 +111,12 @@ def test_magics_and_the_catalogue_that_opens_when_it_is_used(profile):
     assert "depletion_power_mW             80.0" in out
     assert "%optimize many: how many images, a whole number" in out + ended.stderr
     assert "%show nowhere: no run in" in out + ended.stderr
+    assert "%live now: %live or %live off" in out + ended.stderr
+    # No terminal: a line for each image, of the one run that was watched.
+    assert out.count(f"run {second.uid[:8]} · actin · demo") == 1
+    assert out.count("image 1 of 1: excitation power") == 1
+    assert out.count("image 1 of 1: ended: success") == 1
+    assert "hook: True" in out
     assert "catalogued: 2 1" in out
     assert second.images == 1
 
@@ -123,6 +133,15 @@ print(catalog, bool(db), hasattr(catalog, "_repr_html_"), _opened.is_open)
     assert "opened: False False" in ended.stdout
     assert "<Tiled's client of " in ended.stdout
     assert "> True False False" in ended.stdout
+
+
+@pytest.mark.slow
+def test_a_server_whose_key_is_not_known_is_refused_before_the_microscope(profile):
+    with (profile.parent / "config.toml").open("a") as file:
+        file.write('[catalog]\nuri = "http://127.0.0.1:1"\n')
+    ended = ipython(profile, "print('opened:', 'session' in globals())")
+    assert "set STEDOPT_CATALOG_KEY to a key" in ended.stdout + ended.stderr
+    assert not (profile.parent / "catalog").exists()
 
 
 def terminal(profile, answers, **variables):
@@ -170,6 +189,10 @@ def test_nothing_is_asked_for_that_was_not_asked_to(profile):
     assert "told ['actin', ''] {}" in shown
 
 
+def text_of(content):
+    return content.get("text", "") + content.get("data", {}).get("text/plain", "")
+
+
 @pytest.mark.slow
 def test_the_profile_serves_a_jupyter_kernel(profile):
     pytest.importorskip("ipykernel")
@@ -189,13 +212,14 @@ def test_the_profile_serves_a_jupyter_kernel(profile):
         client.wait_for_ready(timeout=60)
         shown = []
         reply = client.execute_interactive(
-            "%optimize 2\nprint('state', RE.state, depletion.power.get() > 0)",
+            "%live\n%optimize 2\nprint('state', RE.state, depletion.power.get() > 0)",
             timeout=60,
             allow_stdin=False,
-            output_hook=lambda message: shown.append(message["content"].get("text", "")),
+            output_hook=lambda message: shown.append(text_of(message["content"])),
         )
         assert reply["content"]["status"] == "ok", reply["content"]
         assert "state idle True" in "".join(shown)
+        assert "image 2 of 2: ended: success" in "".join(shown)
     finally:
         client.stop_channels()
         manager.shutdown_kernel()

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from stedopt_bluesky.config.keys import VARIABLE as KEY_VARIABLE
-from stedopt_bluesky.records import CatalogFolder, RunRecord, find_run, list_runs
+from stedopt_bluesky.records import Catalog, CatalogFolder, RunRecord, find_run, list_runs
 from stedopt_bluesky.records.resume import RESUMES
 
 qserver = pytest.importorskip("bluesky_queueserver")
@@ -85,6 +86,12 @@ class Queue:
             zmq_server_address=f"tcp://127.0.0.1:{port}", server_public_key=key
         )
         self.catalog = catalog
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.comm.close()
 
     def ask(self, method, **parameters):
         answer = self.comm.send_message(method=method, params=parameters)
@@ -211,6 +218,7 @@ def re_manager(folder, *options, **variables):
     """RE Manager as start.sh starts it, with an open environment; both end with the block."""
     redis, control, info = free_ports(3)
     state = folder / "state"
+    log = (folder / "log").open("w")
     process = subprocess.Popen(
         ["bash", PROFILES / "queueserver" / "start.sh", *options],
         env={
@@ -226,19 +234,21 @@ def re_manager(folder, *options, **variables):
         },
         cwd=folder,
         stdin=subprocess.DEVNULL,
-        stdout=(folder / "log").open("w"),
+        stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
     try:
         wait_until((state / "redis.pid").exists, "Redis, after the keys")
-        queue = Queue(control, (state / "public.key").read_text().strip(), folder / "catalog")
-        wait_until(queue.answers, "RE Manager")
-        queue.open()
-        yield queue
-        queue.close()
+        key = (state / "public.key").read_text().strip()
+        with Queue(control, key, folder / "catalog") as queue:
+            wait_until(queue.answers, "RE Manager")
+            queue.open()
+            yield queue
+            queue.close()
     finally:
         end(process, state)
+        log.close()
     assert process.returncode == 143
     assert not (state / "redis.pid").exists()
 
@@ -250,7 +260,8 @@ def queue(tmp_path_factory):
     (folder / "config.toml").write_text(CONFIG)
     shutil.copytree(PROFILES / "profile_stedopt" / "startup", folder / "startup")
     (folder / "startup" / "95-lasers.py").write_text(LASERS)
-    permissions = yaml.safe_load((PROFILES / "queueserver" / "user_group_permissions.yaml").open())
+    allowed = PROFILES / "queueserver" / "user_group_permissions.yaml"
+    permissions = yaml.safe_load(allowed.read_text("utf-8"))
     for group in ("root", "primary"):
         permissions["user_groups"][group]["allowed_functions"].append("lasers")
     (folder / "permissions.yaml").write_text(yaml.safe_dump(permissions))
@@ -324,12 +335,27 @@ def test_each_plan_is_a_run_of_its_own(queue):
     assert queue.value("lasers") == DARK
 
 
+def test_the_catalogue_is_fed_and_left_to_others_between_runs(queue):
+    uid = queue.perform("optimize", images=1).uid
+    folder = CatalogFolder.open(queue.catalog)
+
+    def is_begun():
+        with (
+            contextlib.suppress(sqlite3.OperationalError),
+            contextlib.closing(
+                sqlite3.connect(f"file:{folder.tiled / 'catalog.db'}?mode=ro", uri=True)
+            ) as database,
+        ):
+            return database.execute("select key from nodes where key = ?", (uid,)).fetchone()
+
+    wait_until(is_begun, "the run in the catalogue")
+    with Catalog(folder, wait_s=WAIT_S, fill=False) as catalog:
+        assert catalog.run(uid).metadata["stop"]["exit_status"] == "success"
+
+
 def test_regions_are_numbers(queue):
     record = queue.perform("optimize", images=2, regions=[[1.0, -2.0], [3.0, 4.0]])
-    places = [
-        (e["data"]["region_x_um"], e["data"]["region_y_um"]) for e in record.events("primary")
-    ]
-    assert places == [(1.0, -2.0), (3.0, 4.0)]
+    assert places(record) == [(1.0, -2.0), (3.0, 4.0)]
 
 
 def test_overviews(queue):
@@ -440,3 +466,4 @@ def test_the_watchdog_darkens_what_a_destroyed_environment_left(tmp_path):
     finally:
         twin.terminate()
         twin.wait(20)
+        twin.stdout.close()

@@ -33,6 +33,8 @@ RELATIVE_TOLERANCE = 1e-17
 GATHERING = 4
 # Numbers in a block of gathered features: 32 MiB.
 BLOCK_NUMBERS = 2**22
+# Entries of an eigenvector that differ by less than this part are the same but for rounding.
+_SAME = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,9 +239,12 @@ def _eigenfactor(axis: bytes, bandwidth: float) -> FloatArray:
     cholesky = np.empty((len(values), rank))
     cholesky[pivots - 1] = np.tril(packed)[:, :rank]
     vectors, roots, _ = np.linalg.svd(cholesky, full_matrices=False)
-    # An eigenvector's sign is the library's accident: the largest entry is made positive,
-    # so that the same random numbers give the same function everywhere.
-    largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(rank)]
+    # An eigenvector's sign is the library's accident: the largest entry is made positive, so that
+    # the same random numbers give the same function everywhere. On evenly spaced values there
+    # are two of them, of other signs, and rounding must not choose: it is the first one.
+    sizes = np.abs(vectors)
+    first = (sizes > sizes.max(axis=0) * (1 - _SAME)).argmax(axis=0)
+    largest = vectors[first, np.arange(rank)]
     factor: FloatArray = vectors * (roots * np.sign(largest))
     factor.flags.writeable = False
     return factor

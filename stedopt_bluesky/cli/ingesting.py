@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import signal
 import threading
 from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
 
 import typer
 
+from stedopt_bluesky.cli.interrupts import calling
 from stedopt_bluesky.cli.output import console, print_json, stdout, warn
-from stedopt_bluesky.config import ConfigError
-from stedopt_bluesky.config.keys import CATALOG_VARIABLE
+from stedopt_bluesky.session import catalog_key
+
+if TYPE_CHECKING:
+    from stedopt_bluesky.records.following import Told
 
 
 def ingest(catalog: Path, *, to: str, server_folder: str, follow_on: bool, as_json: bool) -> None:
@@ -24,15 +27,10 @@ def ingest(catalog: Path, *, to: str, server_folder: str, follow_on: bool, as_js
         When the catalogue is none, or the server's key is not known or refused.
     """
     from stedopt_bluesky.records.folder import CatalogFolder
-    from stedopt_bluesky.records.following import GRACE_S, Target, Told, follow
+    from stedopt_bluesky.records.following import GRACE_S, Target, follow
 
     folder = CatalogFolder.open(catalog)
-    key = os.environ.get(CATALOG_VARIABLE, "")
-    if to and not key:
-        raise ConfigError(
-            f"to = {to!r}: set {CATALOG_VARIABLE} to a key of that server with which a program may "
-            "write"
-        )
+    target = Target(folder, to, catalog_key(to, "to"), server_folder)
     finish = threading.Event()
     runs: list[str] = []
     refused: dict[str, str] = {}
@@ -45,25 +43,20 @@ def ingest(catalog: Path, *, to: str, server_folder: str, follow_on: bool, as_js
                 stdout.print(f"run {told.uid[:8]} is in", markup=False)
         elif told.what == "refused":
             refused[told.uid] = told.why
-            warn(f"run {told.uid[:8]} cannot be taken in: {told.why}")
-        elif told.what == "down":
-            warn(f"{told.why}; trying again")
+        tell_of_trouble(told)
+
+    with contextlib.ExitStack() as closing:
+        if follow_on:
+            closing.enter_context(calling(lambda _: finish.set(), signal.SIGINT, signal.SIGTERM))
+            console.print(
+                f"following the journals of {folder.path}; Ctrl-C ends it",
+                markup=False,
+                soft_wrap=True,
+            )
         else:
-            console.print("the catalogue is there again", markup=False)
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        finish.set()
-
-    if follow_on:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, end)
-        console.print(
-            f"following the journals of {folder.path}; Ctrl-C ends it", markup=False, soft_wrap=True
-        )
-    else:
-        finish.set()
-    with console.status("bringing the runs in ..."):
-        done = follow(Target(folder, to, key if to else "", server_folder), finish, tell)
+            finish.set()
+        closing.enter_context(console.status("bringing the runs in ..."))
+        done = follow(target, finish, tell)
     if not done:
         warn(f"the catalogue was not there for {GRACE_S:g} s: nothing is lost, try again later")
     if as_json:
@@ -72,3 +65,14 @@ def ingest(catalog: Path, *, to: str, server_folder: str, follow_on: bool, as_js
         stdout.print(f"{len(runs)} runs brought in", markup=False)
     if refused or not done:
         raise typer.Exit(1)
+
+
+def tell_of_trouble(told: Told) -> None:
+    """Warn where a run, or all of them, cannot be brought in, and say when they can again."""
+    if told.what == "refused":
+        what = f"run {told.uid[:8]} cannot be taken in" if told.uid else "the catalogue is not fed"
+        warn(f"{what}: {told.why}")
+    elif told.what == "down":
+        warn(f"the catalogue is not fed: {told.why}; trying again")
+    elif told.what == "up":
+        console.print("the catalogue is there again", markup=False)

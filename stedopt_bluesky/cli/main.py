@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,9 +13,10 @@ from stedopt_bluesky import __version__
 from stedopt_bluesky.cli.calibrating import calibrate_app
 from stedopt_bluesky.cli.cataloguing import catalog_app
 from stedopt_bluesky.cli.experiments import experiments_app
+from stedopt_bluesky.cli.live import live
 from stedopt_bluesky.cli.networks import serve_app, weights_app
 from stedopt_bluesky.cli.options import DEFAULT_CATALOG, Catalog, Json, Uid
-from stedopt_bluesky.cli.output import OneLineErrors, clear_errors, console, print_json, stdout
+from stedopt_bluesky.cli.output import OneLineErrors, clear_errors, console, print_json
 from stedopt_bluesky.cli.train import train_app
 
 app = typer.Typer(
@@ -209,35 +209,73 @@ def resume(
 @app.command()
 def runs(
     sample: Annotated[str | None, typer.Option(help="Only of this sample.")] = None,
+    structure: Annotated[str | None, typer.Option(help="Only of this structure.")] = None,
     preset: Annotated[str | None, typer.Option(help="Only of this preset.")] = None,
+    operator: Annotated[str | None, typer.Option(help="Only of this operator.")] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            help="Only those that ended so: success, abort, fail; or running, interrupted, damaged."
+        ),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="Only where it holds, as 'snr >= 0.5': an objective that was reached (median of "
+            "the last ten images; 'best.snr': the best one), a setting that was used, images, "
+            "exposure_s. May be given again.",
+        ),
+    ] = None,
+    parameter: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only those that optimised this parameter.")
+    ] = None,
+    objective: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only those that optimised by this one.")
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Only those with this network, by name or SHA-256, or part of it."
+        ),
+    ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="DATE", help="Only from then on: 2026-11-20 [14:30].")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="DATE", help="Only before then.")] = None,
     uid: Annotated[str | None, typer.Option(help="Only those whose uid begins so.")] = None,
+    newest: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="So many at most. Left out: 50 in a table."),
+    ] = None,
     catalog: Catalog = DEFAULT_CATALOG,
     as_json: Json = False,
 ) -> None:
-    """List runs, newest first."""
-    from stedopt_bluesky.records.folder import CatalogFolder
-    from stedopt_bluesky.records.runs import list_runs
+    """List runs, newest first.
+
+    Examples: [bold]stedopt runs --structure actin --since 2026-11-01[/],
+    [bold]stedopt runs --where 'resolution_nm < 70' --where 'photobleaching <= 0.3'[/],
+    [bold]stedopt runs --status interrupted --json[/]
+    """
+    from stedopt_bluesky.cli.listing import list_runs
+    from stedopt_bluesky.records.query import Condition, RunQuery
 
     with clear_errors():
-        found = list_runs(
-            CatalogFolder.open(catalog), sample=sample, preset=preset, since=since, until=until
+        query = RunQuery(
+            sample=sample,
+            structure=structure,
+            preset=preset,
+            operator=operator,
+            exit_status=status,
+            parameter=parameter,
+            objective=objective,
+            network=network,
+            since=since,
+            until=until,
+            uid_prefix=uid,
+            where=tuple(Condition.parse(text) for text in where or ()),
         )
-    found = [run for run in found if run.uid.startswith(uid or "")]
-    if as_json:
-        print_json(
-            [
-                {**vars(run), "begun": datetime.fromtimestamp(run.time).astimezone().isoformat()}
-                for run in found
-            ]
-        )
-        return
-    from stedopt_bluesky.reports.tables import runs_table
-
-    stdout.print(runs_table(found) if found else "no run matches")
+        list_runs(query, catalog=catalog, newest=newest, as_json=as_json)
 
 
 @app.command()
@@ -293,6 +331,9 @@ def show(
 
     with clear_errors():
         show_run(uid, catalog=catalog, figure=figure, as_json=as_json)
+
+
+app.command()(live)
 
 
 @app.command()

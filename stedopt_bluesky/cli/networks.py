@@ -172,7 +172,8 @@ def serve_catalog_(
     Two keys: STEDOPT_API_KEY may write, STEDOPT_READ_KEY may read; what is
     not set is made and shown. Nothing is encrypted: on another host than this
     computer, put a proxy with TLS before it. STEDOPT_CATALOG_DATABASE names a
-    PostgreSQL database in place of the catalogue's own. While it serves, runs
+    PostgreSQL database in place of the catalogue's own. Each of the three may be
+    in a file, which STEDOPT_API_KEY_FILE (..._FILE) names. While it serves, runs
     come in by themselves. Standard output has one line, the address.
 
     Examples: [bold]stedopt serve catalog[/], in Python:

@@ -26,9 +26,9 @@ from stedopt_bluesky.session import (
     Observation,
     check_catalog,
     connect_application,
+    fed,
     open_networks,
     open_session,
-    target_of,
 )
 
 if TYPE_CHECKING:
@@ -115,11 +115,10 @@ def perform(task: Task) -> None:
         check_figure(task.figure)
     check_catalog(task.config)
     uid = problem = ""
-    ingestion: list[BackgroundIngestion] = []
-    with terminate_cleanly():
+    with terminate_cleanly(), contextlib.ExitStack() as feeding:
         try:
             application = task.application or _connected(task.config)
-            uid, problem = _image(task, application, ingestion)
+            uid, problem, ingestion = _image(task, application, feeding)
             folder = CatalogFolder.open(task.catalog)
             # Who terminates a program may kill it seconds later: what can wait is left to the
             # next run, which stores what was not, and to `stedopt show --figure`.
@@ -139,9 +138,6 @@ def perform(task: Task) -> None:
         except KeyboardInterrupt:
             _say_interrupted(task, uid, problem)
             raise
-        finally:
-            for process in ingestion:  # what is not in yet, it brings in by itself
-                process.leave()
     if problem:
         raise typer.Exit(EXIT_CODES.get(problem, 1))
 
@@ -161,14 +157,21 @@ def _say_interrupted(task: Task, uid: str, problem: str) -> None:
         console.print(f"go on with it: {program()} resume {what}", markup=False, soft_wrap=True)
 
 
-def _image(task: Task, application: Any, ingestion: list[BackgroundIngestion]) -> tuple[str, str]:
-    """Open a session and run its plan; return the run's uid and why it did not go well."""
+def _image(
+    task: Task, application: Any, feeding: contextlib.ExitStack
+) -> tuple[str, str, BackgroundIngestion | None]:
+    """Open a session and run its plan.
+
+    Returns the run's uid, why it did not go well, and what feeds the catalogue until the end of
+    ``feeding``.
+    """
     networks = task.networks
     if networks is None:
         with console.status("loading the networks ..."):
             networks = open_networks(task.config)
     engine = make_engine()
     uid = problem = ""
+    ingestion = None
     # Bluesky prints to standard output, where a script expects one JSON document.
     with contextlib.redirect_stdout(sys.stderr), warnings_in_one_line():
         try:
@@ -185,7 +188,7 @@ def _image(task: Task, application: Any, ingestion: list[BackgroundIngestion]) -
                 run_engine=engine,
                 given=task.given,
             ) as session:
-                ingestion += _ingesting(session)
+                ingestion = feeding.enter_context(fed(session.config, session.folder))
                 uid, problem = _run(session, task)
         except typer.Exit:  # a RuntimeError too; its reason has been told
             raise
@@ -194,7 +197,7 @@ def _image(task: Task, application: Any, ingestion: list[BackgroundIngestion]) -
                 fail(f"the microscope failed: {error}", code=1)
             # Also of a run that went well: somebody has to look at the lasers.
             problem = "; ".join(filter(None, (problem, f"the microscope failed: {error}")))
-    return uid, problem
+    return uid, problem, ingestion
 
 
 def _run(session: Session, task: Task) -> tuple[str, str]:
@@ -240,32 +243,20 @@ def _run(session: Session, task: Task) -> tuple[str, str]:
     return started[0], problem
 
 
-def _ingesting(session: Session) -> list[BackgroundIngestion]:
-    """Have the catalogue fed from now on, unless the configuration leaves it to somebody else."""
-    from stedopt_bluesky.records.background import BackgroundIngestion
-
-    if not session.config.catalog.background:
-        return []
-    try:
-        return [BackgroundIngestion(target_of(session.config, session.folder))]
-    except OSError as error:
-        warn(f"the catalogue is not fed while images are taken: {error}")
-        return []
-
-
 def _store(
     config: ExperimentConfig,
     folder: CatalogFolder,
     uid: str,
-    ingestion: Sequence[BackgroundIngestion],
+    ingestion: BackgroundIngestion | None,
 ) -> None:
     """Wait until the run is in the catalogue, and say so where it cannot be brought in."""
-    for process in ingestion:
-        with console.status("storing the run in the catalogue ..."):
-            why = process.finish() or process.refused.get(uid, "")
-        if why:
-            warn(
-                "the run is kept in its journal, but could not be brought into the catalogue: "
-                f"{why}; later: {program()} ingest --catalog {shlex.quote(str(folder.path))}"
-                + (f" --to {config.catalog.uri}" if config.catalog.uri else "")
-            )
+    if ingestion is None:
+        return
+    with console.status("storing the run in the catalogue ..."):
+        why = ingestion.finish() or ingestion.refused.get(uid, "")
+    if why:
+        warn(
+            "the run is kept in its journal, but could not be brought into the catalogue: "
+            f"{why}; later: {program()} ingest --catalog {shlex.quote(str(folder.path))}"
+            + (f" --to {config.catalog.uri}" if config.catalog.uri else "")
+        )

@@ -226,9 +226,8 @@ def _emit_run(
             raise ConfigError(
                 f"to = {to!r}: nobody has subscribed within {_SUBSCRIBER_PATIENCE_S:g} s"
             )
-        counted = _Counting(publisher)
-        emit(chain.last, counted, speed=speed)
-    stdout.print(f"{counted.count} documents published")
+        emit(chain.last, publisher, speed=speed)
+    stdout.print(f"{len(chain.last.documents)} documents published")
 
 
 def _replay_microscope(
@@ -309,18 +308,6 @@ def _given(record: RunRecord) -> dict[str, Any]:
         "mean_distance_steps": sum(steps) / len(steps) if steps else None,
         "given_again": sum(event["replayed_use"] > 1 for event in data),
     }
-
-
-class _Counting:
-    """Callback that counts what it hands on."""
-
-    def __init__(self, callback: Callable[[str, dict[str, Any]], Any]) -> None:
-        self.count = 0
-        self._callback = callback
-
-    def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        self._callback(name, doc)
-        self.count += 1
 
 
 def _print_line(name: str, doc: dict[str, Any]) -> None:

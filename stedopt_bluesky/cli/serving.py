@@ -38,8 +38,7 @@ def serve_networks(quality: str, preference: str, host: str, port: int, max_body
     """
     if quality == preference == NONE:
         raise ConfigError("quality = 'none': at least one of quality and preference is needed")
-    if not 0 <= port <= 65535:
-        raise ConfigError(f"port = {port}: 0 to 65535")
+    check_port(port)
     if not 1 <= max_body_mib <= _MOST_MIB:
         raise ConfigError(f"max-body-mib = {max_body_mib}: 1 to {_MOST_MIB}")
     from stedopt_bluesky.config.keys import ApiKeyError, key_from
@@ -53,6 +52,18 @@ def serve_networks(quality: str, preference: str, host: str, port: int, max_body
         with calling(partial(end, server), signal.SIGINT, signal.SIGTERM):
             tell(listener, host, key if made else "")
             server.run(sockets=[listener])
+
+
+def check_port(port: int) -> None:
+    """Refuse a number that is no port.
+
+    Raises
+    ------
+    ConfigError
+        With what is allowed.
+    """
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"port = {port}: 0 to 65535")
 
 
 def _server(quality: str, preference: str, key: str, max_body_mib: int) -> uvicorn.Server:

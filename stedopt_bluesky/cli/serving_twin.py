@@ -11,6 +11,7 @@ from typing import Any
 
 from stedopt_bluesky.cli.interrupts import calling
 from stedopt_bluesky.cli.output import console, stdout
+from stedopt_bluesky.cli.serving import check_port
 from stedopt_bluesky.config import DEFAULT_PRESET, ConfigError, load_config, preset
 from stedopt_bluesky.config.keys import VARIABLE, ApiKeyError, key_from
 
@@ -25,8 +26,7 @@ def serve_twin(
     ConfigError
         When the twin cannot be made, or the port not be listened on.
     """
-    if not 0 <= port <= 65535:
-        raise ConfigError(f"port = {port}: 0 to 65535")
+    check_port(port)
     if config_file and preset_name:
         raise ConfigError(f"preset = {preset_name!r}: not together with a file; say it in the file")
     try:

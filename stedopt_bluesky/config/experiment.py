@@ -28,6 +28,7 @@ from stedopt_bluesky.config.checks import (
 )
 from stedopt_bluesky.config.errors import ConfigError, FieldError, one_line, shown
 from stedopt_bluesky.config.lasers import DepletionConfig, ExcitationConfig, LaserConfig
+from stedopt_bluesky.config.live import LiveConfig
 from stedopt_bluesky.config.microscope import MicroscopeConfig, SampleConfig
 from stedopt_bluesky.config.parameters import IMAGING_PARAMETERS, ParameterConfig
 from stedopt_bluesky.config.places import (
@@ -80,6 +81,7 @@ class ExperimentConfig(Section):
     calcium: CalciumConfig = CalciumConfig()
     limits: LimitsConfig = LimitsConfig()
     catalog: CatalogConfig = CatalogConfig()
+    live: LiveConfig = LiveConfig()
     detection: DetectionConfig = DetectionConfig()
     optics: OpticsConfig = OpticsConfig()
     rescue: RescueConfig = RescueConfig()

@@ -77,7 +77,9 @@ def load_config(path: str | Path) -> ExperimentConfig:
         raise ConfigError(f"{path}: {error.strerror or error}: expected a TOML file") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not TOML: byte {error.start} is not UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError(f"{path}: not TOML: nested too deeply") from None
+    except ValueError as error:  # of TOML, and of numbers with thousands of digits
         raise ConfigError(f"{path}: not TOML: {error}") from None
     own = data
     if name := data.get("preset", ""):

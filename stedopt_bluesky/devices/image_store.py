@@ -38,8 +38,7 @@ def checksum_of(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
     """Checksum of the arrays of one Event: BLAKE2b of 16 bytes (RFC 7693), in hexadecimal.
 
     In the order of the data keys' names, of each array: a line of its key, its NumPy dtype
-    (``<i2``) and the lengths of its axes, and its elements as they lie in memory in C order. 3
-    images of 224² int16 take 0.2 ms, of 512² 1.2 ms (one core).
+    (``<i2``) and the lengths of its axes, and its elements as they lie in memory in C order.
 
     Parameters
     ----------

@@ -22,6 +22,7 @@ from stedopt_bluesky.devices.background import complete_in_background, settled
 from stedopt_bluesky.devices.image_store import ImageStore, StoresArrays
 from stedopt_bluesky.devices.laser import Laser
 from stedopt_bluesky.devices.light_budget import LightBudget, LightLimits
+from stedopt_bluesky.devices.parameter_tree import as_text
 from stedopt_bluesky.devices.progress import AcquisitionStatus
 from stedopt_bluesky.devices.scanner import Scanner
 from stedopt_bluesky.devices.stage import Stage
@@ -101,6 +102,7 @@ class Microscope(StoresArrays, Device):
     excitation_dose_uJ = Cpt(Signal, value=0.0)
     depletion_dose_mJ = Cpt(Signal, value=0.0)
     lit_um = Cpt(Signal, value=0.0)
+    imspector_parameters = Cpt(Signal, value="", kind="config")
     rewindable = Cpt(Signal, value=False, kind="omitted")
 
     def __init__(
@@ -157,6 +159,7 @@ class Microscope(StoresArrays, Device):
             self._room[configuration] = self._instrument.image_shape(configuration)
             if most is not None and configuration in (CONFOCAL, STED):
                 self._room[configuration] = (most, most)
+        self.imspector_parameters.put(as_text(self._instrument.parameters(STED)))
         self._store.open({key: (shape, np.int16) for key, shape in self._shapes().items()})
         self.budget.begin_run()
         self._scans.connect()

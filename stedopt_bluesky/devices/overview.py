@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from ophyd import Device
+from ophyd import Component as Cpt
+from ophyd import Device, Signal
 from ophyd.status import Status
 
 from stedopt_bluesky.devices.background import complete_in_background, settled
 from stedopt_bluesky.devices.image_store import ImageStore, StoresArrays
 from stedopt_bluesky.devices.microscope import deadline_s
+from stedopt_bluesky.devices.parameter_tree import as_text
 from stedopt_bluesky.devices.progress import AcquisitionStatus
 from stedopt_bluesky.imspector.instrument import Instrument
 from stedopt_bluesky.imspector.scan import Scans, ScanStoppedError
@@ -60,6 +62,8 @@ class Overview(StoresArrays, Device):
         Where image files are made.
     """
 
+    imspector_parameters = Cpt(Signal, value="", kind="config")
+
     def __init__(
         self,
         *,
@@ -97,6 +101,7 @@ class Overview(StoresArrays, Device):
         self._instrument.set_value(OVERVIEW, "dwelltime_us", settings.dwelltime_us)
         self._instrument.set_value(OVERVIEW, "line_steps", 1)
         self._instrument.set_field(OVERVIEW, settings.size_um, settings.pixel_size_nm)
+        self.imspector_parameters.put(as_text(self._instrument.parameters(OVERVIEW)))
         self._store.open({self.key: (self._instrument.image_shape(OVERVIEW), np.int16)})
         self._scans.connect()
 

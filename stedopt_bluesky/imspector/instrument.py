@@ -396,9 +396,9 @@ class Instrument:
             return 1
         return int(self.value(configuration, "frames"))
 
-    def parameters(self) -> dict[str, Any]:
-        """Imspector's whole tree of each configuration, for the record."""
-        return {name: c.parameters("") for name, c in self._configurations.items()}
+    def parameters(self, configuration: str) -> dict[str, Any]:
+        """Imspector's whole tree of a configuration, for the record."""
+        return dict(self._configurations[configuration].parameters(""))
 
     def close(self) -> None:
         """Switch the lasers off and close the measurement, whatever fails of the two.

@@ -93,6 +93,8 @@ class ObjectiveScale:
     scale: float
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and isinstance(self.unit, str)):
+            raise ValueError(f"objective {self.name!r} in {self.unit!r}: texts")
         if not (math.isfinite(self.offset) and math.isfinite(self.scale) and self.scale > 0):
             raise ValueError(
                 f"objective {self.name}: offset {self.offset:g} and scale {self.scale:g} must be "
@@ -284,8 +286,8 @@ def _info_of(path: Path, text: str) -> WeightsInfo:
             whitening=Whitening(**whitening) if whitening else None,
             objectives=tuple(ObjectiveScale(**entry) for entry in objectives),
         )
-    except (AttributeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+    except (AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path}: its metadata cannot be understood ({reason})") from None
 
 

@@ -4,6 +4,7 @@ from stedopt_bluesky.records.catalog import Catalog
 from stedopt_bluesky.records.export import Export, ExportError, export_run
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.journal import Journal, find_run, journal_paths, read_journal
+from stedopt_bluesky.records.query import Condition, RunQuery
 from stedopt_bluesky.records.recovery import close_broken_run
 from stedopt_bluesky.records.replay import DecisionComparison, emit, rerun_decisions
 from stedopt_bluesky.records.run_record import DocumentKeys, RunRecord
@@ -13,11 +14,13 @@ __all__ = [
     "Catalog",
     "CatalogError",
     "CatalogFolder",
+    "Condition",
     "DecisionComparison",
     "DocumentKeys",
     "Export",
     "ExportError",
     "Journal",
+    "RunQuery",
     "RunRecord",
     "RunSummary",
     "close_broken_run",

@@ -1,7 +1,12 @@
-"""Arrays outside the documents: from a stream resource to the frames in its HDF5 file."""
+"""Arrays outside the documents: from a stream resource to the frames in its HDF5 file.
+
+A journal may come from somebody else. What it names is read from its catalogue's own folder of
+arrays, out of that very file, and no more than an image can be: never from elsewhere on the disk.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +15,16 @@ from urllib.parse import unquote
 
 import numpy.typing as npt
 
-from stedopt_bluesky.records.folder import CatalogError
+from stedopt_bluesky.records.folder import FORBIDDEN_CHARACTERS, CatalogError
 from stedopt_bluesky.records.left_open import AsClosed, is_left_open
 
 if TYPE_CHECKING:
     import h5py
 
 HDF5 = "application/x-hdf5"
+# Bytes of the largest array of one Event that is read: the 8192² pixels of `image_files`, in 8
+# bytes each. HDF5 gives an array of any size out of a file of none.
+MOST_FRAME_BYTES = 8 * 8192**2
 # Scheme, an optional host, and the path; on Windows the path is /C:/… .
 _FILE_ADDRESS = re.compile(r"file://(?:localhost)?/*(/|[A-Za-z]:/)(.*)")
 
@@ -27,23 +35,24 @@ def path_of(uri: str, arrays: Path | None = None) -> Path:
     Both percent-encoded and plain addresses are met in documents; the file that exists is
     meant. A catalogue may have been moved or copied since: its own file under ``arrays``,
     by what follows a folder of that name in the address, comes before the one at the address.
+    What is not below ``arrays``, links followed, is not this catalogue's and is refused.
 
     Parameters
     ----------
     uri : str
         ``file://localhost/…``
     arrays : Path, optional
-        The catalogue's folder of arrays.
+        The catalogue's folder of arrays; left out: the file may be anywhere.
 
     Returns
     -------
     Path
-        Where the file is, or where its address says when it is nowhere.
+        Where the file is, or would be when it is nowhere.
 
     Raises
     ------
     CatalogError
-        When this is not the address of a file.
+        When this is not the address of a file, or of one outside of the arrays.
     """
     match = _FILE_ADDRESS.fullmatch(uri)
     if match is None:
@@ -54,8 +63,70 @@ def path_of(uri: str, arrays: Path | None = None) -> Path:
     if arrays is not None:
         parts = decoded.parts
         own = [arrays.joinpath(*parts[i + 1 :]) for i, p in enumerate(parts) if p == arrays.name]
-    candidates = [*own, decoded, Path(root + rest)]
-    return next((path for path in candidates if _is_file(path)), decoded)
+    candidates = [decoded, *own, Path(root + rest)]
+    if arrays is not None:
+        within = arrays.resolve()
+        # Also one that comes back: Tiled 0.2.20 takes what begins as its folder does for inside.
+        strange = ".." in decoded.parts
+        candidates = [path for path in candidates if not strange and _is_below(path, within)]
+        if not candidates:
+            raise CatalogError(f"{uri!r} is outside of the catalogue's arrays, {arrays}")
+    by_rank = [*(path for path in own if path in candidates), *candidates]
+    return next((path for path in by_rank if _is_file(path)), candidates[0])
+
+
+def served_path(resource: dict[str, Any], arrays: Path) -> Path:
+    """Path of the file of a stream resource that may be given to Tiled, to be served.
+
+    Tiled reads whatever file it is told of: also those that a template makes of an address, those
+    of other formats, and what an HDF5 file says is in another one.
+
+    Parameters
+    ----------
+    resource : dict
+        The stream resource document.
+    arrays : Path
+        The catalogue's folder of arrays.
+
+    Raises
+    ------
+    CatalogError
+        When it names anything but one dataset of an HDF5 file below the arrays. A file that is
+        missing or damaged is served as far as it goes.
+    """
+    if resource["mimetype"] != HDF5:
+        raise CatalogError(
+            f"{resource['data_key']} is stored as {resource['mimetype']!r}; only {HDF5} is served"
+        )
+    unknown = sorted(set(resource) - _RESOURCE_KEYS) or sorted(
+        {"template"} & set(resource["parameters"])
+    )
+    if unknown:
+        raise CatalogError(f"{resource['data_key']} has {unknown[0]!r} in its stream resource")
+    path = path_of(resource["uri"], arrays)
+    if bad := [c for c in FORBIDDEN_CHARACTERS if c in str(path)]:
+        raise CatalogError(
+            f"{path}: {bad[0]!r} is not allowed in the path of a file that is served"
+        )
+    try:
+        open_to_read(path, growing=True).close()
+    except OSError:
+        return path
+    with FrameFiles(arrays) as files:
+        files.dataset(resource)
+    return path
+
+
+# Of event-model's schema; Tiled makes an address of others, which older documents had.
+_RESOURCE_KEYS = frozenset({"uid", "data_key", "mimetype", "uri", "parameters", "run_start"})
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    """Whether a path, links followed, leads to something below a folder whose links are."""
+    try:
+        return path.resolve().is_relative_to(folder)
+    except (OSError, ValueError, RuntimeError):  # too long, a null byte, links in a circle
+        return False
 
 
 def _is_file(path: Path) -> bool:
@@ -100,7 +171,8 @@ class FrameFiles:
         Raises
         ------
         CatalogError
-            When the file is missing or unreadable, or has no such dataset.
+            When the file is missing, unreadable or outside of the arrays, has no such dataset of
+            its own, or one of arrays that are too large.
         """
         import h5py
 
@@ -110,7 +182,7 @@ class FrameFiles:
                 f"only {HDF5} can be read"
             )
         parameters = resource["parameters"]
-        path = path_of(resource["uri"], self._arrays)
+        path = self._path(resource)
         try:
             if path not in self._open:
                 self._open[path] = open_to_read(path, growing=self._growing)
@@ -122,7 +194,12 @@ class FrameFiles:
                 f"{resource['data_key']} cannot be read from {path}: "
                 f"it has no dataset {parameters['dataset']!r} of frames"
             )
+        if reason := _refused(found, self._open[path]):
+            raise CatalogError(f"{resource['data_key']} is not read from {path}: {reason}")
         return found
+
+    def _path(self, resource: dict[str, Any]) -> Path:
+        return path_of(resource["uri"], self._arrays)
 
     def frames(self, resource: dict[str, Any], indices: Sequence[int]) -> list[npt.NDArray[Any]]:
         """Read frames, one per index along the dataset's first axis.
@@ -133,7 +210,7 @@ class FrameFiles:
             As :meth:`dataset`, and when the dataset is shorter than the documents say.
         """
         dataset = self.dataset(resource)
-        path = path_of(resource["uri"], self._arrays)
+        path = self._path(resource)
         if indices and max(indices) >= len(dataset):
             raise CatalogError(
                 f"{path} has {len(dataset)} frames of {resource['data_key']}; "
@@ -170,8 +247,24 @@ def open_to_read(path: Path, *, growing: bool) -> h5py.File:
         return h5py.File(path, "r", swmr=True) if growing else h5py.File(AsClosed(path), "r")
 
 
-# What h5py raises on files and datasets that are missing or damaged.
-_UNREADABLE = (OSError, KeyError, RuntimeError, ValueError, TypeError)
+def _refused(dataset: h5py.Dataset, file: h5py.File) -> str:
+    """Say why a dataset is none that this program has written; "" when it may be."""
+    if dataset.file.filename != file.filename or dataset.is_virtual or dataset.external:
+        return "its bytes are in other files (an external link, a virtual or external dataset)"
+    if dataset.dtype.kind not in "biufc":
+        return f"it has arrays of {dataset.dtype}, not of numbers"
+    # Of a chunk all is read, whatever is asked for.
+    for shape in (dataset.shape[1:], dataset.chunks or ()):
+        if math.prod(shape) * dataset.dtype.itemsize > MOST_FRAME_BYTES:
+            return (
+                f"it has arrays of shape {shape} and {dataset.dtype}; at most {MOST_FRAME_BYTES} "
+                "bytes are read for an Event"
+            )
+    return ""
+
+
+# What h5py raises on files and datasets that are missing, damaged or larger than the memory.
+_UNREADABLE = (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError)
 
 
 def _cannot_be_read(resource: dict[str, Any], path: Path, error: Exception) -> CatalogError:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from stedopt_bluesky.config.keys import CATALOG_VARIABLE
@@ -23,6 +24,8 @@ class BackgroundIngestion:
     ----------
     target : Target
         What is fed.
+    tell : callable, optional
+        Told what happens, in a thread of its own; also that its process has ended by itself.
 
     Raises
     ------
@@ -30,11 +33,13 @@ class BackgroundIngestion:
         When no process can be started.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, tell: Callable[[Told], object] = lambda told: None) -> None:
+        self._tell = tell
         spec = {
             "folder": str(target.folder.path),
             "uri": target.uri,
             "server_folder": target.server_folder,
+            "own": target.own,
         }
         # -P: the folder that the program was started in is no place to import from.
         module = "stedopt_bluesky.records.ingest_process"
@@ -56,6 +61,7 @@ class BackgroundIngestion:
         self._runs: set[str] = set()
         self._refused: dict[str, str] = {}
         self._down = ""
+        self._left = False
         self._hearing = threading.Thread(target=self._hear, daemon=True, name="ingestion's words")
         self._hearing.start()
 
@@ -90,6 +96,7 @@ class BackgroundIngestion:
 
     def leave(self) -> None:
         """Say that no more is to come; it brings in what is there by itself, and ends."""
+        self._left = True
         pipe = self._process.stdin
         if pipe is not None:
             with contextlib.suppress(OSError):
@@ -97,6 +104,7 @@ class BackgroundIngestion:
 
     def kill(self) -> None:
         """End it at once; what is not in yet, the next one brings in."""
+        self._left = True
         self._process.kill()
         self._process.wait()
         self.leave()
@@ -131,11 +139,17 @@ class BackgroundIngestion:
                     told = Told(**json.loads(line))
                 except (ValueError, TypeError):
                     continue
-                with self._lock:
-                    if told.what == "in":
-                        self._runs.add(told.uid)
-                        self._refused.pop(told.uid, None)
-                    elif told.what == "refused":
-                        self._refused[told.uid] = told.why
-                    else:
-                        self._down = told.why if told.what == "down" else ""
+                self._note(told)
+        if not self._left and "" not in self.refused:
+            self._note(Told("down", why="the process that feeds the catalogue has ended"))
+
+    def _note(self, told: Told) -> None:
+        with self._lock:
+            if told.what == "in":
+                self._runs.add(told.uid)
+                self._refused.pop(told.uid, None)
+            elif told.what == "refused":
+                self._refused[told.uid] = told.why
+            else:
+                self._down = told.why if told.what == "down" else ""
+        self._tell(told)

@@ -8,18 +8,19 @@ Measured with Tiled 0.2.20 on two cores: opening takes 4.5 s for the first time 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy.typing as npt
 from filelock import BaseFileLock
 
 from stedopt_bluesky.records import locks
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
-from stedopt_bluesky.records.ingest import ingest_run, relocation
+from stedopt_bluesky.records.ingest import Ingester, TiledDownError, relocation
 from stedopt_bluesky.records.journal import journal_paths
-from stedopt_bluesky.records.runs import Moment, RunSummary, summarize, timestamp
+from stedopt_bluesky.records.query import RunQuery
+from stedopt_bluesky.records.runs import RunSummary
 from stedopt_bluesky.records.tiled_server import (
     is_filled,
     make_storage,
@@ -54,7 +55,7 @@ class Catalog:
         How long to wait for another process that has the catalogue open, in seconds.
     fill : bool
         Whether a catalogue that is new or was moved is filled when it is opened; left to who
-        opens it otherwise, and said to be done by :meth:`filled`.
+        opens it otherwise.
 
     Raises
     ------
@@ -66,7 +67,6 @@ class Catalog:
         self.folder = folder
         self._wait_s = wait_s
         self._fill = fill
-        self._fresh = False
         self._lock: BaseFileLock | None = None
         self._context: Context | None = None
         self._client: CatalogOfBlueskyRuns | None = None
@@ -82,22 +82,15 @@ class Catalog:
         """Open; what ``with`` does. Fills a catalogue that is new or was moved."""
         if self._lock is not None:
             raise CatalogError(f"the catalogue {self.folder.path} is open already")
-        self._lock = _lock(self.folder, self._wait_s)
+        self._lock = lock_databases(self.folder, self._wait_s)
         try:
-            self._fresh = prepare_storage(self.folder)
+            prepare_storage(self.folder)
             self._context, self._client = serve(self.folder)
-            if self._fresh and self._fill:
+            if self._fill and not is_filled(self.folder):
                 self.sync()
-                self.filled()
         except BaseException:
             self.close()
             raise
-
-    def filled(self) -> None:
-        """Say that all journals are in; one that was not filled to the end is made anew."""
-        if self._fresh:
-            mark_filled(self.folder)
-            self._fresh = False
 
     def rebuild(
         self, advance: Callable[[int], object] = lambda count: None
@@ -125,7 +118,7 @@ class Catalog:
         """
         if self._lock is not None:
             raise CatalogError(f"the catalogue {self.folder.path} is open already")
-        self._lock = _lock(self.folder, self._wait_s)
+        self._lock = lock_databases(self.folder, self._wait_s)
         try:
             known = self._known()
             with set_aside(self.folder):
@@ -143,8 +136,9 @@ class Catalog:
     ) -> dict[str, Ingested | CatalogError]:
         make_storage(self.folder)
         self._context, self._client = serve(self.folder)
-        results = self.sync(advance)
-        taken_in = {uid for uid, result in results.items() if result == "inserted"}
+        results = self._bring_in(journal_paths(self.folder), advance)
+        # A run under way is taken in when it ends.
+        taken_in = {uid for uid, result in results.items() if not isinstance(result, CatalogError)}
         if lost := sorted(known - taken_in):
             reason = results.get(lost[0], "its journal is not there")
             raise CatalogError(
@@ -204,94 +198,71 @@ class Catalog:
         # all runs that share the client's table of classes: so this one gets its own.
         return from_context(self._opened, structure_clients=own_structure_clients()).v1
 
-    def ingest(self, journal: Path) -> Ingested:
-        """Take a run's journal into the catalogue; doing it again changes nothing.
-
-        A run that was left open is closed in its journal first
-        (:func:`~stedopt_bluesky.records.recovery.close_broken_run`).
-
-        Returns
-        -------
-        {"inserted", "unchanged", "live"}
-            What was done; ``"live"``: nothing, a living process is still writing the journal.
-
-        Raises
-        ------
-        CatalogError
-            When the journal is damaged, or Tiled refuses the run (images in a format that
-            it does not know, for example).
-        """
-        done = ingest_run(self.folder, self.client, journal, relocation(self.folder))
-        return cast(Ingested, done)
+    def ingester(self) -> Ingester:
+        """Make what takes runs in from their journals; one under way is left until it ends."""
+        return Ingester(self.folder, self.client, relocation(self.folder), follow=False)
 
     def sync(
-        self, advance: Callable[[int], object] = lambda count: None
+        self,
+        journals: Sequence[Path] | None = None,
+        advance: Callable[[int], object] = lambda count: None,
     ) -> dict[str, Ingested | CatalogError]:
-        """Ingest all journals, oldest run first, so that ``client[-1]`` is the newest.
+        """Take runs in from their journals, oldest first, so that ``client[-1]`` is the newest.
 
-        What went wrong with one is in its place, and hinders no other.
+        Doing it again changes nothing. What went wrong with one is in its place, and hinders no
+        other: its journal is damaged, or Tiled refuses it (images in a format that it does not
+        know, for example). A run that was left open is closed in its journal first
+        (:func:`~stedopt_bluesky.records.recovery.close_broken_run`).
 
         Parameters
         ----------
+        journals : sequence of Path, optional
+            Of which runs; left out: of all.
         advance : callable, optional
-            Called with 1 after each run.
+            Called with 1 after each run that was not in.
 
         Returns
         -------
-        dict of str to str or CatalogError
-            By the uid of the run.
+        dict of str to {"inserted", "unchanged", "live"} or CatalogError
+            What was done, by the uid of the run; ``"live"``: nothing, a living process is still
+            writing the journal.
         """
-        results: dict[str, Ingested | CatalogError] = {}
-        paths = journal_paths(self.folder)
-        for path in sorted(paths, key=lambda path: summarize(self.folder, path).time):
-            try:
-                results[path.stem] = self.ingest(path)
-            except CatalogError as error:
-                results[path.stem] = error
-            advance(1)
+        if journals is not None:
+            return self._bring_in(journals, advance)
+        results = self._bring_in(journal_paths(self.folder), advance)
+        mark_filled(self.folder)
         return results
 
-    def runs(
-        self,
-        *,
-        sample: str | None = None,
-        preset: str | None = None,
-        since: Moment | None = None,
-        until: Moment | None = None,
-        uid_prefix: str | None = None,
-    ) -> list[RunSummary]:
-        """Summarise the ingested runs that match, newest first.
+    def _bring_in(
+        self, journals: Sequence[Path], advance: Callable[[int], object]
+    ) -> dict[str, Ingested | CatalogError]:
+        ingester = self.ingester()
+        try:
+            ingester.step(journals, advance)
+        except TiledDownError as error:
+            raise CatalogError(f"{self.folder.path} cannot be fed from: {error}") from error
+        done, refused = set(ingester.progress.runs), ingester.progress.refused
+        results: dict[str, Ingested | CatalogError] = {}
+        for uid in (path.stem for path in journals):
+            if uid in refused:
+                results[uid] = CatalogError(f"run {uid} cannot be taken in: {refused[uid]}")
+            elif uid in done:
+                results[uid] = "inserted"
+            else:
+                results[uid] = "unchanged" if ingester.is_in(uid) else "live"
+        return results
 
-        Parameters
-        ----------
-        sample, preset : str, optional
-            Only runs whose start document has exactly this.
-        since, until : str, float, date or datetime, optional
-            Only runs that began at ``since`` or later and before ``until``.
-        uid_prefix : str, optional
-            Only runs whose uid begins so.
+    def runs(self, query: RunQuery = RunQuery()) -> list[RunSummary]:  # noqa: B008  frozen
+        """Summarise the ingested runs that match, newest first.
 
         Raises
         ------
         CatalogError
-            When ``since`` or ``until`` is not a time.
+            When it asks for runs without a stop document.
         """
-        from databroker.queries import Key, PartialUID, TimeRange
-
-        found = self.client
-        if sample is not None:
-            found = found.search(Key("sample") == sample)
-        if preset is not None:
-            found = found.search(Key("preset") == preset)
-        if since is not None:
-            found = found.search(TimeRange(since=timestamp(since)))
-        if until is not None:
-            found = found.search(TimeRange(until=timestamp(until)))
-        if uid_prefix is not None:
-            found = found.search(PartialUID(uid_prefix))
         summaries = [
             RunSummary.of_closed(run.metadata["start"], run.metadata["stop"])
-            for run in found.values()
+            for run in query.search(self.client).values()
             if run.metadata.get("stop")
         ]
         return sorted(summaries, key=lambda s: (s.time, s.uid), reverse=True)
@@ -364,7 +335,21 @@ def _read(node: Any) -> Any:
         return node.read()
 
 
-def _lock(folder: CatalogFolder, wait_s: float) -> BaseFileLock:
+def lock_databases(folder: CatalogFolder, wait_s: float) -> BaseFileLock:
+    """Have a folder's databases for oneself; :func:`~stedopt_bluesky.records.locks.let_go` ends it.
+
+    Parameters
+    ----------
+    folder : CatalogFolder
+        Whose.
+    wait_s : float
+        How long to wait for another process that has them, s.
+
+    Raises
+    ------
+    CatalogError
+        When it keeps them for longer, or the lock cannot be written.
+    """
     try:
         lock = locks.hold(folder.locks / "catalog.lock", wait_s)
     except OSError as error:

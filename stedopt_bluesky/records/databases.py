@@ -77,10 +77,9 @@ def _check_run(catalog: Catalog, path: Path, check: DatabaseCheck, *, mend: bool
     problem = _problem(catalog, uid, journal)
     # A run with its stop document is not taken in again: what is wrong with it, a rebuilding mends.
     if mend and problem in (_MISSING, _IN_PART):
-        try:
-            catalog.ingest(path)
-        except CatalogError as error:
-            problem = f"{problem}; {error}"
+        result = catalog.sync([path])[uid]
+        if isinstance(result, CatalogError):
+            problem = f"{problem}; {result}"
         else:
             check.mended.append(f"run {uid}: {problem}; it was taken in")
             problem = _problem(catalog, uid, journal)

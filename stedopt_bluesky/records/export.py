@@ -91,7 +91,12 @@ def export_run(
     files: list[Path] = []
     missing: list[str] = []
     for target, field in zip(targets, reader.fields, strict=True):
-        images, gaps = reader.read(*field)
+        try:
+            images, gaps = reader.read(*field)
+        except (AttributeError, KeyError, TypeError, OverflowError) as error:
+            raise ExportError(
+                f"run {record.uid}: its documents are none of this program: {error}"
+            ) from None
         missing += gaps
         if images is not None:
             if not files:

@@ -8,7 +8,8 @@
     DIR/networks/                    the networks that runs used, by their SHA-256
     DIR/tiled/                       derived from the two above; can be rebuilt at any time
     DIR/tiled.before/                the same, while it is being rebuilt
-    DIR/locks/                       who writes just now
+    DIR/runs.sqlite                  index of the journals; can be rebuilt at any time
+    DIR/locks/                       who writes just now, and where it is published
 """
 
 from __future__ import annotations
@@ -73,14 +74,14 @@ class CatalogFolder:
         return self.path / "tiled.before"
 
     @property
+    def index(self) -> Path:
+        """File of the index of runs."""
+        return self.path / "runs.sqlite"
+
+    @property
     def locks(self) -> Path:
         """Folder of the lock files."""
         return self.path / "locks"
-
-    @property
-    def fed_elsewhere(self) -> Path:
-        """File that says that the process that has the databases feeds them, too."""
-        return self.locks / "fed.json"
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> CatalogFolder:
@@ -161,7 +162,7 @@ def _check_format(marker: Path) -> None:
     """Raise unless the marker names the format that this program reads."""
     try:
         found = tomllib.loads(marker.read_text(encoding="utf-8")).get("format")
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CatalogError(f"{marker} cannot be read: {error}") from error
     if found != FORMAT:
         raise CatalogError(

@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stedopt_bluesky.records import locks
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
-from stedopt_bluesky.records.ingest import Ingester, TiledDownError, relocation
+from stedopt_bluesky.records.ingest import (
+    LAST_RETRY_S,
+    Ingester,
+    TiledDownError,
+    relocation,
+    size_of,
+)
+from stedopt_bluesky.records.journal import journal_paths
+from stedopt_bluesky.records.tiled_server import mark_filled
 
 if TYPE_CHECKING:
     from bluesky_tiled_plugins.clients.catalog_of_bluesky_runs import CatalogOfBlueskyRuns
+    from filelock import BaseFileLock
 
 # How often the journals are looked at while nothing happens, s.
 POLL_S = 0.5
 # While a run is under way it works for a part of the time only: what it takes of processor
 # and disk, the acquisition lacks.
 _REST = 4.0
-# How long after a failure a server is tried again at first, and at most, s.
-FIRST_RETRY_S, LAST_RETRY_S = 0.5, 30.0
+# How long after a failure a server is tried again at first, s; at most LAST_RETRY_S.
+FIRST_RETRY_S = 0.5
+# After this time without news the folder's own databases are left to other programs, s.
+IDLE_S = 3.0
 # How long a server that is not there is waited for when the end was asked for, s.
 GRACE_S = 10.0
 
 
 class FedElsewhereError(TiledDownError):
-    """The folder's databases are served, and fed, by another process."""
+    """Another process feeds this catalogue from this folder."""
 
 
 @dataclass(frozen=True)
@@ -45,59 +59,103 @@ class Target:
         The server's, with the right to write.
     server_folder : str
         Where the server finds the folder, if not at the same path.
+    own : bool
+        Whether the server serves the folder's own databases, which it has for itself.
     """
 
     folder: CatalogFolder
     uri: str = ""
     api_key: str = ""
     server_folder: str = ""
+    own: bool = False
 
     def __repr__(self) -> str:
         # Without the key, which must not come into any log.
         return f"Target({str(self.folder.path)!r}, {self.uri!r})"
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[tuple[CatalogOfBlueskyRuns, Callable[[], None]]]:
-        """Open the catalogue: its client, and what is to be called once all journals are in.
+    def open(self) -> Iterator[CatalogOfBlueskyRuns]:
+        """Open the catalogue, as its only feeder from this folder.
 
         Raises
         ------
         TiledDownError
             When the server does not answer, or another process has the folder's own catalogue.
+        FedElsewhereError
+            When another process feeds it.
         CatalogError
-            When the server refuses the key.
+            When the server refuses the key, or the folder cannot be written to.
         """
-        # One way of trying again is enough: ours, which tells of it.
-        os.environ.setdefault("TILED_RETRY_ATTEMPTS", "2")
-        if not self.uri:
-            from stedopt_bluesky.records.catalog import Catalog
+        with contextlib.ExitStack() as closing:
+            if self.uri:
+                client = connected(self.uri, self.api_key)
+                closing.callback(client.context.close)
+            else:
+                client = closing.enter_context(self._own_databases())
+            # Taken last, let go first: who has it feeds, and is not on its way out.
+            closing.callback(locks.let_go, self._take(self._feed_lock))
+            yield client
 
-            catalog = Catalog(self.folder, wait_s=0.0, fill=False)
-            try:
-                catalog.open()
-            except CatalogError as error:
-                if self.folder.fed_elsewhere.exists():
-                    raise FedElsewhereError(str(error)) from error
-                raise TiledDownError(str(error)) from error
-            with contextlib.closing(catalog):
-                yield catalog.client, catalog.filled
-            return
-        client = self._connected()
-        with contextlib.closing(client.context):
-            yield client, lambda: None
+    def filled(self) -> None:
+        """Say that all journals are in; one that was not filled to the end is made anew."""
+        if self.own or not self.uri:
+            mark_filled(self.folder)
 
-    def _connected(self) -> CatalogOfBlueskyRuns:
-        import httpx
-        from tiled.client import from_uri
+    @property
+    def _feed_lock(self) -> Path:
+        """Lock file that the one process holds that feeds this catalogue from this folder."""
+        if self.own or not self.uri:
+            return self.folder.locks / "feed.lock"
+        server = hashlib.sha256(self.uri.rstrip("/").encode()).hexdigest()[:16]
+        return self.folder.locks / f"feed-{server}.lock"
 
+    def _take(self, path: Path) -> BaseFileLock:
         try:
-            return from_uri(self.uri, api_key=self.api_key or None)
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code in (401, 403):
-                raise CatalogError(f"{self.uri} refuses the key") from None
-            raise TiledDownError(f"{self.uri}: {_one_line(error)}") from error
-        except (httpx.TransportError, OSError) as error:
-            raise TiledDownError(f"{self.uri} does not answer: {_one_line(error)}") from error
+            lock = locks.hold(path)
+        except OSError as error:
+            raise CatalogError(f"{self.folder.path} cannot be fed from: {error}") from error
+        if lock is None:
+            raise FedElsewhereError("another process feeds it")
+        return lock
+
+    @contextlib.contextmanager
+    def _own_databases(self) -> Iterator[CatalogOfBlueskyRuns]:
+        from stedopt_bluesky.records.catalog import Catalog
+
+        catalog = Catalog(self.folder, wait_s=0.0, fill=False)
+        try:
+            catalog.open()
+        except CatalogError as error:
+            if locks.is_held(self._feed_lock):
+                raise FedElsewhereError(str(error)) from error
+            raise TiledDownError(str(error)) from error
+        with contextlib.closing(catalog):
+            yield catalog.client
+
+
+def connected(uri: str, api_key: str) -> CatalogOfBlueskyRuns:
+    """Connect to a Tiled server; ``client.context`` is to be closed.
+
+    Raises
+    ------
+    TiledDownError
+        When it does not answer.
+    CatalogError
+        When it refuses the key.
+    """
+    import httpx
+    from tiled.client import from_uri
+
+    # One way of trying again is enough: ours, which tells of it.
+    os.environ.setdefault("TILED_RETRY_ATTEMPTS", "2")
+    try:
+        return from_uri(uri, api_key=api_key or None)
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code in (401, 403):
+            raise CatalogError(f"{uri} refuses the key") from None
+        raise TiledDownError(f"{uri}: {_one_line(error)}") from error
+    except (httpx.TransportError, OSError) as error:
+        raise TiledDownError(f"{uri} does not answer: {_one_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -145,7 +203,8 @@ def follow(
     Returns
     -------
     bool
-        Whether all that was there is in; False when the server was not there at the end.
+        Whether all that was there is in, or another process brings it in; False when the server
+        was not there at the end.
 
     Raises
     ------
@@ -153,23 +212,36 @@ def follow(
         When the server refuses the key.
     """
     retry_s = FIRST_RETRY_S
-    down = False
+    down = fed_elsewhere = False
+    refused: dict[str, str] = {}
     ending_since: float | None = None
     while True:
         try:
-            with target.open() as (client, filled):
+            with target.open() as client:
                 ingester = Ingester(
                     target.folder, client, relocation(target.folder, target.server_folder)
                 )
                 if down:
                     tell(Told("up"))
                 down, retry_s, ending_since = False, FIRST_RETRY_S, None
-                _keep_up(ingester, finish, tell, filled)
+                seen = _keep_up(target, ingester, finish, tell, refused)
+            # Closed meanwhile: other programs can have it.
+            if seen is None or not _has_news(target.folder, seen, finish, again=bool(refused)):
                 return True
+            continue
         except FedElsewhereError:
+            if down:
+                tell(Told("up"))
+            down = False
             if finish.is_set():
-                return True
+                # Asked twice: the other one may just have ended, before our last document.
+                if fed_elsewhere:
+                    return True
+                fed_elsewhere = True
+                time.sleep(FIRST_RETRY_S)
+                continue
         except TiledDownError as error:
+            fed_elsewhere = False
             if not down:
                 tell(Told("down", why=_one_line(error)))
             down = True
@@ -184,40 +256,67 @@ def follow(
 
 
 def _keep_up(
+    target: Target,
     ingester: Ingester,
     finish: threading.Event,
     tell: Callable[[Told], None],
-    filled: Callable[[], None],
-) -> None:
-    """Bring in what comes until there is no more and the end was asked for."""
+    refused: dict[str, str],
+) -> dict[Path, int] | None:
+    """Bring in what comes until there is no more and the end was asked for.
+
+    Returns early from a folder's own databases when nothing comes: the sizes of the journals that
+    are in.
+    """
     told_in = 0
-    told_refused: dict[str, str] = {}
+    idle_since: float | None = None
     while True:
         # Asked before: what was written until then is seen by this step.
         ending = finish.is_set()
         begun = time.monotonic()
+        seen = _sizes(target.folder) if idle_since is not None else {}
         count = ingester.step()
         took_s = time.monotonic() - begun
         for uid in ingester.progress.runs[told_in:]:
+            refused.pop(uid, None)
             tell(Told("in", uid))
             told_in += 1
         for uid, why in ingester.progress.refused.items():
-            if told_refused.get(uid) != why:
-                told_refused[uid] = why
+            if refused.get(uid) != why:
+                refused[uid] = why
                 tell(Told("refused", uid, why))
         if count == 0:
-            filled()
+            target.filled()
             if ending:
-                return
+                return None
+        if count or ingester.following:
+            idle_since = None
+        elif idle_since is None:
+            idle_since = begun
+        elif not target.uri and begun - idle_since >= IDLE_S:
+            return seen
         if not ending:
             finish.wait(max(POLL_S, _REST * took_s if ingester.following else 0.0))
 
 
-def once(target: Target, tell: Callable[[Told], None]) -> bool:
-    """Bring in what is there now; see `follow`."""
-    finish = threading.Event()
-    finish.set()
-    return follow(target, finish, tell)
+def _has_news(
+    folder: CatalogFolder, seen: dict[Path, int], finish: threading.Event, *, again: bool
+) -> bool:
+    """Wait for journals that are new or have grown; False when the end was asked for without any.
+
+    With ``again``, one that cannot be taken in is tried again after a while.
+    """
+    until = time.monotonic() + LAST_RETRY_S
+    while True:
+        ending = finish.is_set()
+        if _sizes(folder) != seen or (again and time.monotonic() >= until):
+            return True
+        if ending:
+            return False
+        finish.wait(POLL_S)
+
+
+def _sizes(folder: CatalogFolder) -> dict[Path, int]:
+    return {path: size_of(path) for path in journal_paths(folder)}
 
 
 def _one_line(error: BaseException) -> str:

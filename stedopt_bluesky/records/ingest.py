@@ -8,14 +8,16 @@ matter how often, or how far, anything was done before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stedopt_bluesky.records.assets import path_of, tiled_address
+from stedopt_bluesky.records.assets import served_path, tiled_address
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.journal import Document, is_live, journal_paths, records_from
+from stedopt_bluesky.records.reached import Reached
 from stedopt_bluesky.records.recovery import close_broken_run
 from stedopt_bluesky.records.runs import summarize
 
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
 LIVE_BATCH = 10
 # Of a run that has ended, all at once.
 WHOLE_BATCH = 10_000
+# How long after a failure what failed is tried again at most, s.
+LAST_RETRY_S = 30.0
+
+# Of which Tiled's writer makes addresses by itself, of any file.
+_OLDER_ASSETS = ("resource", "datum", "datum_page")
 
 Relocate = Callable[[Document], Document]
 
@@ -48,7 +55,7 @@ def relocation(folder: CatalogFolder, server_folder: str = "") -> Relocate:
     """
 
     def relocate(resource: Document) -> Document:
-        path = path_of(resource["uri"], folder.arrays)
+        path = served_path(resource, folder.arrays)
         if server_folder and path.is_relative_to(folder.path):
             relative = path.relative_to(folder.path).as_posix()
             address = tiled_address(Path(server_folder)).rstrip("/")
@@ -85,6 +92,10 @@ class Ingester:
         The catalogue, as ``tiled.client`` gives it.
     relocate : callable
         From :func:`relocation`.
+    follow : bool
+        Whether runs under way are followed; left until they have ended otherwise.
+    retry_s : float
+        How long a journal that cannot be taken in is left alone while it does not grow, s.
 
     Raises
     ------
@@ -93,14 +104,22 @@ class Ingester:
     """
 
     def __init__(
-        self, folder: CatalogFolder, client: CatalogOfBlueskyRuns, relocate: Relocate
+        self,
+        folder: CatalogFolder,
+        client: CatalogOfBlueskyRuns,
+        relocate: Relocate,
+        *,
+        follow: bool = True,
+        retry_s: float = LAST_RETRY_S,
     ) -> None:
         self._folder = folder
         self._client = client
         self._relocate = relocate
+        self._follow = follow
+        self._retry_s = retry_s
         self._feeds: dict[str, _Feed] = {}
-        # Journals that cannot be taken in, by uid: their size then.
-        self._refused_at: dict[str, int] = {}
+        # Journals that cannot be taken in, by uid: their size then, and when they are tried again.
+        self._refused: dict[str, tuple[int, float]] = {}
         self.progress = Progress()
         with _tiled():
             from tiled.queries import KeyPresent
@@ -109,8 +128,19 @@ class Ingester:
             # Not "stop": of what is no single value Tiled 0.2.20 says that it is not there.
             self._done = set(client.search(KeyPresent("stop.uid")))
 
-    def step(self) -> int:
-        """Bring in what the journals have more than the catalogue.
+    def step(
+        self,
+        journals: Iterable[Path] | None = None,
+        advance: Callable[[int], object] = lambda count: None,
+    ) -> int:
+        """Bring in what journals have more than the catalogue, the oldest run first.
+
+        Parameters
+        ----------
+        journals : iterable of Path, optional
+            Which ones; left out: all.
+        advance : callable, optional
+            Called with 1 after each run.
 
         Returns
         -------
@@ -123,30 +153,42 @@ class Ingester:
             When the server does not answer; a new ingester, with a new client, goes on.
         """
         count = 0
-        for path in self._waiting():
+        for path in self._waiting(journal_paths(self._folder) if journals is None else journals):
             count += self._advance(path)
+            advance(1)
         return count
+
+    def is_in(self, uid: str) -> bool:
+        """Whether a run is in to its end."""
+        return uid in self._done
 
     @property
     def following(self) -> bool:
         """Whether a run is under way that it is in the midst of."""
         return bool(self._feeds)
 
-    def _waiting(self) -> list[Path]:
+    def _waiting(self, journals: Iterable[Path]) -> Sequence[Path]:
         """Journals that are not in to their end, the oldest run first."""
-        paths = [path for path in journal_paths(self._folder) if path.stem not in self._done]
-        paths = [p for p in paths if self._refused_at.get(p.stem) != p.stat().st_size]
+        paths = [p for p in journals if p.stem not in self._done and not self._is_refused(p)]
         if len(paths) < 2:
             return paths
         return sorted(paths, key=lambda path: summarize(self._folder, path).time)
 
+    def _is_refused(self, path: Path) -> bool:
+        size, until = self._refused.get(path.stem, (-1, 0.0))
+        return size == size_of(path) and time.monotonic() < until
+
     def _advance(self, path: Path) -> int:
         """Bring in what is new of one journal."""
         uid = path.stem
+        # Before it is read: what is added meanwhile is a reason to try it again.
+        size = size_of(path)
         try:
             live = is_live(self._folder, path)
-            if not live:
-                close_broken_run(self._folder, path)
+            if live and not self._follow:
+                return 0
+            if not live and close_broken_run(self._folder, path) is not None:
+                size = size_of(path)
             with _tiled():
                 feed = self._feeds.get(uid) or self._begin(path, live=live)
                 self._feeds[uid] = feed
@@ -155,7 +197,7 @@ class Ingester:
             raise
         except Exception as error:  # whatever Tiled, DuckDB or SQLite had against this run
             self._feeds.pop(uid, None)
-            self._refused_at[uid] = path.stat().st_size
+            self._refused[uid] = size, time.monotonic() + self._retry_s
             self.progress.refused[uid] = " ".join(str(error).split()) or type(error).__name__
             return 0
         if feed.ended:
@@ -172,6 +214,14 @@ class Ingester:
         return _Feed(path, self._client, self._relocate, LIVE_BATCH if live else WHOLE_BATCH)
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a journal; -1 where it is gone."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
 class _Feed:
     """One run on its way into the catalogue."""
 
@@ -184,17 +234,29 @@ class _Feed:
         self._relocate = relocate
         self._position = 0
         self._write: Any = TiledWriter(client, batch_size=batch)
+        self._reached = Reached()
         self.ended = False
 
     def advance(self) -> int:
         """Write the records that have come since; how many."""
         count = 0
         for name, doc, end in records_from(self._path, self._position):
-            self._write(name, self._relocate(doc) if name == "stream_resource" else doc)
+            if name in _OLDER_ASSETS:
+                raise CatalogError(f"a {name} document names files in a way that is not served")
+            self._reached(name, doc)
+            self._write(name, self._as_served(name, doc))
             self._position = end
             count += 1
             self.ended = name == "stop"
         return count
+
+    def _as_served(self, name: str, doc: Document) -> Document:
+        """Document as Tiled gets it: where its file is today; what the run has come to."""
+        if name == "stream_resource":
+            return self._relocate(doc)
+        if name == "stop":  # databroker's queries know keys of start and of stop documents alone
+            return {**doc, "summary": self._reached.summary()}
+        return doc
 
 
 class _tiled:  # noqa: N801  reads as what it stands for: with _tiled(): ...
@@ -213,37 +275,3 @@ class _tiled:  # noqa: N801  reads as what it stands for: with _tiled(): ...
             down = error.response.status_code in (429, 502, 503, 504)
         if down:
             raise TiledDownError(" ".join(str(error).split()) or type(error).__name__) from error
-
-
-def ingest_run(
-    folder: CatalogFolder, client: CatalogOfBlueskyRuns, journal: Path, relocate: Relocate
-) -> str:
-    """Take one run's journal into a catalogue; doing it again changes nothing.
-
-    Returns
-    -------
-    {"inserted", "unchanged", "live"}
-        What was done; ``"live"``: nothing, a living process is still writing the journal.
-
-    Raises
-    ------
-    CatalogError
-        When the journal is damaged, or Tiled refuses the run.
-    """
-    from databroker.queries import Key
-
-    documents = list(records_from(journal, 0))
-    open_still = not documents or documents[-1][0] != "stop"
-    if open_still and close_broken_run(folder, journal) is None and is_live(folder, journal):
-        return "live"
-    # Tiled's writer adds the stop document last: with it, all is there.
-    stored = client.search(Key("uid") == journal.stem).values().head(1)
-    if stored and stored[0].metadata.get("stop"):
-        return "unchanged"
-    if stored:  # what is there in part cannot be added to
-        client.delete_contents([journal.stem], recursive=True, external_only=False)
-    try:
-        _Feed(journal, client, relocate, WHOLE_BATCH).advance()
-    except Exception as error:  # whatever Tiled, DuckDB or SQLite had against it
-        raise CatalogError(f"run {journal.stem} cannot be taken in: {error}") from error
-    return "inserted"

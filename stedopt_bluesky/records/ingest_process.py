@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 
 from stedopt_bluesky.config.keys import CATALOG_VARIABLE
-from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
+from stedopt_bluesky.records.folder import CatalogFolder
 from stedopt_bluesky.records.following import Target, Told, follow
 
 # The acquisition has the processor first; on Windows the session starts it so.
@@ -26,12 +26,21 @@ _NICE = 15
 
 def main() -> None:
     """Follow the journals of the folder that the argument names."""
+    done = False
+    try:
+        done = _follow()
+    except BaseException as error:  # told, whatever it is: nobody sees this process' errors
+        _tell(Told("refused", why=" ".join(str(error).split()) or type(error).__name__))
+    # Not by the interpreter's own end: what Tiled has started might keep it from coming.
+    os._exit(0 if done else 1)
+
+
+def _follow() -> bool:
     told = json.loads(sys.argv[1])
     target = Target(
-        CatalogFolder.open(Path(told["folder"])),
-        told["uri"],
-        os.environ.get(CATALOG_VARIABLE, ""),
-        told["server_folder"],
+        CatalogFolder.open(Path(told.pop("folder"))),
+        api_key=os.environ.get(CATALOG_VARIABLE, ""),
+        **told,
     )
     if hasattr(os, "nice"):
         os.nice(_NICE)
@@ -42,14 +51,7 @@ def main() -> None:
         finish.set()
 
     threading.Thread(target=wait_for_the_end, daemon=True).start()
-    try:
-        done = follow(target, finish, _tell)
-    except CatalogError as error:
-        _tell(Told("refused", why=str(error)))
-        done = False
-    # Not by the interpreter's own end: what Tiled has started might keep it from coming.
-    sys.stdout.flush()
-    os._exit(0 if done else 1)
+    return follow(target, finish, _tell)
 
 
 def _tell(told: Told) -> None:

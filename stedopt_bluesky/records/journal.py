@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import BaseFileLock
@@ -26,7 +26,7 @@ from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 Document = dict[str, Any]
 
 # Which key of a document names the document it belongs to; a start document begins a run.
-_BELONGS_TO = {
+BELONGS_TO = {
     "stop": "run_start",
     "descriptor": "run_start",
     "event": "descriptor",
@@ -37,6 +37,9 @@ _BELONGS_TO = {
     "datum": "resource",
     "datum_page": "resource",
 }
+# Bytes of the longest record that is written and read, a hundred times Imspector's whole tree:
+# what is longer would take the memory of a program that only looks.
+MOST_RECORD_BYTES = 16 * 2**20
 # A uid becomes a file name: letters, digits, dash, dot and underscore, not a hidden file.
 _UID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
@@ -60,7 +63,7 @@ class Journal:
     ------
     CatalogError
         On a document of a run that has not begun or is closed already, and on a run whose
-        journal exists.
+        journal exists, and on a document that is larger than a record may be.
     OSError
         When the disk refuses; the journal is then cut back to its last whole record.
     """
@@ -89,7 +92,7 @@ class Journal:
             self._forget(run)
 
     def _run_of(self, name: str, doc: Document) -> _OpenRun:
-        key = _BELONGS_TO.get(name)
+        key = BELONGS_TO.get(name)
         if key is None:
             raise CatalogError(f"{name!r} is not the name of a document")
         run = self._runs.get(doc.get(key, ""))
@@ -107,7 +110,7 @@ class _OpenRun:
 
     def __init__(self, folder: CatalogFolder, start: Document, *, fsync: bool) -> None:
         uid = start["uid"]
-        if not _UID.fullmatch(uid):
+        if not is_uid(uid):
             raise CatalogError(f"the run's uid {uid!r} cannot be the name of a file")
         year = datetime.fromtimestamp(start["time"], UTC).year
         path = folder.journal / f"{year:04d}" / f"{uid}.jsonl"
@@ -158,6 +161,11 @@ class _OpenRun:
         locks.let_go(self._lock)
 
 
+def is_uid(uid: object) -> bool:
+    """Whether a run's uid can be the name of a file; one from a journal may be anything."""
+    return isinstance(uid, str) and _UID.fullmatch(uid) is not None
+
+
 def append(descriptor: int, name: str, doc: Document, *, fsync: bool) -> None:
     """Write one record at the position of an open file descriptor."""
     record = memoryview(_encode(name, doc))
@@ -168,7 +176,14 @@ def append(descriptor: int, name: str, doc: Document, *, fsync: bool) -> None:
 
 
 def _encode(name: str, doc: Document) -> bytes:
-    return json.dumps([name, doc], default=_plain, separators=(",", ":")).encode("ascii") + b"\n"
+    text = json.dumps([name, doc], default=_plain, separators=(",", ":"))
+    record = text.encode("ascii") + b"\n"
+    if len(record) > MOST_RECORD_BYTES:
+        raise CatalogError(
+            f"a {name} document of {len(record)} bytes: at most {MOST_RECORD_BYTES}; images and "
+            "the like go into files"
+        )
+    return record
 
 
 def _plain(value: Any) -> Any:
@@ -215,26 +230,34 @@ def records_from(path: Path, position: int) -> Iterator[tuple[str, Document, int
         raise CatalogError(f"the journal {path} cannot be read: {error}") from error
     with file:
         end = file.seek(position)
-        for number, line in enumerate(file, start=1):
-            end += len(line)
+        for number, line in enumerate(lines(file), start=1):
+            begin, end = end, end + len(line)
             record = decode(line)
             if record is None:
-                if file.read(1):
-                    where = f"line {number}" if position == 0 else f"byte {end - len(line)}"
+                if len(line) > MOST_RECORD_BYTES or file.read(1):
+                    where = f"line {number}" if position == 0 else f"byte {begin}"
                     raise CatalogError(f"the journal {path} is damaged in {where}")
                 return
             yield *record, end
 
 
+def lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a journal; of one longer than a record may be, a piece that is none."""
+    while line := file.readline(MOST_RECORD_BYTES + 1):
+        yield line
+        while len(line) > MOST_RECORD_BYTES and not line.endswith(b"\n"):
+            line = file.readline(MOST_RECORD_BYTES + 1)
+
+
 def decode(line: bytes) -> tuple[str, Document] | None:
     """Decode one line of a journal; ``None`` when it is not a whole record."""
-    if not line.endswith(b"\n"):
+    if not line.endswith(b"\n") or len(line) > MOST_RECORD_BYTES:
         return None
     try:
         name, doc = json.loads(line)
     except (ValueError, TypeError, RecursionError):  # not JSON, not two things, too deep
         return None
-    known = name == "start" or (isinstance(name, str) and name in _BELONGS_TO)
+    known = name == "start" or (isinstance(name, str) and name in BELONGS_TO)
     return (name, doc) if known and isinstance(doc, dict) else None
 
 

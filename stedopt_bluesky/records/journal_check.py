@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from stedopt_bluesky.records.journal import Document, decode
+from stedopt_bluesky.records.journal import MOST_RECORD_BYTES, Document, decode, lines
 from stedopt_bluesky.records.schemas import why_invalid
 
 TORN = "its last record is torn, as a program that was killed or a full disk leaves it"
@@ -84,8 +84,8 @@ def check_journal(path: Path) -> JournalCheck:
     follower = _Follower(check, path.stem)
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
+            for number, line in enumerate(lines(file), start=1):
+                if len(line) <= MOST_RECORD_BYTES and not line.endswith(b"\n"):
                     check.torn = True
                 elif (record := decode(line)) is None:
                     check.problems.append(f"line {number} is damaged: no document can be read")
@@ -158,6 +158,9 @@ class _Follower:
 
     def _take_descriptor(self, say: _Saying, line: int, doc: Document) -> None:
         self._belongs(say, doc)
+        if not doc.get("name"):
+            say("names no stream")
+            return
         self._descriptors[doc["uid"]] = doc
 
     def _take_stream_resource(self, say: _Saying, line: int, doc: Document) -> None:
@@ -283,11 +286,3 @@ class _Frames:
 
 
 _NO_FRAMES = _Frames()
-
-
-def uris(path: Path) -> Iterator[str]:
-    """Addresses of the files that a journal names, also where it is damaged."""
-    with path.open("rb") as file:
-        for record in map(decode, file):
-            if record and record[0] == "stream_resource" and isinstance(record[1].get("uri"), str):
-                yield record[1]["uri"]

@@ -1,32 +1,30 @@
 """Documents over ZMQ while a run is under way, or replayed: for those who look on.
 
-A message is ``PUBLISHER:NUMBER NAME DOCUMENT``: who sent it and as which of its documents, the
-document's name, and the document in msgpack. Bluesky's ``RemoteDispatcher`` takes it, with
-`deserialize`. Nothing is pickled, and nothing that comes is unpickled; arrays are lists, since
-msgpack_numpy would unpickle those of objects. A subscriber that is too slow loses documents, and
-is told how many: what must not be lost is in the journal.
+A message is ``PUBLISHER:NUMBER:RUN:INDEX NAME DOCUMENT``: who sent it and as which of its
+documents, of which run and as which of that, the document's name, and the document in msgpack.
+The index is also that of the document's record in the run's journal. Bluesky's
+``RemoteDispatcher`` takes it, with `deserialize`. Nothing is pickled, and nothing that comes is
+unpickled; arrays are lists, since msgpack_numpy would unpickle those of objects. A subscriber that
+is too slow loses documents, and is told how many: what must not be lost is in the journal.
 
 There is no key and no encryption: both ends are on this computer, and stay there.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
-import threading
 import time
 import uuid
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import msgpack
 import numpy as np
 import zmq
 
-from stedopt_bluesky.records.journal import Document
+from stedopt_bluesky.config.live import loopback_port
+from stedopt_bluesky.records.journal import BELONGS_TO, Document
 from stedopt_bluesky.records.schemas import why_invalid
 
 _log = logging.getLogger(__name__)
@@ -37,36 +35,17 @@ MOST_BYTES = 16 * 2**20
 HIGH_WATER_MARK = 10_000
 # How long closing waits for the last documents to be taken, ms.
 _LINGER_MS = 1000
-# Publishers whose numbers a subscriber remembers.
-_MOST_PUBLISHERS = 64
-# A subscriber looks so often whether it is to stop, ms.
-_LOOK_EVERY_MS = 50
-_LOOPBACK = ("127.0.0.1", "localhost")
-_TOKEN = re.compile(rb"([0-9a-f]{32}):([0-9]{1,18})")
+# Whoever waits looks so often whether it is to stop, ms.
+LOOK_EVERY_MS = 50
+# Who comes and goes says so in a few bytes; of what else comes, no more is taken at a time, so
+# that nobody can keep an acquisition.
+_MOST_HEARD_BYTES, _MOST_HEARD = 1024, 100
+_RUN = r"[A-Za-z0-9_.-]{0,128}"
+_TOKEN = re.compile(rb"([0-9a-f]{32}):([0-9]{1,18}):(" + _RUN.encode() + rb"):([0-9]{1,18})")
 
 
 class LiveError(ValueError):
     """An address, a document or a message that cannot be used."""
-
-
-@dataclass(frozen=True)
-class Received:
-    """A document that has come.
-
-    Parameters
-    ----------
-    name : str
-        What it is: ``"start"``, ``"event"`` and so on.
-    doc : dict
-        The document.
-    missed : int
-        How many of the same publisher's documents, before this one, have not come: the
-        subscriber came later, was too slow, or refused them.
-    """
-
-    name: str
-    doc: Document
-    missed: int
 
 
 def live_address(text: str) -> str:
@@ -77,13 +56,10 @@ def live_address(text: str) -> str:
     LiveError
         When it is none of this computer's own.
     """
-    host, _, port = text.removeprefix("tcp://").rpartition(":")
-    if host not in ("", *_LOOPBACK) or not re.fullmatch("[0-9]{1,5}", port) or int(port) >= 2**16:
-        raise LiveError(
-            f"address = {text!r}: 127.0.0.1:PORT, PORT from 0 (any that is free) to 65535; "
-            "documents go to this computer alone, from another one come through SSH"
-        )
-    return f"tcp://127.0.0.1:{int(port)}"
+    try:
+        return f"tcp://127.0.0.1:{loopback_port(text)}"
+    except ValueError as error:
+        raise LiveError(f"address = {text!r}: {error}") from None
 
 
 class Publisher:
@@ -118,9 +94,14 @@ class Publisher:
         self._id = uuid.uuid4().hex
         self._count = 0
         self._subscribers = 0
+        self._broken = False
+        # Run of each descriptor and resource, and how many documents each open run has had.
+        self._runs: dict[str, str] = {}
+        self._counts: dict[str, int] = {}
         # Told of subscribers, which a plain PUB socket is not; it drops as that does.
         self._socket: Any = zmq.Context.instance().socket(zmq.XPUB)
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, _MOST_HEARD_BYTES)
         self._socket.setsockopt(zmq.SNDHWM, high_water_mark)
         self._socket.setsockopt(zmq.LINGER, _LINGER_MS)
         try:
@@ -136,14 +117,39 @@ class Publisher:
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Publish one document; one that cannot be is left out, and its number with it."""
         number, self._count = self._count, self._count + 1
+        run, index = self._number(name, doc)
         try:
-            message = b"%s:%d %s %s" % (self._id.encode(), number, name.encode(), serialize(doc))
-        except LiveError as error:
+            token = f"{self._id}:{number}:{run}:{index} {name} ".encode("ascii")
+            message = token + serialize(doc)
+        except (LiveError, UnicodeEncodeError) as error:
             _log.warning("the %s document %s is not published: %s", name, doc.get("uid"), error)
             return
-        self._hear(0)
-        with contextlib.suppress(zmq.Again):
+        try:
+            self._hear(0)
             self._socket.send(message, zmq.NOBLOCK)
+        except zmq.Again:  # nobody can take it now
+            pass
+        except zmq.ZMQError as error:  # closed, say: the run goes on, whoever looks on
+            if not self._broken:
+                _log.warning("documents are not published: %s", error.strerror or error)
+            self._broken = True
+
+    def _number(self, name: str, doc: Mapping[str, Any]) -> tuple[str, int]:
+        """Run that a document belongs to, and which of the run's documents it is."""
+        uid = str(doc.get("uid", ""))
+        if name == "start":
+            run = uid if re.fullmatch(_RUN, uid) else ""
+            self._runs[uid], self._counts[run] = run, 0
+        else:
+            run = self._runs.get(str(doc.get(BELONGS_TO.get(name, ""))), "")
+        if name in ("descriptor", "resource"):
+            self._runs[uid] = run
+        index = self._counts.get(run, 0)
+        self._counts[run] = index + 1
+        if name == "stop":
+            self._runs = {key: of for key, of in self._runs.items() if of != run}
+            del self._counts[run]
+        return run, index
 
     def wait_for_subscriber(self, patience_s: float) -> bool:
         """Wait until somebody listens; False when nobody does in that time, s.
@@ -152,12 +158,14 @@ class Publisher:
         """
         until = time.monotonic() + patience_s
         while not self._subscribers and (left_s := until - time.monotonic()) > 0:
-            self._hear(min(_LOOK_EVERY_MS, int(left_s * 1000) + 1))
+            self._hear(min(LOOK_EVERY_MS, int(left_s * 1000) + 1))
         return self._subscribers > 0
 
     def _hear(self, wait_ms: int) -> None:
         """Take in who has come and gone, as a first byte of 1 or 0."""
-        while self._socket.poll(wait_ms):
+        for _ in range(_MOST_HEARD):
+            if not self._socket.poll(wait_ms):
+                return
             told = self._socket.recv()
             self._subscribers += {b"\x01": 1, b"\x00": -1}.get(told[:1], 0)
             wait_ms = 0
@@ -173,88 +181,19 @@ class Publisher:
         self.close()
 
 
-def subscribe(
-    address: str,
-    *,
-    stop: threading.Event | None = None,
-    refused: Callable[[str], None] = _log.warning,
-) -> Iterator[Received]:
-    """Receive documents as they come, until asked to stop.
+class Message(NamedTuple):
+    """A message taken apart: who sent it, of which run it is, and the document."""
 
-    Parameters
-    ----------
-    address : str
-        ``127.0.0.1:PORT`` of a `Publisher`, or the out-address of a ``bluesky-0MQ-proxy``.
-    stop : threading.Event, optional
-        Set it to end.
-    refused : callable
-        Told, in a line, of a message that is no document.
-
-    Yields
-    ------
-    Received
-
-    Raises
-    ------
-    LiveError
-        When the address is none of this computer's own.
-    """
-    wanted = live_address(address)
-    return _received(wanted, stop or threading.Event(), refused)
+    publisher: str
+    number: int
+    run: str
+    place: int
+    name: str
+    doc: Document
 
 
-def _received(
-    address: str, stop: threading.Event, refused: Callable[[str], None]
-) -> Iterator[Received]:
-    last: OrderedDict[str, int] = OrderedDict()
-    socket: Any = zmq.Context.instance().socket(zmq.SUB)
-    with contextlib.ExitStack() as always:
-        always.callback(socket.close)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.RCVHWM, HIGH_WATER_MARK)
-        socket.setsockopt(zmq.MAXMSGSIZE, MOST_BYTES + 1024)
-        socket.setsockopt(zmq.SUBSCRIBE, b"")
-        broken = always.enter_context(_disconnections(socket))
-        socket.connect(address)
-        while not stop.is_set():
-            if not socket.poll(_LOOK_EVERY_MS):
-                # What has come was taken; whoever sent too large a message was cut off, and ZMQ
-                # does not come back to it by itself.
-                if broken.poll(0):
-                    broken.recv_multipart()
-                    with contextlib.suppress(zmq.ZMQError):
-                        socket.disconnect(address)
-                    socket.connect(address)
-                continue
-            frames = socket.recv_multipart()
-            try:
-                if len(frames) != 1:
-                    raise LiveError(f"a message of {len(frames)} parts")
-                publisher, number, name, doc = decode(frames[0])
-                before = last.get(publisher, -1)
-                if number <= before:
-                    raise LiveError(f"document {number} comes after document {before}")
-            except LiveError as error:
-                refused(f"a message was refused: {error}")
-                continue
-            last[publisher] = number
-            last.move_to_end(publisher)
-            if len(last) > _MOST_PUBLISHERS:
-                last.popitem(last=False)
-            yield Received(name, doc, number - before - 1)
-
-
-@contextlib.contextmanager
-def _disconnections(socket: Any) -> Iterator[Any]:
-    """Socket on which a message comes when the other end is lost."""
-    try:
-        yield socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-    finally:
-        socket.disable_monitor()
-
-
-def decode(message: bytes) -> tuple[str, int, str, Document]:
-    """Take a message apart: publisher, number, name and document.
+def decode(message: bytes) -> Message:
+    """Take a message apart.
 
     Raises
     ------
@@ -273,7 +212,8 @@ def decode(message: bytes) -> tuple[str, int, str, Document]:
     doc = deserialize(parts[2])
     if reason := why_invalid(name, doc):
         raise LiveError(f"{name}: {reason}")
-    return token[1].decode(), int(token[2]), name, doc
+    publisher, number, run, index = (part.decode("ascii") for part in token.groups())
+    return Message(publisher, int(number), run, int(index), name, doc)
 
 
 def serialize(doc: Mapping[str, Any]) -> bytes:

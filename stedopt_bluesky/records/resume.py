@@ -54,7 +54,12 @@ class RunChain:
         if not surveyed:
             return None
         data = surveyed[-1].events(OVERVIEW_STREAM)[-1]["data"]
-        stage_um = (float(data.get("stage_x_um", 0.0)), float(data.get("stage_y_um", 0.0)))
+        try:
+            stage_um = (float(data.get("stage_x_um", 0.0)), float(data.get("stage_y_um", 0.0)))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise CatalogError(
+                f"run {surveyed[-1].uid} does not tell where the stage was: {error}"
+            ) from None
         return surveyed[-1].images("overview_image")[-1], stage_um
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,8 @@ import numpy.typing as npt
 
 from stedopt_bluesky.records.assets import read_frames
 from stedopt_bluesky.records.folder import CatalogError
-from stedopt_bluesky.records.journal import Document, read_journal
+from stedopt_bluesky.records.journal import Document, is_uid, read_journal
+from stedopt_bluesky.records.schemas import why_invalid
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,16 @@ class RunRecord:
         Raises
         ------
         CatalogError
-            When the journal is damaged or does not begin with a start document.
+            When the journal is damaged, does not begin with a start document, or holds what is no
+            document, or one before that to which it belongs.
         """
         documents = tuple(read_journal(path))
         if not documents or documents[0][0] != "start":
             raise CatalogError(f"the journal {path} does not begin with a start document")
+        # It becomes the name of files.
+        if not is_uid(documents[0][1].get("uid")):
+            raise CatalogError(f"the journal {path}: its run's uid cannot be the name of a file")
+        _check(path, documents)
         return cls(path, documents, keys or DocumentKeys())
 
     @property
@@ -145,13 +152,7 @@ class RunRecord:
         CatalogError
             When the run has no such stream.
         """
-        events = self.events(stream)
-        names = [k for k in (events[0]["data"] if events else ()) if _in_all(k, events)]
-        return {
-            "seq_num": np.array([e["seq_num"] for e in events], dtype=np.int64),
-            "time": np.array([e["time"] for e in events], dtype=np.float64),
-            **{name: np.array([e["data"][name] for e in events]) for name in names},
-        }
+        return columns_of(self.events(stream))
 
     @property
     def array_keys(self) -> dict[str, str]:
@@ -292,6 +293,10 @@ class RunRecord:
             raise CatalogError(
                 f"event {event['seq_num']} of run {self.uid} has no {error.args[0]!r}"
             ) from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise CatalogError(
+                f"event {event['seq_num']} of run {self.uid} has a value that is no number: {error}"
+            ) from error
 
     def pixel_size_nm(self, event: Document) -> float | None:
         """Side of a pixel of an image Event's images, nm; None where the run does not tell."""
@@ -322,16 +327,23 @@ class RunRecord:
             key: ({}, {}) for key in self.array_keys
         }
         keys: dict[str, str] = {}
+        seq_nums: dict[str, list[int]] = {stream: [] for stream in self.streams}
+        for stream, event in self.all_events:
+            seq_nums[stream].append(event["seq_num"])
+        for numbers in seq_nums.values():
+            numbers.sort()
         for name, doc in self.documents:
             if name == "stream_resource" and doc["data_key"] in found:
                 keys[doc["uid"]] = doc["data_key"]
                 found[doc["data_key"]][0][doc["uid"]] = doc
             elif name == "stream_datum" and doc["stream_resource"] in keys:
-                frames = found[keys[doc["stream_resource"]]][1]
-                indices = range(doc["indices"]["start"], doc["indices"]["stop"])
-                seq_nums = range(doc["seq_nums"]["start"], doc["seq_nums"]["stop"])
-                for seq_num, index in zip(seq_nums, indices, strict=True):
-                    frames[seq_num] = (doc["stream_resource"], index)
+                key = keys[doc["stream_resource"]]
+                first, end = doc["seq_nums"]["start"], doc["seq_nums"]["stop"]
+                offset = doc["indices"]["start"] - first
+                # Of the Events that there are: the numbers of a journal may name 10¹² frames.
+                known = seq_nums[self.array_keys[key]]
+                for seq_num in known[bisect_left(known, first) : bisect_left(known, end)]:
+                    found[key][1][seq_num] = (doc["stream_resource"], seq_num + offset)
         return found
 
     def _shape(self, key: str) -> tuple[int, ...]:
@@ -341,6 +353,40 @@ class RunRecord:
     def _arrays_folder(self) -> Path:
         """``DIR/arrays`` of a journal at ``DIR/journal/<yyyy>/<uid>.jsonl``."""
         return self.path.parent.parent.parent / "arrays"
+
+
+def columns_of(events: list[Document]) -> dict[str, npt.NDArray[Any]]:
+    """Scalars of events as columns, with ``seq_num`` and ``time`` (s since 1970) first.
+
+    Returns
+    -------
+    dict of str to ndarray, each of shape (N, …)
+        One entry per event; a value that is missing in some event is left out.
+    """
+    names = [k for k in (events[0]["data"] if events else ()) if _in_all(k, events)]
+    return {
+        "seq_num": np.array([e["seq_num"] for e in events], dtype=np.int64),
+        "time": np.array([e["time"] for e in events], dtype=np.float64),
+        **{name: np.array([e["data"][name] for e in events]) for name in names},
+    }
+
+
+def _check(path: Path, documents: Sequence[tuple[str, Document]]) -> None:
+    """Raise where a document is none, or does not belong to what is there."""
+    known: dict[str, set[str]] = {"descriptor": set(), "stream_resource": set()}
+    for number, (name, doc) in enumerate(documents, start=1):
+        reason = why_invalid(name, doc)
+        for kind, uids in known.items():
+            if not reason and name != kind and doc.get(kind, "") and doc[kind] not in uids:
+                reason = f"its {kind} has not come"
+        if not reason and name == "descriptor" and not doc.get("name"):
+            reason = "it names no stream"
+        if not reason and name == "stream_datum" and doc["indices"]["start"] < 0:
+            reason = "it tells of a frame before the first"
+        if reason:
+            raise CatalogError(f"the journal {path} is damaged: line {number}, {name}: {reason}")
+        if name in known:
+            known[name].add(doc["uid"])
 
 
 def _in_all(key: str, events: list[Document]) -> bool:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.journal import (
+    MOST_RECORD_BYTES,
     Document,
     decode,
     is_live,
-    journal_paths,
+    is_uid,
+    lines,
     read_journal,
 )
-
-# What a list shows in place of an exit status when the journal has no stop document.
-RUNNING, INTERRUPTED, DAMAGED = "running", "interrupted", "damaged"
-
-Moment = str | float | date | datetime
+from stedopt_bluesky.records.query import DAMAGED, INTERRUPTED, RUNNING, RunQuery
+from stedopt_bluesky.records.reached import Reached
 
 
 @dataclass(frozen=True)
@@ -34,10 +32,15 @@ class RunSummary:
         The run's uid.
     time : float
         When it began, in s since 1970 (UTC).
-    sample, preset, plan_name, operator : str or None
+    sample, structure, preset, plan_name, operator, microscope : str or None
         From the start document; ``None`` where it does not tell.
     seed : int or None
         Seed of the run's decisions.
+    parameters, objectives : list of str
+        Names of what was optimised, and by what.
+    networks : mapping
+        Of each network that rated or chose, by ``"quality"`` or ``"preference"``: ``name``,
+        ``version``, ``sha256``.
     images : int
         Events of the primary stream.
     exit_status : str
@@ -46,6 +49,11 @@ class RunSummary:
         or ``"damaged"``.
     reason : str
         Why it ended so; may be empty.
+    exposure_s : float
+        Exposure of all images, s.
+    reached, best, used : mapping of str to float
+        What it has come to, each in its unit: of each objective the median of the last ten
+        images and the best image, of each setting the median of the last ten images.
     """
 
     uid: str
@@ -58,77 +66,120 @@ class RunSummary:
     plan_name: str | None = None
     operator: str | None = None
     seed: int | None = None
+    structure: str | None = None
+    microscope: str | None = None
+    parameters: list[str] = field(default_factory=list)
+    objectives: list[str] = field(default_factory=list)
+    networks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    exposure_s: float = 0.0
+    reached: Mapping[str, float] = field(default_factory=dict)
+    best: Mapping[str, float] = field(default_factory=dict)
+    used: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, start: Document, *, images: int, exit_status: str, reason: str) -> RunSummary:
-        """Make the summary from a start document and what is known of the run's end."""
+    def of(
+        cls,
+        start: Document,
+        *,
+        images: int,
+        exit_status: str,
+        reason: str,
+        summary: Mapping[str, Any] | None = None,
+    ) -> RunSummary:
+        """Make the summary from a start document and what is known of the run's end.
+
+        ``summary`` is what `Reached.summary` gives.
+        """
+        come_to: dict[str, Any] = {k: v for k, v in (summary or {}).items() if k != "images"}
+        # Of other programs, a sample may be a table.
+        told: dict[str, Any] = {
+            key: value for key in _OF_THE_START if isinstance(value := start.get(key), str)
+        }
+        seed, networks = start.get("seed"), start.get("networks")
         return cls(
             uid=start["uid"],
             time=start["time"],
             images=images,
             exit_status=exit_status,
             reason=reason,
-            **{k: start.get(k) for k in ("sample", "preset", "plan_name", "operator", "seed")},
+            seed=seed if isinstance(seed, int) else None,
+            parameters=_texts(start.get("parameters")),
+            objectives=_texts(start.get("objectives")),
+            networks=networks if isinstance(networks, dict) else {},
+            **told,
+            **come_to,
         )
 
     @classmethod
     def of_closed(cls, start: Document, stop: Document) -> RunSummary:
-        """Make the summary of a run that has a stop document."""
+        """Make the summary of a run that has a stop document, one of a catalogue's."""
         images = (stop.get("num_events") or {}).get("primary", 0)
         return cls.of(
-            start, images=images, exit_status=stop["exit_status"], reason=stop.get("reason") or ""
+            start,
+            images=images,
+            exit_status=stop["exit_status"],
+            reason=stop.get("reason") or "",
+            summary=stop.get("summary"),
         )
+
+
+_OF_THE_START = ("sample", "structure", "preset", "plan_name", "operator", "microscope")
+
+
+def _texts(value: object) -> list[str]:
+    """Those of a list that are texts; of other programs, it may be anything."""
+    return [v for v in value if isinstance(v, str)] if isinstance(value, list | tuple) else []
 
 
 def list_runs(
     folder: CatalogFolder,
-    *,
-    sample: str | None = None,
-    preset: str | None = None,
-    plan: str | None = None,
-    since: Moment | None = None,
-    until: Moment | None = None,
+    query: RunQuery = RunQuery(),  # noqa: B008  frozen
+    progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> list[RunSummary]:
     """Summarise the runs of a catalogue, newest first.
 
     Damaged journals are listed as such; they never hide the others. A damaged one that does
-    not even tell its start passes no filter on sample, preset or plan.
+    not even tell its start is found by no key of it.
 
     Parameters
     ----------
     folder : CatalogFolder
         Whose runs.
-    sample, preset, plan : str, optional
-        Only runs whose start document has exactly this.
-    since, until : str, float, date or datetime, optional
-        Only runs that began at ``since`` or later and before ``until``; see
-        :func:`timestamp`.
+    query : RunQuery
+        Which of them.
+    progress : callable, optional
+        Called with how many journals were read of how many that have to be: those that are new
+        or have changed since runs were last listed.
 
     Raises
     ------
     CatalogError
-        When ``since`` or ``until`` is not a time.
+        When other programs keep the list busy.
     """
-    wanted = {"sample": sample, "preset": preset, "plan_name": plan}
-    low = float("-inf") if since is None else timestamp(since)
-    high = float("inf") if until is None else timestamp(until)
-    summaries = [
-        summary
-        for summary in (summarize(folder, path) for path in journal_paths(folder))
-        if low <= summary.time < high
-        and all(v is None or getattr(summary, k) == v for k, v in wanted.items())
-    ]
-    return sorted(summaries, key=lambda s: (s.time, s.uid), reverse=True)
+    from stedopt_bluesky.records.index import RunIndex
+
+    with RunIndex(folder) as index:
+        index.update(progress)
+        return index.find(query)
 
 
-def summarize(folder: CatalogFolder, path: Path) -> RunSummary:
-    """Summarise one journal from its first and its last record; the rest is not read.
+def summarize(folder: CatalogFolder, path: Path, *, whole: bool = False) -> RunSummary:
+    """Summarise one journal from its first and its last record.
 
     Only a journal without stop document is read through, to count its images.
+
+    Parameters
+    ----------
+    folder : CatalogFolder
+        Whose journal.
+    path : Path
+        The journal.
+    whole : bool
+        Whether it is read through to tell what the run has come to.
     """
     try:
         with path.open("rb") as file:
-            first = decode(file.readline())
+            first = decode(next(lines(file), b""))
             last = decode(_last_line(file))
     except OSError as error:
         return _damaged(path, str(error))
@@ -136,47 +187,41 @@ def summarize(folder: CatalogFolder, path: Path) -> RunSummary:
         # A run that is just beginning has its journal before it has its first record.
         status = RUNNING if is_live(folder, path) else DAMAGED
         return _damaged(path, "no start document", status)
-    start = first[1]
+    stop = last[1] if last is not None and last[0] == "stop" else None
     try:
-        if last is not None and last[0] == "stop":
-            return RunSummary.of_closed(start, last[1])
-        # Asked before counting: a run that is closed meanwhile must not look interrupted.
-        status = RUNNING if is_live(folder, path) else INTERRUPTED
-        images = _count_images(read_journal(path))
-        return RunSummary.of(start, images=images, exit_status=status, reason="")
-    except CatalogError as error:
-        return RunSummary.of(start, images=0, exit_status=DAMAGED, reason=str(error))
+        return _understood(folder, path, first[1], stop, whole=whole)
     except KeyError as error:
         return _damaged(path, f"a document lacks {error.args[0]!r}")
+    except (TypeError, AttributeError, ValueError):
+        return _damaged(path, "a document is none by event-model")
 
 
-def timestamp(moment: Moment) -> float:
-    """Seconds since 1970 (UTC) of a time.
+def _understood(
+    folder: CatalogFolder, path: Path, start: Document, stop: Document | None, *, whole: bool
+) -> RunSummary:
+    if not (is_uid(start["uid"]) and _is_time(start["time"])):
+        return _damaged(path, "its start document has no uid and time that can be")
+    if stop is not None and not whole:
+        return RunSummary.of_closed(start, stop)
+    # Asked before counting: a run that is closed meanwhile must not look interrupted.
+    status = RUNNING if stop is None and is_live(folder, path) else INTERRUPTED
+    reached = Reached()
+    try:
+        for name, doc in read_journal(path):
+            reached(name, doc)
+    except CatalogError as error:
+        return RunSummary.of(start, images=0, exit_status=DAMAGED, reason=str(error))
+    summary = reached.summary()
+    if stop is not None:
+        return RunSummary.of_closed(start, {**stop, "summary": summary})
+    return RunSummary.of(
+        start, images=reached.images, exit_status=status, reason="", summary=summary
+    )
 
-    Parameters
-    ----------
-    moment : str, float, date or datetime
-        A number of seconds; or a date with or without a time, as text in ISO 8601
-        (``"2026-11-20"``, ``"2026-11-20 14:30"``). Without a time zone, local time is meant;
-        without a time, midnight.
 
-    Raises
-    ------
-    CatalogError
-        When the text is not a date.
-    """
-    if isinstance(moment, int | float):
-        return float(moment)
-    if isinstance(moment, str):
-        try:
-            moment = datetime.fromisoformat(moment)
-        except ValueError:
-            raise CatalogError(
-                f"{moment!r} is not a time; give YYYY-MM-DD or YYYY-MM-DD HH:MM"
-            ) from None
-    if not isinstance(moment, datetime):
-        moment = datetime(moment.year, moment.month, moment.day)
-    return moment.timestamp()
+def _is_time(value: object) -> bool:
+    """Whether this can be a time in s since 1970 that a calendar knows, of the years to 9998."""
+    return isinstance(value, int | float) and 0 <= value < 253_370_000_000
 
 
 def _damaged(path: Path, reason: str, status: str = DAMAGED) -> RunSummary:
@@ -192,20 +237,8 @@ def _last_line(file: BinaryIO) -> bytes:
     while True:
         start = max(0, end - size)
         file.seek(start)
-        lines = file.read(end - start).splitlines(keepends=True)
-        if len(lines) > 1 or start == 0:
-            return lines[-1] if lines else b""
+        found = file.read(end - start).splitlines(keepends=True)
+        # One that is longer than any record is not one; read no further for it.
+        if len(found) > 1 or start == 0 or size > MOST_RECORD_BYTES:
+            return found[-1] if found else b""
         size *= 2
-
-
-def _count_images(documents: Iterator[tuple[str, Document]]) -> int:
-    primary: set[str] = set()
-    images = 0
-    for name, doc in documents:
-        if name == "descriptor" and doc["name"] == "primary":
-            primary.add(doc["uid"])
-        elif name == "event" and doc["descriptor"] in primary:
-            images += 1
-        elif name == "event_page" and doc["descriptor"] in primary:
-            images += len(doc["seq_num"])
-    return images

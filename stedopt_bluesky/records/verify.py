@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +16,13 @@ from stedopt_bluesky.networks.weights import find_weights, load_weights, shipped
 from stedopt_bluesky.records import locks
 from stedopt_bluesky.records.assets import FrameFiles, open_to_read, path_of
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
-from stedopt_bluesky.records.journal import Document, is_live, journal_paths, lock_path
+from stedopt_bluesky.records.journal import Document, is_live, journal_paths, lines, lock_path
 from stedopt_bluesky.records.journal_check import (
     OPEN,
     TORN,
     EventArrays,
     JournalCheck,
     check_journal,
-    uris,
 )
 from stedopt_bluesky.records.networks import keep_network, network_path
 from stedopt_bluesky.records.recovery import BROKEN_REASON, close_broken_run
@@ -119,12 +119,10 @@ def verify(
         return Verification([runs.check(path, advance) for path in journals])
     # Listed before the journals: a file of a run that begins meanwhile is not among them.
     files = [path for path in folder.arrays.rglob("*") if path.is_file()]
-    journals = journal_paths(folder)
-    found = Verification([runs.check(path, advance) for path in journals])
-    named = _named(folder, journals)
+    found = Verification([runs.check(path, advance) for path in journal_paths(folder)])
     since = min(runs.under_way, default=float("inf")) - _STAGING_S
     for path in sorted(files):
-        if path.resolve() in named or not path.exists() or path.stat().st_mtime >= since:
+        if path.resolve() in runs.named or not path.exists() or path.stat().st_mtime >= since:
             continue
         what = _what_is_in(path)
         shown = path.relative_to(folder.path).as_posix()
@@ -141,7 +139,7 @@ def count_events(journals: Sequence[Path]) -> int:
     for path in journals:
         try:
             with path.open("rb") as file:
-                total += sum(line.startswith(b'["event"') for line in file)
+                total += sum(line.startswith(b'["event"') for line in lines(file))
         except OSError:
             continue
     return total
@@ -158,17 +156,19 @@ class _Runs:
         self._networks: dict[str, str] = {}
         # When the runs under way began, s since 1970.
         self.under_way: list[float] = []
+        # Files of arrays that their journals name.
+        self.named: set[Path] = set()
 
     def check(self, path: Path, advance: Advance) -> RunCheck:
         run = RunCheck(path.stem)
-        journal = check_journal(path)
+        journal = self._read(path)
         if journal.left_open:
             if is_live(self._folder, path):
                 run.status = "running"
                 began = journal.start["time"] if journal.start else path.stat().st_mtime
                 self.under_way.append(began)
                 return run
-            journal = check_journal(path)  # it may have been closed meanwhile
+            journal = self._read(path)  # it may have been closed meanwhile
         if journal.left_open:
             journal = self._close(path, journal, run)
         elif self._still_locked(path):
@@ -179,6 +179,14 @@ class _Runs:
         if run.problems:
             run.status = "wrong"
         return run
+
+    def _read(self, path: Path) -> JournalCheck:
+        journal = check_journal(path)
+        for resource in journal.resources:
+            with contextlib.suppress(CatalogError, OSError, ValueError):  # told with its Events
+                named = path_of(resource["uri"], self._folder.arrays)
+                self.named.add(named.resolve())
+        return journal
 
     def _close(self, path: Path, journal: JournalCheck, run: RunCheck) -> JournalCheck:
         """Close a run that its program left open, or say that it is."""
@@ -211,6 +219,7 @@ class _Runs:
 
     def _check_arrays(self, journal: JournalCheck, run: RunCheck, advance: Advance) -> None:
         told: set[str] = set()
+        # The folder's own: a copy is not whole while the original has what it lacks.
         with FrameFiles(self._folder.arrays, growing=False) as files:
             for event in journal.events:
                 arrays = self._arrays(event, files, run, told)
@@ -344,18 +353,6 @@ def _where(event: EventArrays) -> str:
 
 def _list(keys: Sequence[str]) -> str:
     return ", ".join(sorted(keys))
-
-
-def _named(folder: CatalogFolder, journals: Sequence[Path]) -> set[Path]:
-    """Files of arrays that journals name."""
-    named: set[Path] = set()
-    for path in journals:
-        try:
-            for uri in uris(path):
-                named.add(path_of(uri, folder.arrays).resolve())
-        except (CatalogError, OSError, ValueError):
-            continue  # told with the run
-    return named
 
 
 def _what_is_in(path: Path) -> str:

@@ -29,7 +29,6 @@ _SMOOTH = 5
 # Axes leave out the most extreme values, of runs that have enough images to tell.
 _SHOWN_PERCENTILES = (4, 98)
 _FEW = 20
-# What is better, as in the tables.
 
 
 def save_figure(record: RunRecord, report: RunReport, path: Path) -> None:

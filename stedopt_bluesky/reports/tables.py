@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from rich.box import SIMPLE_HEAD
@@ -50,8 +50,16 @@ def _images_table(report: RunReport, title: str, rows: Sequence[ImageRow]) -> Ta
     return table
 
 
-def runs_table(runs: Iterable[RunSummary]) -> Table:
-    """Table of runs, one line each, narrow enough for 80 columns."""
+def runs_table(runs: Sequence[RunSummary], numbers: Sequence[str] = ()) -> Table:
+    """Table of runs, one line each, narrow enough for 80 columns.
+
+    Parameters
+    ----------
+    runs : sequence of RunSummary
+        The runs.
+    numbers : sequence of str
+        Numbers of them that are shown as well, as ``"reached.snr"`` or ``"images"``.
+    """
     table = Table(
         title="Runs, newest first",
         title_justify="left",
@@ -65,6 +73,9 @@ def runs_table(runs: Iterable[RunSummary]) -> Table:
     table.add_column("preset", no_wrap=True)
     table.add_column("images", no_wrap=True, justify="right")
     table.add_column("ended", no_wrap=True)
+    further = [name for name in dict.fromkeys(numbers) if name != "images"]
+    for name in further:
+        table.add_column(heading(name.removeprefix("reached.").removeprefix("used.")))
     table.add_column("reason")  # the only one that gives way when there is little room
     for run in runs:
         table.add_row(
@@ -74,9 +85,16 @@ def runs_table(runs: Iterable[RunSummary]) -> Table:
             Text(run.preset or ""),
             str(run.images),
             run.exit_status,
+            *(_number(run, name) for name in further),
             Text(run.reason, no_wrap=True, overflow="ellipsis"),
         )
     return table
+
+
+def _number(run: RunSummary, name: str) -> str:
+    group, _, own = name.rpartition(".")
+    value = getattr(run, group).get(own) if group else getattr(run, own)
+    return "" if value is None else f"{value:.4g}"
 
 
 def _cells(row: ImageRow) -> list[str]:

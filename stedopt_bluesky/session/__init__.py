@@ -4,7 +4,7 @@ Heavy rooms (Bluesky, the twin, the catalogue) are imported when a session is
 opened, not with this package: a microscope that does not answer is reported at once.
 """
 
-from stedopt_bluesky.session.cataloguing import check_catalog, target_of
+from stedopt_bluesky.session.cataloguing import catalog_key, check_catalog, fed, target_of
 from stedopt_bluesky.session.decisions import (
     make_choose,
     objectives_of,
@@ -37,11 +37,13 @@ __all__ = [
     "Networks",
     "Observation",
     "Session",
+    "catalog_key",
     "check_catalog",
     "check_complete",
     "config_of",
     "connect_application",
     "continuation_of",
+    "fed",
     "go_on",
     "light_of",
     "make_choose",

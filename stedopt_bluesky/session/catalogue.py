@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stedopt_bluesky.records.catalog import Catalog
     from stedopt_bluesky.records.folder import CatalogFolder
+    from stedopt_bluesky.records.ingest import Ingester
 
 
 class WhenUsed:
@@ -73,8 +74,8 @@ class CatalogWhenUsed:
         self._folder = folder
         self._lock = threading.Lock()
         self._catalog: Catalog | None = None
+        self._ingester: Ingester | None = None
         self._broker: Any = None
-        self._known: set[str] = set()
         self.client = WhenUsed(self._client, f"Tiled's client of {folder.path}")
         self.broker = WhenUsed(self._as_broker, f"databroker's face of {folder.path}")
 
@@ -94,8 +95,7 @@ class CatalogWhenUsed:
         with self._lock:
             if self._catalog is not None:
                 self._catalog.close()
-            self._catalog = self._broker = None
-            self._known.clear()
+            self._catalog = self._ingester = self._broker = None
 
     def _client(self) -> Any:
         return self._filled().client
@@ -115,24 +115,13 @@ class CatalogWhenUsed:
             When another program has it open.
         """
         from stedopt_bluesky.records.catalog import Catalog
-        from stedopt_bluesky.records.folder import CatalogError
-        from stedopt_bluesky.records.journal import journal_paths
 
         with self._lock:
             if self._catalog is None:
                 catalog = Catalog(self._folder)
                 catalog.open()
                 self._catalog = catalog
-                results = catalog.sync()
-                self._known = {uid for uid, result in results.items() if result != "live"}
-                return catalog
-            for path in journal_paths(self._folder):
-                if path.stem in self._known:
-                    continue
-                try:
-                    if self._catalog.ingest(path) == "live":
-                        continue
-                except CatalogError:  # a damaged run hides no other
-                    pass
-                self._known.add(path.stem)
+            if self._ingester is None:
+                self._ingester = self._catalog.ingester()
+            self._ingester.step()
             return self._catalog

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
@@ -11,12 +14,13 @@ from stedopt_bluesky.session.decisions import objectives_of
 from stedopt_bluesky.session.twin import check_same_twin, start_twin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from stedopt_bluesky.imspector.api import Application
     from stedopt_bluesky.imspector.instrument import Guard, Instrument
     from stedopt_bluesky.imspector.laser_line import LaserLine
-
+    from stedopt_bluesky.records.folder import CatalogFolder
+    from stedopt_bluesky.session.watchdog import Watchdog
 
 _log = logging.getLogger(__name__)
 
@@ -151,3 +155,38 @@ def laser_lines(config: ExperimentConfig) -> list[LaserLine]:
             )
         )
     return lines
+
+
+@contextlib.contextmanager
+def watched(
+    config: ExperimentConfig, folder: CatalogFolder | str | os.PathLike[str]
+) -> Iterator[Watchdog | None]:
+    """Have the microscope for oneself, with a watchdog; None where both are of no use."""
+    address = address_of(config)
+    if address.is_private:
+        yield None
+        return
+    from stedopt_bluesky.records.folder import CatalogFolder
+    from stedopt_bluesky.session.occupancy import occupied
+    from stedopt_bluesky.session.watchdog import Watchdog
+
+    path = folder.path if isinstance(folder, CatalogFolder) else Path(folder)
+    with occupied(address), Watchdog(address, path / "watchdog.log") as watchdog:
+        yield watchdog
+
+
+@contextlib.contextmanager
+def open_instrument(
+    config: ExperimentConfig, application: Application, watchdog: Watchdog | None
+) -> Iterator[Instrument]:
+    """Make the instrument and close it; the watchdog is released when the lasers are off."""
+    if watchdog is None:
+        with contextlib.closing(make_instrument(config, application)) as instrument:
+            yield instrument
+        return
+    watchdog.wait_until_ready()
+    # The instrument arms the watchdog when it has made its measurement, and releases it when
+    # that is dark and closed: a session that could not begin leaves other people's scans alone.
+    with contextlib.closing(make_instrument(config, application, watchdog)) as instrument:
+        instrument.application.gate.require(watchdog.why_not)
+        yield instrument

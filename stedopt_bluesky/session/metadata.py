@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,11 @@ from stedopt_bluesky.image_files import image_stem
 
 if TYPE_CHECKING:
     from stedopt_bluesky.imspector.api import Application
-    from stedopt_bluesky.imspector.instrument import Instrument
 
 
 def start_metadata(
     config: ExperimentConfig,
     application: Application,
-    instrument: Instrument,
     *,
     prior: Sequence[PriorObservation] = (),
     reduced_from: str = "",
@@ -34,8 +31,6 @@ def start_metadata(
         What the run was made from.
     application : Application
         Tells Imspector's version.
-    instrument : Instrument
-        Tells Imspector's parameters.
     prior : sequence of PriorObservation
         What the models begin with; kept whole, so that a replay needs no other file.
     reduced_from : str
@@ -63,10 +58,7 @@ def start_metadata(
             **({"reduced_from": reduced_from} if reduced_from else {}),
             "stage_origin_um": list(stage_origin_um),
         },
-        "imspector": {
-            "version": application.version(),
-            "parameters": _without_nan(instrument.parameters()["sted"]),
-        },
+        "imspector": {"version": application.version()},
     }
 
 
@@ -77,14 +69,3 @@ def _plain(observation: PriorObservation) -> dict[str, Any]:
         "values": {name: float(v) for name, v in observation.values.items()},
         "weight": float(observation.weight),
     }
-
-
-def _without_nan(tree: Any) -> Any:
-    """Replace what JSON has no word for by None."""
-    if isinstance(tree, dict):
-        return {key: _without_nan(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [_without_nan(value) for value in tree]
-    if isinstance(tree, float) and not math.isfinite(tree):
-        return None
-    return tree

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stedopt_bluesky.acquisition import ImageSet, PriorObservation, Region
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
-from stedopt_bluesky.session.address import address_of
-from stedopt_bluesky.session.decisions import make_choose
-from stedopt_bluesky.session.hardware import make_instrument
+from stedopt_bluesky.session.deciding import Deciding, decide, same_networks
+from stedopt_bluesky.session.hardware import open_instrument, watched
 from stedopt_bluesky.session.metadata import start_metadata
-from stedopt_bluesky.session.networks import Networks, open_networks
+from stedopt_bluesky.session.networks import Networks
 from stedopt_bluesky.session.places import places_of, spines_of, tiles_of
-from stedopt_bluesky.session.prior import prior_observations
+from stedopt_bluesky.session.publishing import published
 from stedopt_bluesky.session.station import make_station
 from stedopt_bluesky.session.strategies import Observation, make_strategy
 
@@ -34,7 +31,6 @@ if TYPE_CHECKING:
     from stedopt_bluesky.imspector.instrument import Instrument
     from stedopt_bluesky.plans.asking import Chooser
     from stedopt_bluesky.records.folder import CatalogFolder
-    from stedopt_bluesky.session.watchdog import Watchdog
 
 # What a session is not wired from: another run on the same devices may have it otherwise.
 UNWIRED = frozenset(
@@ -44,6 +40,7 @@ UNWIRED = frozenset(
         "seed",
         "operator",
         "catalog",
+        "live",
         "bandit",
         "prior",
         "choice",
@@ -91,7 +88,7 @@ class Session:
     folder: CatalogFolder
     metadata: Mapping[str, Any]
     _last: LastRun = field(repr=False)
-    _deciding: _Deciding = field(repr=False)
+    _deciding: Deciding = field(repr=False)
 
     def optimize(
         self,
@@ -179,36 +176,25 @@ class Session:
             When the configuration differs from this session's in what its devices were made
             from, or the prior knowledge or a network cannot be used.
         """
-        from stedopt_bluesky.records.networks import keep_network
-
         config = config or self.config
         check_wired_alike(self.config, config)
         was = self._deciding
         if prior is None:
             prior = was.prior if config.prior == self.config.prior else None
-        if networks is None and _same_networks(self.config, config):
+        if networks is None and same_networks(self.config, config):
             networks = was.networks
         own_choose = choose or was.own_choose
-        deciding = _decide(config, self.folder, prior, networks, was.own_rate, own_choose)
-        for weights in deciding.networks.weights.values():
-            keep_network(self.folder, weights)
-        return dataclasses.replace(
-            self,
-            config=config,
-            strategy=make_strategy(config, history, deciding.prior),
-            rate=deciding.rate,
-            choose=deciding.choose,
-            metadata=start_metadata(
-                config,
-                self.instrument.application,
-                self.instrument,
-                prior=deciding.prior,
-                reduced_from=reduced_from,
-                networks=deciding.networks.identities,
-                stage_origin_um=self.station.stage.origin_um,
-            ),
-            _last=LastRun(self._last.seen),
-            _deciding=deciding,
+        deciding = decide(config, self.folder, prior, networks, was.own_rate, own_choose)
+        return _session(
+            config,
+            deciding,
+            make_strategy(config, history, deciding.prior),
+            self.station,
+            self.instrument,
+            self.run_engine,
+            self.folder,
+            reduced_from=reduced_from,
+            last=LastRun(self._last.seen),
         )
 
     @property
@@ -219,52 +205,6 @@ class Session:
     def remember_runs(self, uids: Iterable[str]) -> None:
         """Count further runs among those whose light the microscope's budget knows of."""
         self._last.seen.update(uids)
-
-
-@dataclass(frozen=True)
-class _Deciding:
-    """Who rates and who chooses, and from what that was made."""
-
-    prior: tuple[PriorObservation, ...]
-    networks: Networks
-    rate: Callable[[ImageSet], Mapping[str, float]]
-    choose: Chooser
-    own_rate: Callable[[ImageSet], Mapping[str, float]] | None
-    own_choose: Chooser | None
-
-
-def _decide(
-    config: ExperimentConfig,
-    folder: CatalogFolder | str | os.PathLike[str],
-    prior: Sequence[PriorObservation] | None,
-    networks: Networks | None,
-    rate: Callable[[ImageSet], Mapping[str, float]] | None,
-    choose: Chooser | None,
-) -> _Deciding:
-    """Make who rates and who chooses, as the configuration says where it is not given."""
-    from stedopt_bluesky.objectives import make_rater
-
-    if prior is None:
-        prior = prior_observations(config, folder)
-    if networks is None:
-        networks = open_networks(config, rates=rate is None, chooses=choose is None)
-    return _Deciding(
-        prior=tuple(prior),
-        networks=networks,
-        rate=rate
-        or make_rater(
-            [objective.name for objective in config.objectives],
-            networks.quality,
-            [channel.name for channel in config.channels],
-        ),
-        choose=choose or make_choose(config, networks.preference),
-        own_rate=rate,
-        own_choose=choose,
-    )
-
-
-def _same_networks(a: ExperimentConfig, b: ExperimentConfig) -> bool:
-    return a.quality == b.quality and a.choice == b.choice
 
 
 def check_wired_alike(here: ExperimentConfig, other: ExperimentConfig) -> None:
@@ -384,18 +324,15 @@ def open_session(
 
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.records.journal import Journal
-    from stedopt_bluesky.records.networks import keep_network
 
     places_of(config)  # regions that cannot be imaged are told before the microscope is set up
     with contextlib.ExitStack() as closing:
-        watchdog = closing.enter_context(_watched(config, folder))
-        deciding = _decide(config, folder, prior, networks, rate, choose)
+        watchdog = closing.enter_context(watched(config, folder))
+        deciding = decide(config, folder, prior, networks, rate, choose)
         strategy = make_strategy(config, history, deciding.prior)
-        instrument = closing.enter_context(_instrument(config, application, watchdog))
+        instrument = closing.enter_context(open_instrument(config, application, watchdog))
         if not isinstance(folder, CatalogFolder):
             folder = CatalogFolder.create_or_open(folder)
-        for weights in deciding.networks.weights.values():
-            keep_network(folder, weights)
         station = make_station(config, instrument, folder.arrays, stage_origin_um, given)
         for exposure in light_before:
             station.microscope.budget.remember(*exposure)
@@ -403,59 +340,54 @@ def open_session(
         journal = Journal(folder)
         closing.callback(journal.close)
         closing.callback(engine.unsubscribe, engine.subscribe(journal))
-        yield Session(
-            config=config,
-            station=station,
-            strategy=strategy,
-            rate=deciding.rate,
-            choose=deciding.choose,
-            run_engine=engine,
-            instrument=instrument,
-            folder=folder,
-            metadata=start_metadata(
-                config,
-                application,
-                instrument,
-                prior=deciding.prior,
-                reduced_from=reduced_from,
-                networks=deciding.networks.identities,
-                stage_origin_um=station.stage.origin_um,
-            ),
-            _last=LastRun(),
-            _deciding=deciding,
+        closing.enter_context(published(config, folder, engine))
+        yield _session(
+            config,
+            deciding,
+            strategy,
+            station,
+            instrument,
+            engine,
+            folder,
+            reduced_from=reduced_from,
+            last=LastRun(),
         )
 
 
-@contextlib.contextmanager
-def _watched(
-    config: ExperimentConfig, folder: CatalogFolder | str | os.PathLike[str]
-) -> Iterator[Watchdog | None]:
-    """Have the microscope for oneself, with a watchdog; None where both are of no use."""
-    address = address_of(config)
-    if address.is_private:
-        yield None
-        return
-    from stedopt_bluesky.records.folder import CatalogFolder
-    from stedopt_bluesky.session.occupancy import occupied
-    from stedopt_bluesky.session.watchdog import Watchdog
+def _session(
+    config: ExperimentConfig,
+    deciding: Deciding,
+    strategy: Strategy,
+    station: Station,
+    instrument: Instrument,
+    engine: RunEngine,
+    folder: CatalogFolder,
+    *,
+    reduced_from: str,
+    last: LastRun,
+) -> Session:
+    """Put a session together, and keep the networks that it uses."""
+    from stedopt_bluesky.records.networks import keep_network
 
-    path = folder.path if isinstance(folder, CatalogFolder) else Path(folder)
-    with occupied(address), Watchdog(address, path / "watchdog.log") as watchdog:
-        yield watchdog
-
-
-@contextlib.contextmanager
-def _instrument(
-    config: ExperimentConfig, application: Application, watchdog: Watchdog | None
-) -> Iterator[Instrument]:
-    """Make the instrument and close it; the watchdog is released when the lasers are off."""
-    if watchdog is None:
-        with contextlib.closing(make_instrument(config, application)) as instrument:
-            yield instrument
-        return
-    watchdog.wait_until_ready()
-    # The instrument arms the watchdog when it has made its measurement, and releases it when
-    # that is dark and closed: a session that could not begin leaves other people's scans alone.
-    with contextlib.closing(make_instrument(config, application, watchdog)) as instrument:
-        instrument.application.gate.require(watchdog.why_not)
-        yield instrument
+    for weights in deciding.networks.weights.values():
+        keep_network(folder, weights)
+    return Session(
+        config=config,
+        station=station,
+        strategy=strategy,
+        rate=deciding.rate,
+        choose=deciding.choose,
+        run_engine=engine,
+        instrument=instrument,
+        folder=folder,
+        metadata=start_metadata(
+            config,
+            instrument.application,
+            prior=deciding.prior,
+            reduced_from=reduced_from,
+            networks=deciding.networks.identities,
+            stage_origin_um=station.stage.origin_um,
+        ),
+        _last=last,
+        _deciding=deciding,
+    )

@@ -7,7 +7,6 @@ takes them from there, and needs neither the table nor the earlier run.
 
 from __future__ import annotations
 
-import csv
 import logging
 import math
 import os
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from stedopt_bluesky.acquisition import PriorObservation
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
+from stedopt_bluesky.config.csv_rows import cells_of, number_in, opened, written_lines
 from stedopt_bluesky.config.parameters import parameter_unit
 from stedopt_bluesky.session.decisions import objectives_of
 from stedopt_bluesky.session.stored import config_of
@@ -84,13 +84,7 @@ def prior_observations(
         source = f"prior.csv = {config.prior.csv!r}"
         try:
             rows += _valid(_rows_of_table(config, Path(config.prior.csv)), source, "row")
-        except OSError as error:
-            raise ConfigError(f"{source}: {error.strerror or error}: expected a CSV file") from None
-        except UnicodeDecodeError as error:
-            raise ConfigError(
-                f"{source}: expected a CSV file in UTF-8; byte {error.start} is not"
-            ) from None
-        except (ValueError, csv.Error) as error:
+        except ValueError as error:
             raise ConfigError(f"{source}: {error}") from None
     weight = config.prior.weight
     return tuple(PriorObservation(configuration, values, weight) for configuration, values in rows)
@@ -180,17 +174,18 @@ def _modelled(config: ExperimentConfig) -> list[str]:
 
 def _rows_of_table(config: ExperimentConfig, path: Path) -> Iterator[Row]:
     """Configuration and valid objectives of each row of a table."""
-    # "utf-8-sig": Excel and Windows' Notepad put a byte-order mark in front.
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        header = [cell.strip() for cell in next(reader, [])]
+    with opened(path) as file:
+        lines = written_lines(file)
+        first, text = next(lines, (1, ""))
+        header = cells_of(text, ",", f"line {first}")
         parameters = {name: _column(header, name) for name in config.space.names}
         objectives = {name: _objective_column(header, name) for name in _modelled(config)}
         fixed = {name: value for name, value in config.fixed_parameters.items() if name in header}
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
+        for number, text in lines:
+            line = f"line {number}"
+            cells = cells_of(text, ",", line)
+            if not any(cells):
                 continue  # spreadsheets leave empty rows at the end
-            line = f"line {reader.line_num}"
             if len(cells) != len(header):
                 raise ValueError(
                     f"{line} has {len(cells)} cells; expected {len(header)}, as the header"
@@ -233,23 +228,15 @@ def _objective_column(header: Sequence[str], name: str) -> int:
 
 
 def _parameter_value(cell: str, where: str) -> float:
-    value = _number(cell)
-    if value is None or not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{where} = {cell.strip()!r}: a finite number, at least 0")
+    value = number_in(cell)
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{where} = {cell!r}: a finite number, at least 0")
     return value
 
 
 def _objective_value(cell: str, where: str) -> float:
     """Value of an objective; NaN where it was invalid."""
-    value = _number(cell) if cell.strip() else math.nan
-    if value is None or math.isinf(value):
-        raise ValueError(f"{where} = {cell.strip()!r}: a finite number, or empty where invalid")
+    value = number_in(cell)
+    if math.isinf(value) or (math.isnan(value) and cell.lower().lstrip("+-") not in ("", "nan")):
+        raise ValueError(f"{where} = {cell!r}: a finite number, or empty where invalid")
     return value
-
-
-def _number(cell: str) -> float | None:
-    try:
-        # Python reads "1_000" as a number, which in a table is a slip.
-        return None if "_" in cell else float(cell)
-    except ValueError:
-        return None

@@ -23,12 +23,14 @@ def config_of(record: RunRecord) -> ExperimentConfig:
     """
     try:
         data = dict(record.start["stedopt"]["config"])
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise ConfigError(
             f"run {record.uid} was not made by stedopt: it has no configuration"
         ) from None
     # Runs of version 0.1 and before knew the published adaptation alone.
-    data["bandit"] = {"adaptation": "published", **data.get("bandit", {})}
+    bandit = data.get("bandit", {})
+    if isinstance(bandit, dict):
+        data["bandit"] = {"adaptation": "published", **bandit}
     return parse_config(data, source=f"run {record.uid[:8]}")
 
 

@@ -95,7 +95,7 @@ class RecordedRegion:
 
     def is_at(self, x_m: float, y_m: float) -> bool:
         """Whether that is its place."""
-        return max(abs(x_m - self.x_m), abs(y_m - self.y_m)) < _SAME_PLACE_M
+        return _same_place((x_m, y_m), (self.x_m, self.y_m))
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,19 +218,17 @@ class RecordedImages:
         """Whether a scan is the next one of the region in progress."""
         assert self._region is not None  # noqa: S101  asked for then alone
         scans = self._region.scans
-        moved = max(abs(a - b) for a, b in zip(at, self._at, strict=True))
         return (
             self._scanned < len(scans)
             and scans[self._scanned][0] == configuration
-            and moved < _SAME_PLACE_M
+            and _same_place(at, self._at)
         )
 
     def _take_overview(self, at: tuple[float, float], plan: ScanPlan) -> RecordedOverview:
         there = [
             i
             for i, overview in enumerate(self._overviews)
-            if max(abs(at[0] - overview.x_m), abs(at[1] - overview.y_m)) < _SAME_PLACE_M
-            and overview.image.shape == plan.shape
+            if _same_place(at, (overview.x_m, overview.y_m)) and overview.image.shape == plan.shape
         ]
         if not there:
             raise RuntimeError(
@@ -283,6 +281,11 @@ def recorded_application(
         dataclasses.replace(LASERS[-1], id=f"LAS{number}") for number in range(len(LASERS), lasers)
     ]
     return TwinApplication((), channels=channels, lasers=(*LASERS, *further), recording=images)
+
+
+def _same_place(place: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether two places (x, y), m, are one."""
+    return max(abs(a - b) for a, b in zip(place, other, strict=True)) < _SAME_PLACE_M
 
 
 def _distance(position: Sequence[int], other: Sequence[int]) -> int:

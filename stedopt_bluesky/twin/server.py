@@ -212,7 +212,8 @@ class TwinServer:
 
     def _greeted(self, wire: Wire) -> str:
         """Read the greeting; return what the connection is for, "" for a stranger."""
-        greeting, _ = wire.receive(MAX_GREETING)
+        # Of a stranger no raw bytes are read.
+        greeting, _ = wire.receive(MAX_GREETING, 0)
         key, role = greeting.get("key"), greeting.get("role")
         if not isinstance(key, str) or not is_same(key, self._key):
             wire.send({"error": "the key is missing or wrong"})

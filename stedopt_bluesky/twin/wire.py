@@ -65,13 +65,15 @@ class Wire:
         line = json.dumps(message, separators=(",", ":")).encode("ascii")
         self._socket.sendall(b"".join((line, b"\n", data)))
 
-    def receive(self, longest: int = MAX_LINE) -> tuple[Message, bytes]:
+    def receive(self, longest: int = MAX_LINE, most: int = MAX_BYTES) -> tuple[Message, bytes]:
         """Wait for one message.
 
         Parameters
         ----------
         longest : int
             Longest line that is read, in bytes.
+        most : int
+            Most raw bytes that may follow it.
 
         Raises
         ------
@@ -90,8 +92,8 @@ class Wire:
         if not isinstance(message, dict):
             raise WireError("a line that is no JSON object")
         size = message.get("bytes", 0)
-        if type(size) is not int or not 0 <= size <= MAX_BYTES:
-            raise WireError(f"bytes = {size!r}: 0 to {MAX_BYTES}")
+        if type(size) is not int or not 0 <= size <= most:
+            raise WireError(f"bytes = {size!r}: 0 to {most}")
         data = self._file.read(size) if size else b""
         if len(data) != size:
             raise WireError("the connection was closed")

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from stedopt_bluesky.records import locks
-from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
+from stedopt_bluesky.records.catalog import lock_databases
+from stedopt_bluesky.records.folder import CatalogFolder
 from stedopt_bluesky.records.tiled_server import (
-    mark_filled,
+    create_tables,
     own_api_key,
     prepare_storage,
     tiled_configuration,
 )
+from stedopt_bluesky.web.registrations import Registrations
 from stedopt_bluesky.web.roles import App, Role, Roles
 
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
+# A program that is about to close the databases is waited for, s.
+_WAIT_S = 2.0
 
 
 def catalog_app(folder: CatalogFolder, keys: Mapping[str, Role], database: str = "") -> App:
@@ -33,35 +33,32 @@ def catalog_app(folder: CatalogFolder, keys: Mapping[str, Role], database: str =
         The keys and what each allows.
     database : str
         Address of a PostgreSQL database, ``postgresql://USER:PASSWORD@HOST/NAME``; ``""``: the
-        folder's own databases, which the caller has (see :func:`served_alone`).
+        folder's own databases, which the caller has (see :func:`served_alone`). Whoever feeds
+        them says when they are filled.
     """
     from tiled.server.app import build_app_from_config
 
     logging.getLogger("tiled.server.app").setLevel(logging.WARNING)
     own_key = own_api_key()
-    if not database and prepare_storage(folder):
-        # Whoever serves it has it filled, too.
-        mark_filled(folder)
+    if database:
+        create_tables(database)
+    else:
+        prepare_storage(folder)
     app = build_app_from_config(tiled_configuration(folder, own_key, database))
-    return Roles(app, keys, own_key)
+    return Roles(Registrations(app, folder.arrays), keys, own_key)
 
 
 @contextlib.contextmanager
-def served_alone(folder: CatalogFolder, uri: str) -> Iterator[None]:
-    """Have a folder's own databases for oneself, and tell other programs who has them.
+def served_alone(folder: CatalogFolder) -> Iterator[None]:
+    """Have a folder's own databases for oneself.
 
     Raises
     ------
     CatalogError
         When another process has them.
     """
-    lock: BaseFileLock | None = locks.hold(folder.locks / "catalog.lock", 2.0)
-    if lock is None:
-        raise CatalogError(f"the catalogue {folder.path} is open elsewhere; close it there first")
-    note = folder.fed_elsewhere
+    lock = lock_databases(folder, _WAIT_S)
     try:
-        note.write_text(json.dumps({"uri": uri}), encoding="utf-8")
         yield
     finally:
-        note.unlink(missing_ok=True)
         locks.let_go(lock)

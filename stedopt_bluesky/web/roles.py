@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from enum import StrEnum
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -110,11 +110,18 @@ async def _refuse(scope: Scope, send: Send, status: int, why: str) -> None:
     if scope["type"] != "http":
         await send({"type": "websocket.close", "code": 1008, "reason": why})
         return
+    await answer_json(send, status, why, [(b"www-authenticate", b"Apikey")])
+
+
+async def answer_json(
+    send: Send, status: int, why: str, more: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
+    """Answer a request with the reason why it is refused, as Tiled does."""
     body = json.dumps({"detail": why}).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
-        (b"www-authenticate", b"Apikey"),
+        *more,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -31,6 +31,8 @@ SHORT_MOST = 10**8
 # Moments per fault and per signal; 20 in the campaign.
 SHORT_FAULT_MOMENTS, SHORT_KILL_MOMENTS = 2, 1
 MOMENTS = 20
+# Runs of a catalogue that is searched; those of a facility in the campaign.
+SHORT_RUNS, RUNS = 1000, 10_000
 
 
 class LostError(RuntimeError):
@@ -87,14 +89,16 @@ def whole(seeds: int, slow_seeds: int, out: Path) -> None:
     uncaging_preferences.main()
 
 
-def rest(fault_moments: int, kill_moments: int) -> None:
+def rest(fault_moments: int, kill_moments: int, runs: int) -> None:
     """Run what takes a minute or less each with few moments, and the twin against pySTED."""
     from tests.benchmarks import (
         calibration,
+        catalogue_scale,
         faults,
         ingest_cost,
         journal_cost,
         kills,
+        live_cost,
         networks_service,
         objective_speed,
         optimisation,
@@ -102,6 +106,7 @@ def rest(fault_moments: int, kill_moments: int) -> None:
         served_twin,
         spines,
         twin_against_pysted,
+        verify_cost,
     )
 
     tables: dict[str, tuple[str, Callable[[], None]]] = {
@@ -115,6 +120,12 @@ def rest(fault_moments: int, kill_moments: int) -> None:
         "The objectives of one region": ("objective_speed", objective_speed.main),
         "The journal": ("journal_cost", journal_cost.main),
         "Throughput: journal and catalogue": ("ingest_cost", ingest_cost.main),
+        "Verifying and rebuilding a catalogue": ("verify_cost", verify_cost.main),
+        "A catalogue of many runs": (
+            f"catalogue_scale --runs {runs}",
+            partial(catalogue_scale.main, runs),
+        ),
+        "Live views": ("live_cost", live_cost.main),
         "What a served twin costs": ("served_twin", served_twin.main),
         "Spines on the overview": ("spines", spines.main),
         "Faults of the microscope": (
@@ -168,10 +179,10 @@ def main(seeds: int, slow_seeds: int, out: Path | None) -> None:
     print(f"{now}, Python {platform.python_version()}, {os.cpu_count()} cores, one BLAS thread")
     if out is None:
         short()
-        rest(SHORT_FAULT_MOMENTS, SHORT_KILL_MOMENTS)
+        rest(SHORT_FAULT_MOMENTS, SHORT_KILL_MOMENTS, SHORT_RUNS)
     else:
         whole(seeds, slow_seeds, out)
-        rest(MOMENTS, MOMENTS)
+        rest(MOMENTS, MOMENTS, RUNS)
         endurance()
 
 

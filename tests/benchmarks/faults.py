@@ -53,7 +53,7 @@ OF_THE_STAGE = ("autofocus lost", "stage not there")
 MARGIN_S = 0.5
 KEY = "key-of-the-fault-benchmark"
 # What a file may grow to is drawn from this range: below it the run cannot begin (64 KiB are asked
-# for in advance), and the largest file of a whole run has 259 KiB.
+# for in advance), above it a run comes to its end.
 FILES_KIB = (65, 250)
 
 

@@ -17,7 +17,8 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,27 +54,16 @@ class NoJournal:
         """Close nothing."""
 
 
-def ms_per_image(
-    images: int, uri: str | None, journal: Callable[..., Any] | None = None, key: str = "k" * 32
+def image_times(
+    images: int, changes: Mapping[str, Any], beside: Callable[[Any], AbstractContextManager[Any]]
 ) -> list[float]:
-    """Milliseconds from one primary Event to the next.
+    """Milliseconds from one primary Event to the next of a run with a changed configuration.
 
-    Parameters
-    ----------
-    images : int
-        How many.
-    uri : str or None
-        Of the Tiled server that is fed; None: none, "": the catalogue's own.
-    journal : callable, optional
-        Made in place of the journal.
-    key : str
-        The server's.
+    ``beside`` makes, of the session, what is entered while it runs.
     """
     from bluesky import RunEngine
 
     from stedopt_bluesky.config import preset
-    from stedopt_bluesky.records.background import BackgroundIngestion
-    from stedopt_bluesky.records.following import Target
     from stedopt_bluesky.session import connect_application, open_session
 
     times: list[float] = []
@@ -82,29 +72,38 @@ def ms_per_image(
         if name == "event" and "image_iteration" in doc["data"]:
             times.append(doc["time"])
 
-    config = preset("classical").updated({**CONFIG, "images": images})
+    config = preset("classical").updated({**CONFIG, "images": images, **changes})
     with tempfile.TemporaryDirectory(prefix="stedopt-") as directory:
         engine = RunEngine({}, context_managers=[])
         engine.subscribe(observe)
-        with contextlib.ExitStack() as closing:
-            if journal is not None:
-                where = "stedopt_bluesky.records.journal.Journal"
-                closing.enter_context(mock.patch(where, journal))
-            session = closing.enter_context(
-                open_session(
-                    config, connect_application(config), Path(directory) / "cat", run_engine=engine
-                )
-            )
-            beside: Any = contextlib.nullcontext()
-            if uri is not None:
-                beside = BackgroundIngestion(Target(session.folder, uri, key))
-            with beside:
-                engine(session.optimize())
-                if uri == "":
-                    beside.finish(120)
-                elif uri is not None:
-                    beside.kill()
+        with (
+            open_session(
+                config, connect_application(config), Path(directory) / "cat", run_engine=engine
+            ) as session,
+            beside(session),
+        ):
+            engine(session.optimize())
     return [1000 * (b - a) for a, b in itertools.pairwise(times)]
+
+
+@contextlib.contextmanager
+def fed(uri: str, session: Any, key: str = "k" * 32) -> Iterator[None]:
+    """Have the catalogue fed, that of the server at ``uri``; "": its own."""
+    from stedopt_bluesky.records.background import BackgroundIngestion
+    from stedopt_bluesky.records.following import Target
+
+    with BackgroundIngestion(Target(session.folder, uri, key)) as beside:
+        yield
+        if uri == "":
+            beside.finish(120)
+        else:
+            beside.kill()
+
+
+def with_journal(images: int, journal: Callable[..., Any]) -> list[float]:
+    """Times of a run with something else in the journal's place."""
+    with mock.patch("stedopt_bluesky.records.journal.Journal", journal):
+        return image_times(images, {}, contextlib.nullcontext)
 
 
 @contextlib.contextmanager
@@ -162,32 +161,40 @@ def main(images: int = IMAGES) -> None:
         nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
     with hung_server() as hung, slow_server() as (slow, key):
         base = "journal on disk (fsync)"
+        beside: dict[str, Callable[[Any], AbstractContextManager[Any]]] = {
+            base: contextlib.nullcontext,
+            "and fed: its own Tiled": partial(fed, ""),
+            "and fed: Tiled down": partial(fed, nobody),
+            "and fed: Tiled slow": partial(fed, slow, key=key),
+            "and fed: Tiled hung": partial(fed, hung),
+        }
         kinds: dict[str, Callable[[], list[float]]] = {
-            "no journal": partial(ms_per_image, images, None, NoJournal),
-            "journal, flushed": partial(ms_per_image, images, None, partial(Journal, fsync=False)),
-            base: partial(ms_per_image, images, None),
-            "and fed: its own Tiled": partial(ms_per_image, images, ""),
-            "and fed: Tiled down": partial(ms_per_image, images, nobody),
-            "and fed: Tiled slow": partial(ms_per_image, images, slow, key=key),
-            "and fed: Tiled hung": partial(ms_per_image, images, hung),
+            "no journal": partial(with_journal, images, NoJournal),
+            "journal, flushed": partial(with_journal, images, partial(Journal, fsync=False)),
+            **{name: partial(image_times, images, {}, what) for name, what in beside.items()},
         }
         rounds: list[dict[str, list[float]]] = []
         for _ in range(ROUNDS):
             # In turn, so that a busy moment of the machine does not fall on one kind only.
             rounds.append({name: measure() for name, measure in kinds.items()})
-    print(
-        f"| {ROUNDS} runs of {images} images | images/s | median, ms an image | mean | 95 % "
-        "| added, mean |"
-    )
+    print_times(rounds, images, base)
+
+
+def print_times(
+    rounds: Sequence[Mapping[str, list[float]]], images: int, base: str | None = None
+) -> None:
+    """Print the table of each kind's times, and what they are more than one kind's, the first."""
+    runs = f"{len(rounds)} runs of {images} images"
+    print(f"| {runs} | images/s | median, ms an image | mean | 95 % | added, mean |")
     print("|---|---|---|---|---|---|")
-    all_of = {name: [t for one in rounds for t in one[name]] for name in kinds}
-    of_base = statistics.fmean(all_of[base])
+    all_of = {name: [t for one in rounds for t in one[name]] for name in rounds[0]}
+    of_base = statistics.fmean(all_of[base or next(iter(all_of))])
     for name, times in all_of.items():
         mean = statistics.fmean(times)
         high = sorted(times)[int(0.95 * len(times))]
         print(
-            f"| {name} | {1000 / mean:.1f} | {statistics.median(times):.1f} | {mean:.1f} "
-            f"| {high:.1f} | {mean - of_base:+.1f} |"
+            f"| {name} | {1000 / mean:.1f} | {statistics.median(times):.2f} | {mean:.2f} "
+            f"| {high:.2f} | {mean - of_base:+.2f} |"
         )
 
 

@@ -1,5 +1,6 @@
 """The command line in this process, and a catalogue with three runs to look at."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stedopt_bluesky.cli import app
-from stedopt_bluesky.session import opening
+from stedopt_bluesky.session import deciding
 
 # A field of 30 µm has 121 regions of actin; an image of 64 × 64 pixels takes 20 ms.
 SMALL_TOML = """
@@ -44,7 +45,7 @@ def call_json(*arguments):
 
 def interrupt_while_choosing(monkeypatch, iteration, number=signal.SIGINT, then=lambda: None):
     """Send this process a signal while the n-th choice is made, as Ctrl-C would."""
-    make = opening.make_choose
+    make = deciding.make_choose
 
     def make_choose(config, preference):
         choose = make(config, preference)
@@ -57,7 +58,7 @@ def interrupt_while_choosing(monkeypatch, iteration, number=signal.SIGINT, then=
 
         return interrupting
 
-    monkeypatch.setattr(opening, "make_choose", make_choose)
+    monkeypatch.setattr(deciding, "make_choose", make_choose)
 
 
 @pytest.fixture(scope="session")
@@ -137,7 +138,7 @@ def without_store(monkeypatch):
     """Leave out Tiled, where a test is not about it: it is slow."""
     from stedopt_bluesky.cli import performing
 
-    monkeypatch.setattr(performing, "_ingesting", lambda session: [])
+    monkeypatch.setattr(performing, "fed", lambda *_: contextlib.nullcontext())
 
 
 @pytest.fixture

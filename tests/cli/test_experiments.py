@@ -1,3 +1,4 @@
+import contextlib
 import json
 import re
 
@@ -203,7 +204,8 @@ def replayable(stedopt_json, tmp_path_factory):
     )
     catalog = folder / "catalog"
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(performing, "_ingesting", lambda _: [])  # Tiled is slow, and not needed
+        # Tiled is slow, and not needed.
+        monkeypatch.setattr(performing, "fed", lambda *_: contextlib.nullcontext())
         run, result = stedopt_json("run", config, "--catalog", catalog)
     assert result.exit_code == 0, result.stderr
     return catalog, run

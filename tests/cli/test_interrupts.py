@@ -112,13 +112,18 @@ def test_one_press_that_comes_twice_is_one(engine, monkeypatch):
 def test_a_plan_that_has_ended_meanwhile_is_no_error(engine):
     from bluesky.utils import TransitionError
 
-    def idle(**_):
+    remember = engine._ask
+
+    def idle(what):
+        remember(what)
         raise TransitionError("idle")
 
-    engine.request_pause = engine.abort = idle
+    engine._ask = idle
     with Interrupts(engine, lambda _: None) as interrupts:
         press()
+        engine.wait_for(1)
         interrupts.abort()
+    assert engine.asked == [("pause", True), ("abort", INTERRUPTED)]
 
 
 def test_the_handlers_are_put_back(engine):

@@ -177,57 +177,6 @@ def test_the_catalogue_may_be_named_by_the_environment(stedopt_json, stored, mon
     assert len(runs) == 3
 
 
-# --- runs -------------------------------------------------------------------------------
-
-
-def test_runs_are_listed_newest_first(stedopt_json, stored):
-    runs, result = stedopt_json("runs", "--catalog", stored.catalog)
-
-    assert result.exit_code == 0
-    uids = [stored.resumed["uid"], stored.aborted["uid"], stored.finished["uid"]]
-    assert [run["uid"] for run in runs] == uids
-    assert [run["exit_status"] for run in runs] == ["success", "abort", "success"]
-    assert [run["images"] for run in runs] == [2, 2, 3]
-    assert [run["sample"] for run in runs] == ["actin", "actin", "tubulin"]
-    assert {run["operator"] for run in runs} == {"Ada"}
-    assert runs[1]["reason"] == "interrupted by the user (Ctrl-C)"
-    assert all(run["begun"].startswith("20") for run in runs)
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        (["--sample", "tubulin"], ["finished"]),
-        (["--sample", "neuron"], []),
-        (["--preset", "classical"], ["resumed", "aborted", "finished"]),
-        (["--preset", "live_far_red"], []),
-        (["--since", "2026-01-01"], ["resumed", "aborted", "finished"]),
-        (["--since", "2100-01-01"], []),
-        (["--until", "2100-01-01", "--sample", "actin"], ["resumed", "aborted"]),
-        (["--until", "2001-01-01"], []),
-    ],
-)
-def test_runs_are_filtered(stedopt_json, stored, options, expected):
-    runs, _ = stedopt_json("runs", "--catalog", stored.catalog, *options)
-    assert [run["uid"] for run in runs] == [getattr(stored, name)["uid"] for name in expected]
-
-
-def test_runs_are_filtered_by_the_beginning_of_their_uid(stedopt_json, stored):
-    uid = stored.aborted["uid"]
-    runs, _ = stedopt_json("runs", "--catalog", stored.catalog, "--uid", uid[:10])
-    assert [run["uid"] for run in runs] == [uid]
-
-
-def test_the_table_of_runs(stedopt, stored):
-    result = stedopt("runs", "--catalog", stored.catalog)
-    assert result.stdout.startswith("Runs, newest first")
-    for run in (stored.finished, stored.aborted, stored.resumed):
-        assert run["uid"][:8] in result.stdout
-    assert max(map(len, result.stdout.splitlines())) <= 80
-    none = stedopt("runs", "--catalog", stored.catalog, "--sample", "neuron")
-    assert (none.exit_code, none.stdout) == (0, "no run matches\n")
-
-
 # --- config -----------------------------------------------------------------------------
 
 

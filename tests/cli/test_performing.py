@@ -11,7 +11,6 @@ import pytest
 
 from stedopt_bluesky.cli import performing
 from stedopt_bluesky.cli.interrupts import ABANDONED, INTERRUPTED, TERMINATED, Interrupts
-from stedopt_bluesky.objectives import registry
 from stedopt_bluesky.records import Catalog, CatalogFolder
 from stedopt_bluesky.records.background import BackgroundIngestion
 from stedopt_bluesky.twin.application import TwinApplication
@@ -67,25 +66,27 @@ def test_a_run_in_words_ends_with_what_to_do_next(stedopt, small, tmp_path, monk
         assert shows in done.stdout
 
 
-def interrupted(*_):
+def press(*_, **__):
+    """Take the place of something that Ctrl-C comes into."""
     raise KeyboardInterrupt
 
 
 def test_ctrl_c_while_a_run_is_stored_loses_nothing(stedopt, small, monkeypatch):
-    monkeypatch.setattr(performing, "_store", interrupted)
+    monkeypatch.setattr(BackgroundIngestion, "finish", press)
     result = stedopt(*small, "--images", 5000)
     assert result.exit_code == 130
     told = re.search(r"it is kept: (.*)$", result.stderr, re.MULTILINE).group(1)
     on = re.search(r"^go on with it: (.*)$", result.stderr, re.MULTILINE).group(1)
-    monkeypatch.undo()
     assert stedopt(*shlex.split(told)[1:]).exit_code == 0
     assert shlex.split(on)[1] == "resume"
 
     # Nothing to go on with where all images are there.
-    monkeypatch.setattr(performing, "_store", interrupted)
     result = stedopt(*small, "--images", 1)
-    assert "it is kept" in result.stderr
+    assert result.exit_code == 130
+    told = re.search(r"it is kept: (.*)$", result.stderr, re.MULTILINE).group(1)
     assert "go on with it" not in result.stderr
+    shown = stedopt(*shlex.split(told)[1:], "--json")
+    assert json.loads(shown.stdout)["exit_status"] == "success"
 
 
 # --- what goes wrong --------------------------------------------------------------------
@@ -151,7 +152,6 @@ def test_images_that_cannot_be_rated_are_warned_of(stedopt_json, small, monkeypa
     def broken(images):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(registry.ObjectiveFunction, "evaluate", broken, raising=False)
     monkeypatch.setattr("stedopt_bluesky.objectives.make_rater", lambda *_: broken)
     run, result = stedopt_json(*small)
 
@@ -163,22 +163,27 @@ def test_images_that_cannot_be_rated_are_warned_of(stedopt_json, small, monkeypa
     assert "Traceback" not in result.stderr
 
 
-def test_a_catalogue_that_is_open_elsewhere_does_not_lose_the_run(stedopt_json, small, monkeypatch):
+def test_a_catalogue_that_is_open_elsewhere_does_not_lose_the_run(
+    stedopt, stedopt_json, small, monkeypatch
+):
+    """What is printed brings it in, once the catalogue is free."""
+    monkeypatch.setattr("sys.argv", ["stedopt"])
     folder = CatalogFolder.create_or_open(small[-1])
-    wait = "stedopt_bluesky.records.catalog.Catalog.__init__"
-    original = Catalog.__init__
-    monkeypatch.setattr(
-        wait, lambda self, folder, wait_s=0.1: original(self, folder, wait_s=wait_s)
-    )
     with Catalog(folder):
-        first, result = stedopt_json(*small, "--images", 1)
+        run, result = stedopt_json(*small, "--images", 1)
     assert result.exit_code == 0
-    assert "warning: the run is kept in its journal" in result.stderr
+    (warning,) = re.findall(r"^warning: the run is kept in its journal.*$", result.stderr, re.M)
+    reason, command = warning.split("; later: ")
+    assert f"the catalogue {folder.path} is open elsewhere" in reason
+    with Catalog(folder, fill=False) as catalog:
+        assert run["uid"] not in {stored.uid for stored in catalog.runs()}
 
-    second, _ = stedopt_json(*small, "--images", 1)
+    assert command.startswith("stedopt ingest ")
+    ingested = stedopt(*shlex.split(command)[1:])
 
-    with Catalog(folder) as catalog:  # the one that was left out is there too
-        assert {run.uid for run in catalog.runs()} == {first["uid"], second["uid"]}
+    assert ingested.exit_code == 0, ingested.stderr
+    with Catalog(folder, fill=False) as catalog:
+        assert {stored.uid for stored in catalog.runs()} == {run["uid"]}
 
 
 @pytest.mark.usefixtures("without_store")
@@ -277,25 +282,9 @@ def test_an_interrupt_during_the_last_image_lets_the_run_end_well(stedopt_json, 
 
 @pytest.mark.parametrize("where", ["connect_application", "open_session"])
 def test_ctrl_c_before_the_run_begins(stedopt, small, monkeypatch, where):
-    def press(*_, **__):
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(performing, where, press)
     result = stedopt(*small)
 
     assert result.exit_code == 130
     assert result.stderr == "warning: interrupted before the run began: nothing was imaged\n"
     assert not small[-1].exists()
-
-
-def test_ctrl_c_while_the_run_is_stored(stedopt, small, monkeypatch):
-    def press(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(BackgroundIngestion, "finish", press)
-    result = stedopt(*small, "--images", 1)
-
-    assert result.exit_code == 130
-    command = re.search(r"it is kept: stedopt (show \w+ --catalog .*)$", result.stderr).group(1)
-    shown = stedopt(*shlex.split(command), "--json")
-    assert json.loads(shown.stdout)["exit_status"] == "success"

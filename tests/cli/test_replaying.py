@@ -7,7 +7,7 @@ import pytest
 
 from stedopt_bluesky.parameters import ParameterSpace
 from stedopt_bluesky.records import RunRecord
-from stedopt_bluesky.records.live import subscribe
+from stedopt_bluesky.records.subscription import subscribe
 from stedopt_bluesky.session import config_of, objectives_of, weights_of
 
 # --- decisions --------------------------------------------------------------------------

@@ -5,19 +5,34 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import tempfile
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from databroker.queries import Key
+from event_model import compose_run
 
-from stedopt_bluesky.records import CatalogFolder
+from stedopt_bluesky.cli import serving_catalog
+from stedopt_bluesky.cli.serving import listening
+from stedopt_bluesky.config import ConfigError
+from stedopt_bluesky.records import (
+    Catalog,
+    CatalogFolder,
+    Condition,
+    RunQuery,
+    list_runs,
+    locks,
+)
 from stedopt_bluesky.records.background import BackgroundIngestion
 from stedopt_bluesky.records.following import Target
+from stedopt_bluesky.records.journal import Journal
+from stedopt_bluesky.records.tiled_server import is_filled, own_api_key
+from stedopt_bluesky.web.catalog_service import catalog_app
+from stedopt_bluesky.web.roles import Role
 from tests.cli.services import end, serving
+from tests.postgres import running_postgres
 
 READER, WRITER = "areaderskeyofthetests", "awriterskeyofthetests"
 
@@ -86,6 +101,39 @@ def test_a_reader_writes_nothing(served, stored):
         assert answer.status_code == 401
 
 
+@pytest.mark.parametrize("there", ["{outside}/secret.csv", "{arrays}/../../secret.csv"])
+def test_no_key_reads_the_disk_of_the_server(served, there):
+    folder, address = served
+    (folder.path.parent / "secret.csv").write_text("a,b\n1,secret\n")
+    uri = "file://localhost" + there.format(outside=folder.path.parent, arrays=folder.arrays)
+    source = {
+        "structure_family": "table",
+        "structure": {"arrow_schema": "x", "npartitions": 1, "columns": ["a", "b"]},
+        "mimetype": "text/csv",
+        "parameters": {},
+        "management": "external",
+        "assets": [{"data_uri": uri, "is_directory": False, "parameter": "data_uris", "num": 0}],
+    }
+    node = {"structure_family": "table", "metadata": {}, "specs": [], "data_sources": [source]}
+    headers = {"authorization": f"Apikey {WRITER}"}
+    with httpx.Client(base_url=f"{address}/api/v1", headers=headers, timeout=60) as http:
+        answer = http.post("/register/", json=node)
+        if ".." in there:
+            assert answer.status_code == 400
+            return
+        uid = answer.json()["id"]
+        for path, query in (
+            (f"/asset/bytes/{uid}", {"id": 1}),
+            (f"/table/partition/{uid}", {"partition": 0, "format": "text/csv"}),
+        ):
+            answer = http.get(path, params=query)
+            assert answer.status_code in (403, 404, 500)
+            assert "secret" not in answer.text
+    # Anew: a connection on which the server has failed is closed.
+    url, query = f"{address}/api/v1/metadata/{uid}", {"external_only": False}
+    assert httpx.delete(url, params=query, headers=headers, timeout=60).is_success
+
+
 def test_new_runs_come_in_by_themselves(served, stedopt_json, toml):
     folder, address = served
     with BackgroundIngestion(Target(folder)) as beside:  # as `stedopt run` has it
@@ -111,10 +159,14 @@ def test_a_second_server_of_the_same_catalogue_is_refused(served, stedopt):
         ({"STEDOPT_READ_KEY": "short"}, "STEDOPT_READ_KEY: 16 to 256 letters"),
         ({"STEDOPT_READ_KEY": WRITER, "STEDOPT_API_KEY": WRITER}, "another key than"),
         ({"STEDOPT_READ_KEY": "with-a-dash-in-it"}, "STEDOPT_READ_KEY: letters and digits only"),
+        ({"STEDOPT_API_KEY_FILE": "/not/there"}, "'/not/there': cannot be read"),
+        ({"STEDOPT_READ_KEY_FILE": "/not/there"}, "STEDOPT_READ_KEY_FILE = '/not/there'"),
+        ({"STEDOPT_CATALOG_DATABASE_FILE": "/not/there"}, "STEDOPT_CATALOG_DATABASE_FILE ="),
         ({"STEDOPT_CATALOG_DATABASE": "mysql://x:secret@y/z"}, "postgresql://USER:PASSWORD@HOST"),
     ],
 )
 def test_what_cannot_be_served_is_told_in_one_line(stedopt, tmp_path, monkeypatch, variables, says):
+    monkeypatch.delenv("STEDOPT_READ_KEY", raising=False)  # of the server above
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     result = stedopt("serve", "catalog", "--catalog", tmp_path / "cat", "--port", 0)
@@ -124,64 +176,126 @@ def test_what_cannot_be_served_is_told_in_one_line(stedopt, tmp_path, monkeypatc
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "0.0.0.0", "localhost", "::1", "::"],  # noqa: S104
+)
+def test_the_server_feeds_itself_whatever_it_listens_on(host):
+    with contextlib.ExitStack() as closing:
+        try:
+            listener = closing.enter_context(listening(host, 0))
+        except ConfigError:
+            pytest.skip(f"{host} cannot be listened on here")
+        address = urlsplit(serving_catalog._own_address(listener))
+        assert address.hostname == ("::1" if ":" in host else "127.0.0.1")
+        closing.enter_context(socket.create_connection((address.hostname, address.port)))
+
+
+def empty_catalogue(path):
+    folder = CatalogFolder.create_or_open(path)
+    journal, run = Journal(folder), compose_run(uid="empty")
+    journal("start", run.start_doc)
+    journal("stop", run.compose_stop())
+    return folder
+
+
+def test_databases_are_filled_when_they_are_filled(tmp_path):
+    """Served without being fed they are empty, and nobody takes them for filled."""
+    folder = empty_catalogue(tmp_path / "cat")
+    with serving("catalog", "--no-feed", "--catalog", folder.path, key=WRITER) as (
+        process,
+        address,
+    ):
+        assert address, process.stderr.read()
+        assert not is_filled(folder)
+        ingestion = BackgroundIngestion(Target(folder))
+        wait_for(lambda: "open elsewhere" in ingestion.down)
+        ingestion.kill()
+    with Catalog(folder) as catalog:
+        assert list(catalog.client) == ["empty"]
+        assert is_filled(folder)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the feeding process in /proc")
+def test_the_end_of_what_feeds_is_told(tmp_path):
+    folder = empty_catalogue(tmp_path / "cat")
+    feeding = folder.locks / "feed.lock"
+    with serving("catalog", "--catalog", folder.path, key=WRITER) as (process, address):
+        assert address, process.stderr.read()
+        wait_for(lambda: is_filled(folder))
+        assert locks.is_held(feeding)
+        (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+        wait_for(lambda: not locks.is_held(feeding))
+        told = ""
+        while "has ended" not in told:
+            line = process.stderr.readline()
+            assert line, told
+            told += line
+        assert "warning: the catalogue is not fed: the process that feeds" in told
+        assert end(process, signal.SIGTERM)[0] == 0
+
+
 # --- PostgreSQL -------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
+def postgres():
     """Address of an empty database of a server of our own, where PostgreSQL is installed."""
-    places = [shutil.which("initdb"), *sorted(map(str, _debian()))]
-    initdb = next((place for place in places if place), None)
-    if initdb is None:
-        pytest.skip("no PostgreSQL here")
-    as_user = []
-    if os.geteuid() == 0:  # it refuses to be root
-        if not shutil.which("runuser") or not _user("postgres"):
-            pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
-        as_user = ["runuser", "-u", "postgres", "--"]
-    # Not below pytest's folder, which is for this user alone.
-    data = Path(tempfile.mkdtemp(prefix="stedopt-postgres-"))
-    if as_user:
-        shutil.chown(data, "postgres", "postgres")
-    binaries = os.path.dirname(os.path.realpath(initdb))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    with running_postgres() as address:
+        yield address
 
-    def run(program, *arguments):
-        return [*as_user, os.path.join(binaries, program), *map(str, arguments)]
 
-    subprocess.run(
-        run("initdb", "-D", data, "-U", "sted", "-A", "trust", "--no-sync"),
-        check=True, capture_output=True,
-    )  # fmt: skip
-    options = ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={data}"]
-    server = subprocess.Popen(
-        run("postgres", "-D", data, "-p", port, *options), stderr=subprocess.DEVNULL
+def _asked_alike(folder, client):
+    """PostgreSQL answers as the journals do."""
+    finished = list_runs(CatalogFolder.open(folder), RunQuery(sample="tubulin"))[0]
+    photobleaching = finished.reached["photobleaching"]
+    for query, count in (
+        (RunQuery(sample="tubulin", preset="classical", operator="Ada"), 1),
+        (RunQuery(exit_status="success", since="2026-01-01"), 2),
+        (RunQuery(parameter="dwelltime_us", objective="snr"), 3),
+        (RunQuery(network="nosuch"), 0),
+        (RunQuery(uid_prefix=finished.uid[:9]), 1),
+        (RunQuery(where=(Condition("images", "=", 3),)), 1),
+        (RunQuery(where=(Condition("images", "<", 3),)), 2),
+        (RunQuery(where=(Condition("reached.photobleaching", "=", photobleaching),)), 1),
+        (RunQuery(where=(Condition("used.dwelltime_us", ">", 0.5),)), 3),
+        (RunQuery(where=(Condition("best.nothing", ">", 0.0),)), 0),
+    ):
+        assert len(list_runs(CatalogFolder.open(folder), query)) == count, query
+        assert len(query.search(client).keys()) == count, query
+
+
+@pytest.mark.parametrize("where", ["127.0.0.1:1/none", "127.0.0.1:port/none", "/none?x=%"])
+def test_a_database_that_cannot_be_used_is_told_without_its_password(
+    stedopt, tmp_path, monkeypatch, where
+):
+    database = f"postgresql://sted:s3cr%2Ft@{where}"
+    monkeypatch.setenv("STEDOPT_CATALOG_DATABASE", database)
+    monkeypatch.setenv("STEDOPT_API_KEY", WRITER)
+    monkeypatch.setenv("STEDOPT_READ_KEY", READER)
+    result = stedopt("serve", "catalog", "--catalog", tmp_path / "cat", "--port", 0)
+    assert result.exit_code == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("error: the catalogue cannot be served: ")
+    assert not any(secret in line for secret in ("s3cr", WRITER, READER))
+
+
+def test_what_was_given_stands_in_no_error():
+    database = "postgresql://sted:s3cr%2Ft@db/x"
+    own, key = own_api_key(), "k" * 20
+    text = f"no {database}\nand s3cr%2Ft, s3cr/t, {own}, {key}"
+    assert serving_catalog._without_secrets(text, database, [key]) == (
+        "no ... and ..., ..., ..., ..."
     )
-    try:
-
-        def there():
-            with socket.socket() as trying:
-                return trying.connect_ex(("127.0.0.1", port)) == 0
-
-        wait_for(there)
-        yield f"postgresql://sted:unused@127.0.0.1:{port}/postgres"
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(20)
-        shutil.rmtree(data, ignore_errors=True)
+    assert serving_catalog._without_secrets("as it is", "", [key]) == "as it is"
 
 
-def _debian():
-    return Path("/usr/lib/postgresql").glob("*/bin/initdb")
-
-
-def _user(name):
-    import pwd
-
-    with contextlib.suppress(KeyError):
-        return pwd.getpwnam(name)
+def test_the_tables_are_made_where_there_are_none(postgres, tmp_path):
+    folder = CatalogFolder.create_or_open(tmp_path / "cat")
+    for _ in range(2):  # the second time they are there
+        catalog_app(folder, {WRITER: Role.write}, postgres)
+    assert not (folder.tiled / "catalog.db").exists()
 
 
 @pytest.mark.slow
@@ -200,4 +314,5 @@ def test_a_facility_has_it_in_postgresql(postgres, stored, tmp_path, monkeypatch
             assert found["primary"]["microscope_sted1"][:].shape == (3, 64, 64)
             table = found["primary"].read(["dwelltime_us"])
             assert len(table["dwelltime_us"]) == 3
+            _asked_alike(folder, client)
         assert not (folder / "tiled" / "catalog.db").exists()

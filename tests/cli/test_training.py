@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import re
@@ -361,7 +362,8 @@ def runs(stedopt_json, tmp_path_factory):
     uids = []
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("OMP_NUM_THREADS", "1")
-        monkeypatch.setattr(performing, "_ingesting", lambda _: [])  # Tiled is slow, and not needed
+        # Tiled is slow, and not needed.
+        monkeypatch.setattr(performing, "fed", lambda *_: contextlib.nullcontext())
         for seed in (1, 2):
             where = ("--catalog", folder / "catalog", "--seed", seed)
             run, result = stedopt_json("run", config, *where)

@@ -239,6 +239,8 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path):
     [
         (b"images = ", "not TOML: .*line 1|not TOML: .*end of document"),
         (b"images = 1\nimages = 2", "not TOML"),
+        (b"images = " + b"[" * 100_000, "not TOML: nested too deeply"),
+        (b"images = " + b"9" * 5000, "not TOML"),
         (b"\x89PNG\r\n\x1a\n\xff", "not TOML: byte 0 is not UTF-8"),
         ("operator = 'André'".encode("latin-1"), "not TOML: byte 16 is not UTF-8"),
         (b"", "parameters: missing; it is needed"),

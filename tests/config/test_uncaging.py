@@ -7,6 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stedopt_bluesky.config import ConfigError, load_config, parse_config, preset
+from stedopt_bluesky.config.checks import MOST_PIXELS_OF_A_SCAN
 from stedopt_bluesky.config.files import commented_toml
 from stedopt_bluesky.config.places import SpineConfig
 from stedopt_bluesky.config.spines_file import read_spines
@@ -68,6 +69,24 @@ def test_what_does_not_go_together_is_told_in_one_line(config, changes, message)
     with pytest.raises(ConfigError, match=f"^{message}") as told:
         config.updated(changes)
     assert "\n" not in str(told.value)
+
+
+def test_calcium_frames_that_are_too_many_pixels_are_refused(config):
+    largest = {
+        "calcium.size_um": 50.0,
+        "calcium.pixel_size_nm": 20.0,
+        "calcium.frame_rate_Hz": 0.1,
+        "calcium.baseline_frames": 21,
+        "calcium.response_frames": 21,
+    }
+    assert config.updated(largest).calcium.pixels == 2500
+    assert MOST_PIXELS_OF_A_SCAN // 2500**2 == 21
+    for field in ("baseline_frames", "response_frames"):
+        with pytest.raises(
+            ConfigError,
+            match=rf"^calcium\.{field} = 22: at most 21 of 2500 × 2500 pixels, 134,217,728 pixels",
+        ):
+            config.updated({**largest, f"calcium.{field}": 22})
 
 
 @pytest.mark.parametrize("section", ["uncaging", "calcium"])

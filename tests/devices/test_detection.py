@@ -154,3 +154,34 @@ def test_nothing_is_written_outside_rescues_limits(rescue, two_channels, setting
     with pytest.raises(LimitError, match=f"orange_rescue_{setting} {says}"):
         getattr(rescue, f"rescue_{setting}").put(value)
     assert channels(two_channels, STED) == before
+
+
+@pytest.mark.parametrize("followed", ["signal_level", "strength"])
+def test_lower_thresholds_are_read_back_when_imspector_sets_them_anew(
+    rescue, two_channels, followed
+):
+    """Imspector makes them of signal level and strength; what it has made is what is told."""
+    rescue.rescue_lower_thresholds.put(2)
+    rescue.rescue_lower_threshold_1.put(7)
+    path = f"{CHANNELS}/1/rescue"
+    made = {
+        "LTh_num_times": 4,
+        "LTh_thresholds": [1, 2, 5, 10],
+        "LTh_times": [21.9, 29.3, 53.1, 86.8],
+    }
+    # In Imspector's place, which does so by itself: the twin leaves its tree as it is.
+    for name, value in made.items():
+        two_channels.configuration(STED).set_parameters(f"{path}/{name}", value)
+    assert rescue.rescue_lower_threshold_1.get() == 7
+
+    getattr(rescue, f"rescue_{followed}").put(20.0)
+
+    held = channels(two_channels, STED)[1]["rescue"]
+    assert held["LTh_auto"] is True
+    assert {name: held[name] for name in made} == made
+    assert rescue.rescue_lower_thresholds.get() == held["LTh_num_times"]
+    for k in range(4):
+        threshold = getattr(rescue, f"rescue_lower_threshold_{k + 1}")
+        time_percent = getattr(rescue, f"rescue_lower_time_percent_{k + 1}")
+        assert threshold.get() == held["LTh_thresholds"][k]
+        assert time_percent.get() == pytest.approx(held["LTh_times"][k])

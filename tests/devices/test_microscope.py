@@ -1,5 +1,6 @@
 """Imaging a region: order, images, dose, and dark lasers however it ends."""
 
+import json
 import pathlib
 import threading
 
@@ -150,6 +151,8 @@ def test_no_image_is_inline(station, run_engine, documents):
     external = {k for k, v in descriptor["data_keys"].items() if v.get("external") == "STREAM:"}
     assert external == {"microscope_confocal1", "microscope_sted1", "microscope_confocal2"}
     assert descriptor["data_keys"]["microscope_sted1"]["shape"] == [64, 64]
+    told = descriptor["configuration"]["microscope"]["data"]["microscope_imspector_parameters"]
+    assert json.loads(told)["ExpControl"].keys() >= {"scan", "measurement"}
 
 
 def test_dose_exposure_and_what_the_raters_get(several, config, images, run_engine, documents):

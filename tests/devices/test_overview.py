@@ -1,5 +1,6 @@
 """The overview: one confocal image of the whole field, and dark afterwards."""
 
+import json
 import threading
 
 import h5py
@@ -47,6 +48,10 @@ def test_one_image_of_the_field_with_little_light(station, instrument, run_engin
     ]
     (resource,) = [doc for name, doc in documents if name == "stream_resource"]
     assert resource["data_key"] == "overview_image"
+    told = documents[1][1]["configuration"]["overview"]["data"]["overview_imspector_parameters"]
+    # Its lasers are off by now.
+    scan = instrument.parameters(OVERVIEW)["ExpControl"]["scan"]
+    assert json.loads(told)["ExpControl"]["scan"] == scan
 
 
 def test_the_file_has_the_image(station, tmp_path):

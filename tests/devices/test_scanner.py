@@ -9,6 +9,7 @@ from stedopt_bluesky.devices.microscope import CONFOCAL, STED
 from stedopt_bluesky.devices.overview import OVERVIEW
 from stedopt_bluesky.devices.scanner import Scanner
 
+CONFIGURATIONS = (CONFOCAL, STED, OVERVIEW)
 RANGE = "ExpControl/scan/range"
 DWELLTIME = "ExpControl/measurement/pixel_steps/step_duration/0"
 LINE_STEPS = "ExpControl/measurement/line_steps/step_duration/0"
@@ -87,12 +88,12 @@ def test_the_field_is_written_once_both_are_known(scanner, instrument, first):
     ],
 )
 def test_out_of_reach_is_refused_before_anything_is_written(scanner, instrument, name, value, says):
-    before = instrument.parameters()
+    before = [instrument.parameters(name) for name in CONFIGURATIONS]
     with pytest.raises(LimitError, match=says):
         getattr(scanner, name).set(value)
     with pytest.raises(LimitError, match=says):
         check_limits(bps.mv(getattr(scanner, name), value))
-    assert instrument.parameters() == before
+    assert [instrument.parameters(name) for name in CONFIGURATIONS] == before
 
 
 def test_documents_name_the_parameters_as_the_configuration_does(station):

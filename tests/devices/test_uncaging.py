@@ -106,7 +106,7 @@ def test_the_pulse_has_its_power_time_and_place(station, application, spine):
     assert read["microscope_uncaging_energy_uJ"] == pytest.approx(0.99)
     response = application_activity(application).responses[0]
     assert response.calcium_nM.max() > 0
-    parameters = station.microscope._instrument.parameters()[UNCAGING]
+    parameters = station.microscope._instrument.parameters(UNCAGING)
     scan = parameters["ExpControl"]["scan"]["range"]
     for axis, head, along in (("x", spine.x_um, spine.axis_x), ("y", spine.y_um, spine.axis_y)):
         assert scan[axis]["off"] == pytest.approx((head + 1.5 * along) * 1e-6)

@@ -128,7 +128,14 @@ def test_metadata_that_cannot_be_understood(tmp_path, changes, message):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "7", '"a"', "null"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "7", '"a"', "null", "[" * 100_000, '{"kind": ' + "9" * 5000 + "}",
+     '{"kind": "preference", "name": "a", "version": "1", '
+     '"objectives": [{"name": "a", "unit": "", "offset": 1' + "0" * 400 + ', "scale": 1}]}',
+     '{"kind": "preference", "name": "a", "version": "1", '
+     '"objectives": [{"name": 7, "unit": "", "offset": 0, "scale": 1}]}'],
+)  # fmt: skip
 def test_metadata_that_is_no_table(tmp_path, text):
     path = written(tmp_path / "a.safetensors", {METADATA_KEY: text})
     with pytest.raises(WeightsError, match="cannot be understood"):

@@ -8,12 +8,13 @@ import sys
 import numpy as np
 import pytest
 from databroker.queries import FullText, Key
+from event_model import compose_run
 
 from stedopt_bluesky.records import locks
 from stedopt_bluesky.records.catalog import Catalog
 from stedopt_bluesky.records.databases import check_databases
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
-from stedopt_bluesky.records.ingest import relocation
+from stedopt_bluesky.records.ingest import Ingester, relocation
 from stedopt_bluesky.records.journal import Journal, find_run, journal_paths, read_journal
 
 
@@ -247,6 +248,23 @@ def test_a_run_that_only_the_old_ones_hold_is_not_lost(copied, damage):
         Catalog(folder).rebuild()
     with Catalog(folder) as catalog:
         same(before, answers(catalog, uid))
+
+
+def test_a_run_under_way_that_the_old_ones_hold_in_part_is_not_lost(copied):
+    folder, (uid, other) = copied
+    journal = Journal(folder, fsync=False)
+    run = compose_run(uid="live")
+    journal("start", run.start_doc)
+    with Catalog(folder) as catalog:
+        Ingester(folder, catalog.client, relocation(folder)).step()
+        assert "live" in set(catalog.client)
+    rebuilt = Catalog(folder)
+    try:
+        assert rebuilt.rebuild() == {uid: "inserted", other: "inserted", "live": "live"}
+        journal("stop", run.compose_stop())
+        assert rebuilt.sync()["live"] == "inserted"
+    finally:
+        rebuilt.close()
 
 
 def test_it_is_refused_while_somebody_has_the_catalogue_open(filled):

@@ -1,15 +1,19 @@
 """A catalogue that follows: the server killed, started again, or never there."""
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from stedopt_bluesky.records import Catalog, CatalogError, find_run, list_runs
+from stedopt_bluesky.records import Catalog, CatalogError, CatalogFolder, find_run, list_runs, locks
 from stedopt_bluesky.records.background import BackgroundIngestion
-from stedopt_bluesky.records.following import Target, follow, once
+from stedopt_bluesky.records.following import FedElsewhereError, Target, follow
 from stedopt_bluesky.records.journal import Journal
 from tests.records.tiled_process import KEY, TiledProcess, free_port
 
@@ -45,7 +49,34 @@ def stored(folder, server):
         client.context.close()
 
 
-def wait_for(condition, seconds=60):
+def has(server, uid):
+    """Whether the server has a run, in part at least."""
+    from tiled.client import from_uri
+
+    client = from_uri(server.uri, api_key=KEY)
+    try:
+        return uid in client
+    finally:
+        client.context.close()
+
+
+def gone(pid):
+    """Whether a process that is nobody's child has ended; as a zombie, where nobody reaps it."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in "ZX"
+
+
+def once(target, tell):
+    """Bring in what is there now."""
+    finish = threading.Event()
+    finish.set()
+    return follow(target, finish, tell)
+
+
+def wait_for(condition, seconds=240):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it has not come"
@@ -53,6 +84,7 @@ def wait_for(condition, seconds=60):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # bounds against hanging, which add up on a busy machine
 def test_a_server_that_is_killed_and_started_again_has_everything(folder, small, server):
     told = []
     finish = threading.Event()
@@ -75,7 +107,7 @@ def test_a_server_that_is_killed_and_started_again_has_everything(folder, small,
         half = len(documents) // 2
         for name, doc in documents[:half]:
             journal(name, doc)
-        time.sleep(1.5)  # some of it is in
+        wait_for(lambda: has(server, uid))  # some of it is in
         server.kill()
         for name, doc in documents[half:]:
             journal(name, doc)
@@ -124,13 +156,72 @@ def test_beside_a_session_its_runs_come_in(folder, small):
 
 
 def test_a_catalogue_that_is_open_elsewhere_is_told(folder, small):
-    with Catalog(folder):
-        ingestion = BackgroundIngestion(Target(folder))
+    with BackgroundIngestion(Target(folder)) as ingestion:
+        with Catalog(folder):
+            uid, _ = small["record_run"](folder, 1)
+            wait_for(lambda: "open elsewhere" in ingestion.down)
+            assert ingestion.runs == frozenset()
+        assert ingestion.finish(60) == ""
+        assert ingestion.runs == {uid}
+
+
+def test_two_feed_one_folder_as_one(folder, small):
+    """The second one tells of no trouble, and takes over where the first one ends."""
+    with BackgroundIngestion(Target(folder)) as first:
         uid, _ = small["record_run"](folder, 1)
-        wait_for(lambda: "open elsewhere" in ingestion.down)
-        assert ingestion.runs == frozenset()
-    assert ingestion.finish(60) == ""
-    assert ingestion.runs == {uid}
+        wait_for(lambda: first.runs == {uid})
+        told = []
+        with BackgroundIngestion(Target(folder), told.append) as second:
+            assert first.finish(60) == ""
+            later, _ = small["record_run"](folder, 1, seed=8)
+            assert second.finish(60) == ""
+    assert {t.uid for t in told if t.what == "in"} == {later}
+
+
+@pytest.mark.parametrize("fed", [True, False])
+def test_at_the_end_what_another_process_feeds_is_left_to_it(folder, fed):
+    told, finish = [], threading.Event()
+    finish.set()
+    with Catalog(folder), contextlib.ExitStack() as closing:
+        if fed:
+            closing.callback(locks.let_go, locks.hold(folder.locks / "feed.lock"))
+        assert follow(Target(folder), finish, told.append, grace_s=0.0) is fed
+    assert [t.what for t in told] == ([] if fed else ["down"])
+
+
+@pytest.mark.slow
+def test_a_server_is_fed_from_a_folder_by_one_alone(folder, server):
+    server.start()
+    target = Target(folder, server.uri, KEY)
+    same = Target(folder, f"{server.uri}/", KEY)
+    with target.open(), pytest.raises(FedElsewhereError), same.open():
+        pass
+    with target.open() as client:
+        assert len(client) == 0
+
+
+def test_without_news_the_databases_are_left_to_others(folder, small):
+    with BackgroundIngestion(Target(folder)) as ingestion:
+        first, _ = small["record_run"](folder, 1)
+        wait_for(lambda: ingestion.runs == {first})
+        with Catalog(folder, wait_s=60) as catalog:
+            assert set(catalog.client) == {first}
+        second, _ = small["record_run"](folder, 1, seed=8)
+        wait_for(lambda: ingestion.runs == {first, second})
+        assert ingestion.finish(60) == ""
+
+
+def test_what_ends_the_process_is_told(folder):
+    told = []
+    ingestion = BackgroundIngestion(Target(CatalogFolder(folder.path / "none")), told.append)
+    assert "there is no catalogue at" in ingestion.finish(60)
+    assert [t.what for t in told] == ["refused"]
+    told.clear()
+    ingestion = BackgroundIngestion(Target(folder), told.append)
+    os.kill(ingestion.pid, signal.SIGTERM)
+    wait_for(lambda: told)
+    assert ingestion.down == told[0].why == "the process that feeds the catalogue has ended"
+    assert ingestion.finish(60) == ingestion.down
 
 
 DYING = """
@@ -149,6 +240,7 @@ os.kill(os.getpid(), 9)
 """
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 def test_the_death_of_the_program_loses_nothing(folder):
     """Its ingester closes the run, brings it in, and ends by itself."""
     dying = subprocess.run(
@@ -157,6 +249,6 @@ def test_the_death_of_the_program_loses_nothing(folder):
     )  # fmt: skip
     assert dying.returncode == -9, dying.stderr
     wait_for(lambda: [run.exit_status for run in list_runs(folder)] == ["fail"])
-    wait_for(lambda: not (folder.locks / "catalog.lock").exists())
+    wait_for(lambda: gone(int(dying.stdout)))
     with Catalog(folder) as catalog:
         assert [run.uid for run in catalog.runs()] == ["dies"]

@@ -128,6 +128,40 @@ def test_a_journal_that_cannot_be_taken_in_is_told_once_and_hinders_nobody(opene
     assert fed.progress.refused == {}
 
 
+@pytest.mark.parametrize(
+    ("grows", "retry_s", "comes_in"), [(True, 1e6, True), (False, 1e6, False), (False, 0.0, True)]
+)
+def test_what_could_not_be_taken_in_is_tried_again(opened, small, grows, retry_s, comes_in):
+    """At once where its journal grew while it was read, else after a while."""
+    uid, _ = small["record_run"](opened.folder, 1)
+    path = find_run(opened.folder, uid)
+    relocate, failures = relocation(opened.folder), []
+
+    def fails_once(resource):
+        if not failures:
+            failures.append(resource)
+            with path.open("ab") as file:
+                file.write(b"\n" if grows else b"")
+            raise OSError("the disk is full")
+        return relocate(resource)
+
+    fed = Ingester(opened.folder, opened.client, fails_once, retry_s=retry_s)
+    fed.step()
+    assert fed.progress.refused == {uid: "the disk is full"}
+    fed.step()
+    assert fed.progress.runs == ([uid] if comes_in else [])
+    assert (fed.progress.refused == {}) is comes_in
+
+
+def test_runs_under_way_can_be_left_until_they_end(opened):
+    journal = Journal(opened.folder, fsync=False)
+    run = empty_run(journal, "one", stop=False)
+    fed = Ingester(opened.folder, opened.client, relocation(opened.folder), follow=False)
+    assert (fed.step(), list(opened.client), fed.is_in("one")) == (0, [], False)
+    journal("stop", run.compose_stop())
+    assert (fed.step(), list(opened.client), fed.is_in("one")) == (2, ["one"], True)
+
+
 def test_a_server_that_is_gone_is_told_from_one_that_refuses(opened, monkeypatch):
     import httpx
 
@@ -152,7 +186,13 @@ def test_addresses_are_those_that_the_server_knows(tmp_path):
     file = folder.arrays / "2026" / "11" / "a b.h5"
     file.parent.mkdir(parents=True)
     file.touch()
-    resource = {"uri": f"file://localhost{file.as_posix()}", "uid": "x"}
+    resource = {
+        "uri": f"file://localhost{file.as_posix()}",
+        "uid": "x",
+        "data_key": "image",
+        "mimetype": "application/x-hdf5",
+        "parameters": {"dataset": "image"},
+    }
     assert relocation(folder)(resource) == resource
     moved = relocation(folder, "/data/sted")(resource)
-    assert moved == {"uri": "file://localhost/data/sted/arrays/2026/11/a b.h5", "uid": "x"}
+    assert moved == {**resource, "uri": "file://localhost/data/sted/arrays/2026/11/a b.h5"}

@@ -23,13 +23,13 @@ from stedopt_bluesky.records.live import (
     deserialize,
     live_address,
     serialize,
-    subscribe,
 )
 from stedopt_bluesky.records.replay import emit
 from stedopt_bluesky.records.run_record import RunRecord
+from stedopt_bluesky.records.subscription import subscribe
 
 PATIENCE_S = 20
-TOKEN = b"0" * 32 + b":0"
+TOKEN = b"0" * 32 + b":0:a:0"
 START = {"uid": "a", "time": 1.0}
 
 
@@ -77,6 +77,9 @@ def test_what_is_published_is_what_comes(record):
         assert listener.ended()
     assert in_words((r.name, r.doc) for r in listener.received) == in_words(record.documents)
     assert {r.missed for r in listener.received} == {0}
+    # The index is that of the journal's record.
+    assert [r.index for r in listener.received] == list(range(len(record.documents)))
+    assert {r.run for r in listener.received} == {record.uid}
     assert listener.refused == []
 
 
@@ -234,9 +237,12 @@ HOSTILE = [
     TOKEN + b" start " + msgpack.packb({"uid": "a"}),
     TOKEN + b" run " + msgpack.packb(START),
     TOKEN + b" \xff\xfe " + msgpack.packb(START),
-    b"x:0 start " + msgpack.packb(START),
-    b"0" * 32 + b":-1 start " + msgpack.packb(START),
-    b"0" * 32 + b":" + b"9" * 5000 + b" start " + msgpack.packb(START),
+    b"x:0:a:0 start " + msgpack.packb(START),
+    b"0" * 32 + b":-1:a:0 start " + msgpack.packb(START),
+    b"0" * 32 + b":0 start " + msgpack.packb(START),
+    b"0" * 32 + b":0:a b:0 start " + msgpack.packb(START),
+    b"0" * 32 + b":0:a/b:0 start " + msgpack.packb(START),
+    b"0" * 32 + b":" + b"9" * 5000 + b":a:0 start " + msgpack.packb(START),
 ]
 
 
@@ -296,9 +302,9 @@ def test_a_subscriber_outlives_hostile_messages():
         socket.send_multipart([TOKEN, b"start", b""])
         good = msgpack.packb({"uid": "b", "time": 2.0, "run_start": "a", "exit_status": "success"})
         one = b"1" * 32
-        socket.send(one + b":4 start " + msgpack.packb(START))
-        socket.send(one + b":4 start " + msgpack.packb(START))
-        socket.send(one + b":7 stop " + good)
+        socket.send(one + b":4:a:0 start " + msgpack.packb(START))
+        socket.send(one + b":4:a:0 start " + msgpack.packb(START))
+        socket.send(one + b":7:a:1 stop " + good)
         assert listener.ended()
     assert [(r.name, r.missed) for r in listener.received] == [("start", 4), ("stop", 2)]
     assert len(listener.refused) == len(HOSTILE) + 2
@@ -310,13 +316,13 @@ def test_an_oversized_message_does_not_come():
         port = socket.bind_to_random_port("tcp://127.0.0.1")
         listener = Listener(f"127.0.0.1:{port}")
         assert socket.poll(PATIENCE_S * 1000)
-        socket.send(b"1" * 32 + b":0 start " + b"x" * (MOST_BYTES + 2000))
+        socket.send(b"1" * 32 + b":0:a:0 start " + b"x" * (MOST_BYTES + 2000))
         # It is cut off, and comes back.
         assert socket.poll(PATIENCE_S * 1000)
         until = time.monotonic() + PATIENCE_S
         while not listener.received and time.monotonic() < until:
             doc = {"uid": "b", "time": 2.0, "run_start": "a", "exit_status": "success"}
-            socket.send(b"1" * 32 + b":1 stop " + msgpack.packb(doc))
+            socket.send(b"1" * 32 + b":1:a:1 stop " + msgpack.packb(doc))
             time.sleep(0.05)
         assert listener.ended()
     assert [(r.name, r.missed) for r in listener.received] == [("stop", 1)]
@@ -368,3 +374,11 @@ def test_documents_can_be_taken_one_by_one():
             publisher("start", {**START, "uid": uid})
         thread.join(PATIENCE_S)
     assert [r.doc["uid"] for r in taken] == ["a", "b"]
+
+
+def test_a_socket_that_fails_never_reaches_the_run(caplog):
+    publisher = Publisher()
+    publisher.close()
+    for uid in "ab":
+        publisher("start", {**START, "uid": uid})
+    assert caplog.text.count("documents are not published") == 1

@@ -36,7 +36,9 @@ def with_overview(path):
     start, *rest = path.read_text().splitlines(keepends=True)
     uid = json.loads(start)[1]["uid"]
     descriptor = {"uid": f"{uid}-o", "run_start": uid, "name": "overview", "data_keys": {}}
-    event = {"uid": f"{uid}-e", "descriptor": f"{uid}-o", "seq_num": 1, "data": {}, "time": 0.0}
+    event = {"uid": f"{uid}-e", "descriptor": f"{uid}-o", "seq_num": 1, "data": {}}
+    descriptor["time"] = event["time"] = 0.0
+    event["timestamps"] = {}
     added = [["descriptor", descriptor], ["event", event]]
     path.write_text(start + "".join(json.dumps(each) + "\n" for each in added) + "".join(rest))
 

@@ -157,7 +157,7 @@ def test_reading_a_record_imports_nothing_heavy(stored):
         f"assert RunRecord.read(pathlib.Path({str(find_run(folder, uid))!r})).observations;"
         f"assert list_runs(CatalogFolder.open({str(folder.path)!r}));"
         "heavy = {'tiled', 'databroker', 'bluesky_tiled_plugins', 'bluesky', 'dask', 'pandas', "
-        "'h5py', 'event_model'}; print(sorted(heavy & set(sys.modules)))"
+        "'h5py'}; print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

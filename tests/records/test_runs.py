@@ -1,11 +1,12 @@
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pytest
 from event_model import compose_run
 
-from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
+from stedopt_bluesky.records.folder import CatalogFolder
 from stedopt_bluesky.records.journal import Journal, journal_paths
-from stedopt_bluesky.records.runs import list_runs, summarize, timestamp
+from stedopt_bluesky.records.query import RunQuery
+from stedopt_bluesky.records.runs import list_runs, summarize
 
 DAY = 86_400.0
 
@@ -47,7 +48,7 @@ def test_newest_first(many):
     ],
 )
 def test_filters(many, filters, expected):
-    assert uids(list_runs(many, **filters)) == [f"run{n}" for n in expected]
+    assert uids(list_runs(many, RunQuery(**filters))) == [f"run{n}" for n in expected]
 
 
 def test_a_summary_tells_what_the_run_was(stored):
@@ -105,13 +106,3 @@ def test_a_long_last_record_is_read_whole(folder):
     [summary] = list_runs(folder)
     assert summary.exit_status == "abort"
     assert len(summary.reason) == 50_000
-
-
-def test_times():
-    assert timestamp(12) == 12.0
-    assert timestamp("1970-01-02T00:00:00Z") == DAY
-    local = datetime(2026, 11, 20).timestamp()
-    assert timestamp("2026-11-20") == timestamp(date(2026, 11, 20)) == local
-    assert timestamp("2026-11-20 14:30") == local + 14.5 * 3600
-    with pytest.raises(CatalogError, match="'yesterday' is not a time"):
-        timestamp("yesterday")

@@ -45,8 +45,10 @@ class TiledProcess:
             )
         end = time.monotonic() + 60
         while True:
-            with contextlib.suppress(urllib.error.URLError, OSError):
-                urllib.request.urlopen(f"{self.uri}/healthz", timeout=1)  # noqa: S310
+            with (
+                contextlib.suppress(urllib.error.URLError, OSError),
+                urllib.request.urlopen(f"{self.uri}/healthz", timeout=1),  # noqa: S310
+            ):
                 return
             assert self._process.poll() is None, self._log.read_text()[-2000:]
             assert time.monotonic() < end, "Tiled does not answer"

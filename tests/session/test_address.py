@@ -59,6 +59,16 @@ def test_a_served_twin_is_connected_to(server, monkeypatch):
     assert connect_application(config(server.address)).host() == server.address
 
 
+def test_its_key_may_be_in_a_file(server, monkeypatch, tmp_path):
+    monkeypatch.delenv("STEDOPT_API_KEY", raising=False)
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    monkeypatch.setenv("STEDOPT_API_KEY_FILE", str(tmp_path / "key"))
+    assert connect_application(config(server.address)).host() == server.address
+    monkeypatch.setenv("STEDOPT_API_KEY_FILE", str(tmp_path / "none"))
+    with pytest.raises(ConfigError, match=r"STEDOPT_API_KEY_FILE = .*: cannot be read"):
+        connect_application(config(server.address))
+
+
 @pytest.mark.parametrize(
     ("key", "error", "words"),
     [

@@ -472,8 +472,7 @@ def test_the_start_document_names_the_run_that_the_grid_was_reduced_to(small, ea
     assert smaller.space != small().space
 
 
-def test_without_prior_knowledge_the_start_document_says_nothing_of_it(small, tmp_path):
+def test_without_prior_knowledge_the_start_document_says_nothing_of_it(small):
     application = connect_application(small())
-    with open_session(small(), application, tmp_path / "cat") as session:
-        said = start_metadata(small(), application, session.instrument)["stedopt"]
+    said = start_metadata(small(), application)["stedopt"]
     assert set(said) == {"version", "config", "stage_origin_um"}

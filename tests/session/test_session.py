@@ -281,11 +281,9 @@ def test_the_start_document_holds_the_whole_configuration(start):
     assert parse_config(stored) == small()
 
 
-def test_the_start_document_holds_imspectors_version_and_tree(start):
-    imspector = start["imspector"]
-    assert imspector["version"].startswith("16.3")
-    assert "ExpControl" in imspector["parameters"]
-    json.dumps(imspector, allow_nan=False)  # no NaN: every JSON reader can read it
+def test_the_start_document_holds_imspectors_version(start):
+    assert start["imspector"] == {"version": start["imspector"]["version"]}
+    assert start["imspector"]["version"].startswith("16.3")
 
 
 @pytest.mark.parametrize(
@@ -296,13 +294,12 @@ def test_the_start_document_holds_imspectors_version_and_tree(start):
         ("a/b/axon 2.msr#STED {0}", "actin", "axon 2"),
     ],
 )
-def test_a_sample_is_named_by_its_file_or_as_it_is(tmp_path, name, structure, expected):
+def test_a_sample_is_named_by_its_file_or_as_it_is(name, structure, expected):
     from stedopt_bluesky.session.metadata import start_metadata
 
     config = small(**{"sample.name": name, "sample.structure": structure})
     application = connect_application(small())
-    with open_session(small(), application, tmp_path / "cat") as session:
-        metadata = start_metadata(config, application, session.instrument)
+    metadata = start_metadata(config, application)
     assert (metadata["sample"], metadata["structure"]) == (expected, structure or expected)
 
 

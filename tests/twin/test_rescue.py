@@ -14,10 +14,16 @@ from stedopt_bluesky.twin.fluorophores import FLUOROPHORES
 from stedopt_bluesky.twin.instrument import LASERS
 from stedopt_bluesky.twin.parameters import couple, measurement_parameters
 from stedopt_bluesky.twin.photophysics import expose
-from stedopt_bluesky.twin.rescue import LowerThreshold, RescueRule, automatic, rescue_of
+from stedopt_bluesky.twin.rescue import (
+    MOST_LOWER_COUNTS,
+    LowerThreshold,
+    RescueRule,
+    automatic,
+    rescue_of,
+)
 from stedopt_bluesky.twin.samples import Sample
 from stedopt_bluesky.twin.scan import plan_scan
-from stedopt_bluesky.twin.value_tree import ParameterTree
+from stedopt_bluesky.twin.value_tree import ParameterError, ParameterTree
 
 REAL = pathlib.Path(__file__).parents[2].parent / "shared" / "data" / "imspector" / "conf.yml"
 DYE = FLUOROPHORES["STAR635P"]
@@ -238,3 +244,15 @@ def test_it_is_on_when_the_parameters_say_so(changes, rule):
         tree.set(f"{CHANNEL}/{name}", value)
     (channel,) = plan_scan(tree.get(""), start, LASERS).channels
     assert channel.rescue == rescue_of(tree.get(CHANNEL.removesuffix("/rescue"))) == rule
+
+
+def test_lower_thresholds_of_more_counts_than_are_reckoned_with_are_refused():
+    tree = ParameterTree(measurement_parameters(LASERS, ["Ch1"]), couple)
+    most = [1, MOST_LOWER_COUNTS, 0, 0]
+    tree.set(f"{CHANNEL}/LTh_thresholds", most)
+    for wrong in ([1, MOST_LOWER_COUNTS + 1, 0, 0], [-1, 0, 0, 0]):
+        with pytest.raises(ParameterError, match=f"outside 0 ... {MOST_LOWER_COUNTS} counts"):
+            tree.set(f"{CHANNEL}/LTh_thresholds", wrong)
+    with pytest.raises(ParameterError, match=f"outside 0 ... {MOST_LOWER_COUNTS} counts"):
+        tree.set(f"{CHANNEL}/LTh_thresholds/3", MOST_LOWER_COUNTS + 1)
+    assert tree.get(f"{CHANNEL}/LTh_thresholds") == most

@@ -270,6 +270,7 @@ def test_a_wrong_key_is_refused(served, key):
         b'{"key": ["a-key-of-the-tests"]}\n',
         b'{"bytes": -1}\n',
         b'{"bytes": 1e9}\n',
+        json.dumps({"key": KEY, "protocol": 1, "role": "calls", "bytes": 1}).encode() + b"\nx",
         json.dumps({"key": KEY, "protocol": 2, "role": "calls"}).encode() + b"\n",
         json.dumps({"key": KEY, "protocol": 1, "role": "root"}).encode() + b"\n",
     ],

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from stedopt_bluesky.config.checks import MOST_PIXELS_OF_A_SCAN
 from stedopt_bluesky.twin.wire import MAX_BYTES, Wire, WireError, described, rebuilt
 
 json_values = st.recursive(
@@ -63,3 +64,8 @@ def test_what_is_no_array_is_refused(description, data):
 
 def test_the_largest_stack_can_be_sent():
     assert MAX_BYTES >= 2 * 4000**2
+
+
+def test_the_largest_scan_of_a_configuration_can_be_sent():
+    """Counts are of 16 bits; the two rooms do not know one another."""
+    assert MOST_PIXELS_OF_A_SCAN * np.dtype(np.int16).itemsize == MAX_BYTES

@@ -15,7 +15,12 @@ from pathlib import Path
 from bluesky import RunEngine
 
 from stedopt_bluesky.config import load_config, preset
-from stedopt_bluesky.session import connect_application, open_session, with_absolute_paths
+from stedopt_bluesky.session import (
+    check_catalog,
+    connect_application,
+    open_session,
+    with_absolute_paths,
+)
 
 try:
     from bluesky_queueserver import is_re_worker_active, parameter_annotation_decorator
@@ -32,6 +37,7 @@ _named = os.environ.get("STEDOPT_CONFIG", "demo")
 _catalog = os.environ.get("STEDOPT_CATALOG", "stedopt-data")
 config = load_config(_named) if Path(_named).suffix == ".toml" else preset(_named)
 config = with_absolute_paths(config)
+check_catalog(config)
 
 # RE Manager runs its plans with the RunEngine that it finds under this name.
 RE = RunEngine({})

@@ -1,4 +1,4 @@
-"""Magics: `%optimize 5`, `%runs`, `%show UID`; of Bluesky `%mov`, `%movr`, `%wa`, `%ct`."""
+"""Magics: `%optimize 5`, `%runs`, `%show UID`, `%live`; Bluesky's `%mov`, `%movr`, `%wa`, `%ct`."""
 
 import sys
 
@@ -10,7 +10,8 @@ if _shell is not None and not is_re_worker_active():
 
     from stedopt_bluesky.cli.output import stdout as _stdout
     from stedopt_bluesky.cli.showing import show_run
-    from stedopt_bluesky.records import list_runs
+    from stedopt_bluesky.records import RunQuery, list_runs
+    from stedopt_bluesky.reports.live import LiveView as _LiveView
     from stedopt_bluesky.reports.tables import runs_table
 
     def _optimize(line):
@@ -21,9 +22,9 @@ if _shell is not None and not is_re_worker_active():
         RE(optimize(images=int(images)))
 
     def _runs(line):
-        """%runs [SAMPLE]: the runs of the catalogue, newest first."""
-        found = list_runs(folder, sample=line.strip() or None)
-        _stdout.print(runs_table(found) if found else "no run matches")
+        """%runs [SAMPLE]: the newest fifty runs of the catalogue."""
+        found = list_runs(folder, RunQuery(sample=line.strip() or None))
+        _stdout.print(runs_table(found[:50]) if found else "no run matches")
 
     def _show(line):
         """%show UID: one run, its best and last images."""
@@ -32,6 +33,20 @@ if _shell is not None and not is_re_worker_active():
         except ValueError as error:  # not there, damaged, none of this program's
             raise UsageError(f"%show {line.strip()}: {error}") from None
 
-    for _name, _magic in {"optimize": _optimize, "runs": _runs, "show": _show}.items():
+    _watching = []
+
+    def _live(line):
+        """%live, %live off: show each run of this session as it goes, in place of progress bars."""
+        if line.strip() not in ("", "off"):
+            raise UsageError(f"%live {line.strip()}: %live or %live off")
+        while _watching:
+            _token, RE.waiting_hook = _watching.pop()
+            RE.unsubscribe(_token)
+        if not line.strip():
+            _watching.append((RE.subscribe(_LiveView()), RE.waiting_hook))
+            RE.waiting_hook = None
+
+    _magics = {"optimize": _optimize, "runs": _runs, "show": _show, "live": _live}
+    for _name, _magic in _magics.items():
         _shell.register_magic_function(_magic, "line", _name)
     _shell.register_magics(BlueskyMagics)

@@ -1,0 +1,80 @@
+"""``stedopt runs``: the list of runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stedopt_bluesky.cli.output import console, print_json, stdout
+
+if TYPE_CHECKING:
+    from stedopt_bluesky.records.query import RunQuery
+
+# A table of more is not read.
+MOST_ROWS = 50
+
+
+def list_runs(query: RunQuery, *, catalog: Path, newest: int | None, as_json: bool) -> None:
+    """List the runs that match, newest first.
+
+    Parameters
+    ----------
+    query : RunQuery
+        Which runs.
+    catalog : Path
+        The catalogue's folder.
+    newest : int or None
+        How many at most; None: all as JSON, fifty in a table.
+    as_json : bool
+        Whether all that is known of them is written as JSON.
+
+    Raises
+    ------
+    CatalogError
+        When there is no such catalogue.
+    """
+    from stedopt_bluesky.records.folder import CatalogFolder
+    from stedopt_bluesky.records.runs import list_runs as find
+
+    folder = CatalogFolder.open(catalog)
+    with _progress() as progress:
+        found = find(folder, query, progress)
+    if as_json:
+        print_json(
+            [
+                {**vars(run), "begun": datetime.fromtimestamp(run.time).astimezone().isoformat()}
+                for run in found[:newest]
+            ]
+        )
+        return
+    if not found:
+        stdout.print("no run matches")
+        return
+    from stedopt_bluesky.reports.tables import runs_table
+
+    shown = found[: MOST_ROWS if newest is None else newest]
+    stdout.print(runs_table(shown, [condition.name for condition in query.where]))
+    if len(shown) < len(found):
+        stdout.print(f"the newest {len(shown)} of {len(found)} runs; --newest N shows more")
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Bar of the journals that are read, from the moment on when their number is known."""
+    from stedopt_bluesky.experiments.progress import ExperimentProgress
+
+    with contextlib.ExitStack() as always:
+        bar: ExperimentProgress | None = None
+
+        def advance(done: int, total: int) -> None:
+            nonlocal bar
+            # A few are read before anybody would see a bar.
+            if bar is None and total > MOST_ROWS:
+                bar = always.enter_context(ExperimentProgress(console, "journals", total))
+            if bar is not None:
+                bar(1)
+
+        yield advance

@@ -1,0 +1,246 @@
+"""An index of the runs, so that a list of ten thousand takes no longer than one of ten.
+
+It lies in ``DIR/runs.sqlite`` and follows from the journals: a journal that is new, or has
+another size or time than when it was last looked at, is read again; what is missing, damaged or
+of another version is made anew. Where it cannot be written, it is made in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
+from stedopt_bluesky.records.journal import journal_paths
+from stedopt_bluesky.records.query import ENDED, GROUPS, OF_THE_RUN, RunQuery, timestamp
+from stedopt_bluesky.records.runs import RunSummary, summarize
+
+# Raised when what is stored, or how it is reckoned, changes.
+_VERSION = 1
+# Others may be making it just now; s.
+_PATIENCE_S = 30.0
+# Journals that are read between two commits: what was read is kept when it is interrupted.
+_BATCH = 200
+
+_SCHEMA = (
+    """CREATE TABLE runs (
+        journal TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, uid TEXT, time REAL,
+        sample TEXT, structure TEXT, preset TEXT, operator TEXT, plan_name TEXT, exit_status TEXT,
+        parameters TEXT, objectives TEXT, networks TEXT, summary TEXT
+    ) WITHOUT ROWID""",
+    """CREATE TABLE numbers (
+        name TEXT, value REAL, journal TEXT, PRIMARY KEY (name, value, journal)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX runs_by_time ON runs (time)",
+    "CREATE INDEX numbers_by_journal ON numbers (journal)",
+    f"PRAGMA user_version = {_VERSION}",
+)
+
+
+class RunIndex:
+    """Index of a catalogue's runs: ``with RunIndex(folder) as index: index.update()``.
+
+    Parameters
+    ----------
+    folder : CatalogFolder
+        Whose runs.
+
+    Raises
+    ------
+    CatalogError
+        When other programs keep it busy.
+    """
+
+    def __init__(self, folder: CatalogFolder) -> None:
+        self._folder = folder
+        self._db: sqlite3.Connection | None = None
+
+    def __enter__(self) -> RunIndex:
+        with _clear_errors(self._folder.index):
+            self._db = _opened(self._folder.index)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._db is not None:
+            self._db.close()
+        self._db = None
+
+    @property
+    def _open(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise CatalogError(f"the index {self._folder.index} is not open")
+        return self._db
+
+    def update(self, progress: Callable[[int, int], object] = lambda done, total: None) -> None:
+        """Read the journals that are new or have changed, and forget those that are gone.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with how many were read of how many that have to be.
+        """
+        with _clear_errors(self._folder.index):
+            try:
+                self._update(progress)
+            except sqlite3.OperationalError as error:
+                if "readonly" not in str(error):
+                    raise
+                # A catalogue of somebody else, or on a medium that may only be read.
+                self._open.close()
+                self._db = _made(Path(":memory:"))
+                self._update(progress)
+
+    def _update(self, progress: Callable[[int, int], object]) -> None:
+        db = self._open
+        # Of a run without stop document it depends on its writer what it is called.
+        known = {
+            journal: (size, mtime_ns) if exit_status in ENDED else None
+            for journal, size, mtime_ns, exit_status in db.execute(
+                "SELECT journal, size, mtime_ns, exit_status FROM runs"
+            )
+        }
+        there: set[str] = set()
+        waiting: list[tuple[Path, int, int]] = []
+        for path in journal_paths(self._folder):
+            there.add(path.stem)
+            with contextlib.suppress(OSError):  # moved away meanwhile
+                stat = path.stat()
+                if known.get(path.stem) != (stat.st_size, stat.st_mtime_ns):
+                    waiting.append((path, stat.st_size, stat.st_mtime_ns))
+        gone = [(journal,) for journal in known if journal not in there]
+        if gone:
+            with db:
+                db.executemany("DELETE FROM runs WHERE journal = ?", gone)
+                db.executemany("DELETE FROM numbers WHERE journal = ?", gone)
+        for first in range(0, len(waiting), _BATCH):
+            batch = waiting[first : first + _BATCH]
+            # Read before the database is locked: others may list runs meanwhile.
+            rows = []
+            for number, (path, size, mtime_ns) in enumerate(batch, start=first + 1):
+                with contextlib.suppress(OSError):
+                    run = summarize(self._folder, path, whole=True)
+                    rows.append((path.stem, size, mtime_ns, run))
+                progress(number, len(waiting))
+            with db:
+                for row in rows:
+                    _put(db, *row)
+
+    def find(self, query: RunQuery) -> list[RunSummary]:
+        """Runs that match, newest first."""
+        where, values = _conditions(query)
+        with _clear_errors(self._folder.index):
+            # The condition has names of this module and of Condition alone; values are bound.
+            rows = self._open.execute(
+                f"SELECT summary FROM runs WHERE {where} ORDER BY time DESC, uid DESC",  # noqa: S608
+                values,
+            ).fetchall()
+        return [RunSummary(**json.loads(row[0])) for row in rows]
+
+
+def _put(db: sqlite3.Connection, journal: str, size: int, mtime_ns: int, run: RunSummary) -> None:
+    whole = dataclasses.asdict(run)
+    db.execute(
+        "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            journal,
+            size,
+            mtime_ns,
+            run.uid,
+            run.time,
+            run.sample,
+            run.structure,
+            run.preset,
+            run.operator,
+            run.plan_name,
+            run.exit_status,
+            json.dumps(run.parameters),
+            json.dumps(run.objectives),
+            json.dumps(run.networks),
+            json.dumps(whole),
+        ),
+    )
+    db.execute("DELETE FROM numbers WHERE journal = ?", (journal,))
+    numbers = {name: float(whole[name]) for name in OF_THE_RUN}
+    for group in GROUPS:
+        numbers |= {f"{group}.{name}": value for name, value in whole[group].items()}
+    db.executemany(
+        "INSERT INTO numbers VALUES (?, ?, ?)",
+        [(name, value, journal) for name, value in numbers.items()],
+    )
+
+
+def _conditions(query: RunQuery) -> tuple[str, list[str | float]]:
+    """Condition in SQL, and its values."""
+    said: list[str] = ["1"]
+    values: list[str | float] = []
+
+    def add(condition: str, value: str | float) -> None:
+        said.append(condition)
+        values.append(value)
+
+    for key, text in query.exactly.items():
+        add(f"{key} = ?", text)
+    if query.exit_status is not None:
+        add("exit_status = ?", query.exit_status)
+    for key, name in (("parameters", query.parameter), ("objectives", query.objective)):
+        if name is not None:
+            add(f"instr({key}, ?)", json.dumps(name))
+    if query.network is not None:
+        add("instr(networks, ?)", query.network)
+    if query.since is not None:
+        add("time >= ?", timestamp(query.since))
+    if query.until is not None:
+        add("time < ?", timestamp(query.until))
+    if query.uid_prefix:
+        add("substr(uid, 1, length(?)) = ?", query.uid_prefix)
+        values.append(query.uid_prefix)
+    for condition in query.where:
+        add(
+            f"journal IN (SELECT journal FROM numbers WHERE name = ? AND value {condition.sign} ?)",  # noqa: S608
+            condition.name,
+        )
+        values.append(condition.value)
+    return " AND ".join(said), values
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        return _made(path)
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise
+        return _made(Path(":memory:"))
+    except sqlite3.DatabaseError:  # damaged: it holds nothing that the journals do not
+        path.unlink()
+        return _made(path)
+
+
+def _made(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=_PATIENCE_S)
+    try:
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            if db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                _make(db)
+        db.execute("SELECT count(*) FROM runs").fetchone()
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _make(db: sqlite3.Connection) -> None:
+    for statement in ("DROP TABLE IF EXISTS runs", "DROP TABLE IF EXISTS numbers", *_SCHEMA):
+        db.execute(statement)
+
+
+@contextlib.contextmanager
+def _clear_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise CatalogError(f"the list of runs {path}: {error}") from error

@@ -1,0 +1,234 @@
+"""How long a list, a question and opening a run take in a catalogue of ten thousand runs.
+
+``python -m tests.benchmarks.catalogue_scale [--runs N] [--postgres URI]`` prints a markdown
+table. One run of the digital twin is made; its journal is written N times, with other uids, times,
+samples, operators and objectives, so that journals are what they are in use. Of these the first
+fifty go into Tiled whole; of the others only start and stop documents do, with what their runs
+have come to, since a question to Tiled looks at nothing else. ``--postgres``: an empty database.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import functools
+import json
+import os
+import random
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+# Before numpy is loaded: one thread, so that figures do not depend on the machine's load.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+RUNS = 10_000
+IMAGES = 10
+WHOLE = 50
+REPEATS = 7
+# Runs of three years.
+_FIRST_S, _SPAN_S = 1_700_000_000.0, 3 * 365 * 86_400.0
+KEY = "k" * 64
+
+
+def one_run(folder: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Documents of a run of the twin."""
+    from stedopt_bluesky.config import preset
+    from stedopt_bluesky.records import RunRecord, find_run
+    from stedopt_bluesky.session import connect_application, open_session
+
+    config = preset("classical").updated({"images": IMAGES})
+    with open_session(config, connect_application(config), folder) as session:
+        (uid,) = session.run_engine(session.optimize())
+        return list(RunRecord.read(find_run(session.folder, uid)).documents)
+
+
+def another(
+    documents: list[tuple[str, dict[str, Any]]], number: int, total: int
+) -> list[tuple[str, dict[str, Any]]]:
+    """Another run with the same images: uids, times, sample, operator and objectives differ."""
+    rng = random.Random(number)  # noqa: S311
+    renamed: dict[str, str] = {}
+    begun = _FIRST_S + _SPAN_S * number / total
+    first = documents[0][1]["time"]
+
+    def new(uid: str) -> str:
+        head, *tail = uid.split("/")
+        if head not in renamed:
+            renamed[head] = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+        return "/".join([renamed[head], *tail])
+
+    found = []
+    for name, doc in copy.deepcopy(documents):
+        for key in ("uid", "run_start", "descriptor", "stream_resource"):
+            if isinstance(doc.get(key), str):
+                doc[key] = new(doc[key])
+        if "time" in doc:
+            doc["time"] += begun - first
+        if name == "start":
+            doc |= {"sample": f"sample {number % 200}", "operator": f"operator {number % 20}"}
+            doc |= {"structure": ("actin", "tubulin")[number % 2], "scan_id": number}
+        if name == "event":
+            shift = rng.random()
+            doc["data"] = {
+                k: v * shift if k.startswith("objective_") else v for k, v in doc["data"].items()
+            }
+        found.append((name, doc))
+    return found
+
+
+def write(folder: Any, documents: list[tuple[str, dict[str, Any]]], runs: int) -> None:
+    """Write the journals."""
+    from stedopt_bluesky.records import Journal
+
+    journal = Journal(folder, fsync=False)
+    for number in range(runs):
+        for name, doc in another(documents, number, runs):
+            journal(name, doc)
+
+
+def take_in(client: Any, folder: Any, whole: int) -> float:
+    """Fill Tiled; seconds per run that was taken in whole."""
+    from bluesky_tiled_plugins import TiledWriter
+
+    from stedopt_bluesky.records.ingest import Ingester, relocation
+    from stedopt_bluesky.records.journal import journal_paths, read_journal
+    from stedopt_bluesky.records.reached import Reached
+
+    paths = journal_paths(folder)
+    for path in paths[whole:]:
+        reached, writer = Reached(), TiledWriter(client)
+        for name, doc in read_journal(path):
+            reached(name, doc)
+            if name == "start":
+                writer(name, doc)
+        writer("stop", {**doc, "summary": reached.summary()})
+    begun = time.perf_counter()
+    Ingester(folder, client, relocation(folder)).step()
+    return (time.perf_counter() - begun) / whole
+
+
+def ms(call: Callable[[], Any], repeats: int = REPEATS) -> tuple[float, Any]:
+    """Milliseconds of a call, median, and what it gave."""
+    times, found = [], None
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        found = call()
+        times.append(1000 * (time.perf_counter() - begun))
+    return statistics.median(times), found
+
+
+QUERIES: dict[str, dict[str, Any]] = {
+    "sample": {"sample": "sample 7"},
+    "structure and operator": {"structure": "actin", "operator": "operator 8"},
+    "a week": {"since": _FIRST_S + _SPAN_S / 2, "until": _FIRST_S + _SPAN_S / 2 + 7 * 86_400},
+    "exit status": {"exit_status": "fail"},
+    "network": {"network": "nosuch"},
+    "objective reached": {"where": ["quality >= 0.85"]},
+    "setting used": {"where": ["dwelltime_us < 5"]},
+    "objective, sample and date": {
+        "where": ["quality >= 0.3"],
+        "sample": "sample 7",
+        "since": _FIRST_S + _SPAN_S / 2,
+    },
+}
+
+
+def queries() -> Iterator[tuple[str, Any]]:
+    """Questions, by what is asked for."""
+    from stedopt_bluesky.records import Condition, RunQuery
+
+    for name, asked in QUERIES.items():
+        where = tuple(Condition.parse(text) for text in asked.get("where", ()))
+        yield name, RunQuery(**{**asked, "where": where})
+
+
+def of_journals(folder: Any) -> None:
+    """Measure the index and the journals."""
+    from stedopt_bluesky.records import RunRecord, find_run, list_runs
+
+    begun = time.perf_counter()
+    runs = list_runs(folder)
+    first_s = time.perf_counter() - begun
+    row("journals: the first list, which makes the index", 1000 * first_s, len(runs))
+    row("journals: all runs", *_counted(lambda: list_runs(folder)))
+    for name, query in queries():
+        row(f"journals: by {name}", *_counted(functools.partial(list_runs, folder, query)))
+    uid = runs[len(runs) // 2].uid
+    row("journals: open a run", ms(lambda: RunRecord.read(find_run(folder, uid[:12])))[0], 1)
+
+
+def of_tiled(client: Any, what: str) -> None:
+    """Measure Tiled's queries: the first page of what was found, as a person sees it."""
+    keys = list(client.keys()[:1])
+    for name, query in queries():
+        # A new search each time: the client keeps answers.
+        row(
+            f"{what}: by {name}",
+            *_counted(lambda query=query: query.search(client).values().head(20)),
+        )
+    row(f"{what}: the newest run", ms(lambda: client.values().last())[0], 1)
+    row(f"{what}: open a run, by its uid", ms(lambda: client[keys[0]])[0], 1)
+    row(f"{what}: open a run, by the beginning", ms(lambda: client[keys[0][:12]])[0], 1)
+    run = client[keys[0]]
+    table = functools.partial(lambda: run["primary"].read(["dwelltime_us"]))
+    row(f"{what}: its table of {IMAGES} images", ms(table)[0], 1)
+
+
+def _counted(call: Callable[[], Any]) -> tuple[float, int]:
+    took, found = ms(call)
+    return took, len(found)
+
+
+def row(what: str, took_ms: float, count: int) -> None:
+    """Print a row of the table."""
+    print(f"| {what} | {took_ms:.0f} | {count} |", flush=True)
+
+
+@contextlib.contextmanager
+def tiled_on(folder: Any, database: str) -> Iterator[Any]:
+    """Tiled in this process, on the folder's own databases or on PostgreSQL."""
+    from tiled.client import from_context
+    from tiled.client.context import Context
+    from tiled.server.app import build_app_from_config
+
+    from stedopt_bluesky.records.tiled_server import make_storage, tiled_configuration
+
+    make_storage(folder)
+    app = build_app_from_config(tiled_configuration(folder, KEY, database))
+    with contextlib.closing(Context.from_app(app, api_key=KEY)) as context:
+        yield from_context(context)
+
+
+def main(runs: int = RUNS, postgres: str = "") -> None:
+    """Measure and print the table."""
+    from stedopt_bluesky.records import CatalogFolder
+
+    with tempfile.TemporaryDirectory(prefix="stedopt-") as directory:
+        documents = one_run(Path(directory) / "one")
+        folder = CatalogFolder.create_or_open(Path(directory) / "many")
+        write(folder, documents, runs)
+        start = len(json.dumps(documents[0][1]))
+        print(f"| {runs} runs of {IMAGES} images, start document {start} bytes | ms | found |")
+        print("|---|---|---|")
+        of_journals(folder)
+        for what, database in {"SQLite": "", "PostgreSQL": postgres}.items():
+            if what == "SQLite" or database:
+                with tiled_on(folder, database) as client:
+                    one_s = take_in(client, folder, min(runs, WHOLE))
+                    row(f"{what}: take one run in, whole", 1000 * one_s, 1)
+                    of_tiled(client, what)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--postgres", default="", metavar="URI")
+    arguments = parser.parse_args()
+    main(arguments.runs, arguments.postgres)
