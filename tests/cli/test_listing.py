@@ -29,7 +29,7 @@ def test_runs_are_listed_newest_first(stedopt_json, stored):
         (["--since", "2100-01-01"], []),
         (["--until", "2100-01-01", "--sample", "actin"], ["resumed", "aborted"]),
         (["--until", "2001-01-01"], []),
-        (["--structure", "actin"], ["resumed", "aborted", "finished"]),
+        (["--structure", "actin"], ["resumed", "aborted"]),
         (["--operator", "Ada", "--status", "abort"], ["aborted"]),
         (["--status", "interrupted"], []),
         (["--parameter", "dwelltime_us", "--objective", "snr"], ["resumed", "aborted", "finished"]),
@@ -64,7 +64,8 @@ def test_the_table_of_runs(stedopt, stored):
 
 def test_a_table_shows_what_was_asked_by(stedopt, stored):
     result = stedopt("runs", "--catalog", stored.catalog, "--where", "photobleaching >= 0")
-    assert "photobleaching" in result.stdout
+    assert "photo-" in result.stdout
+    assert "bleaching" in result.stdout
     folder = CatalogFolder.open(stored.catalog)
     record = RunRecord.read(find_run(folder, stored.finished["uid"]))
     values = sorted(record.table("primary")["objective_photobleaching"])

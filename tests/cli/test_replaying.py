@@ -23,7 +23,6 @@ def test_every_decision_is_made_again(stedopt_json, stored, journal, name, image
     assert replayed == {
         "uid": uid,
         "documents": len(documents),
-        "invalid_documents": [],
         "decisions": images,
         "differing": 0,
         "differences": [],
@@ -80,19 +79,17 @@ def test_an_observation_that_was_changed_is_found(tamper, stedopt_json, copied, 
     assert [d["iteration"] for d in replayed["differences"]] == [1, 2]
 
 
-def test_a_document_that_is_not_valid_is_found(tamper, stedopt, stedopt_json, copied, journal):
+def test_a_document_that_is_not_valid_is_told_with_its_line(tamper, stedopt, copied, journal):
     uid = copied.finished["uid"]
-    tamper(
-        journal(copied.catalog, uid), lambda name, doc, _: name == "stop" and doc.pop("exit_status")
-    )
+    path = journal(copied.catalog, uid)
+    tamper(path, lambda name, doc, _: name == "stop" and doc.pop("exit_status"))
 
-    replayed, result = stedopt_json("replay", uid, "--catalog", copied.catalog)
+    result = stedopt("replay", uid, "--catalog", copied.catalog)
 
-    assert result.exit_code == 1
-    assert replayed["differing"] == 0
-    (invalid,) = replayed["invalid_documents"]
-    assert invalid.startswith(f"document {replayed['documents']}, stop: 'exit_status'")
-    assert "1 not valid" in stedopt("replay", uid, "--catalog", copied.catalog).stdout
+    assert (result.exit_code, result.stdout) == (2, "")
+    last = len(path.read_bytes().splitlines())
+    assert f"is damaged: line {last}, stop: exit_status: field required" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 # --- what if ----------------------------------------------------------------------------

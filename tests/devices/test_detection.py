@@ -113,7 +113,7 @@ def rescue(two_channels):
         ("lower_time_percent_1", 2.5, "LTh_times", [2.5, 0.0, 0.0, 0.0]),
         ("lower_time_percent_2", 5.0, "LTh_times", [0.0, 5.0, 0.0, 0.0]),
         ("lower_time_percent_3", 7.0, "LTh_times", [0.0, 0.0, 7.0, 0.0]),
-        ("lower_time_percent_4", 100.0, "LTh_times", [0.0, 0.0, 0.0, 100.0]),
+        ("lower_time_percent_4", 99.9, "LTh_times", [0.0, 0.0, 0.0, 99.9]),
         ("upper_threshold", 30, "UTh_threshold", 30),
     ],
 )
@@ -144,8 +144,8 @@ def test_settings_of_rescue_begin_as_imspector_has_them(two_channels):
     ("setting", "value", "says"),
     [
         ("lower_thresholds", 5, "= 5: a whole number from 0 to 4"),
-        ("lower_threshold_2", 1.5, "= 1.5 counts: a whole number from 0 to 65535 counts"),
-        ("lower_time_percent_1", 100.1, "= 100.1 %: 0 to 100 %"),
+        ("lower_threshold_2", 1.5, "= 1.5 counts: a whole number from 1 to 65535 counts"),
+        ("lower_time_percent_1", 100.1, "= 100.1 %: 0.1 to 99.9 %"),
         ("upper_threshold", -1, "= -1 counts"),
     ],
 )

@@ -402,9 +402,7 @@ def test_scanning_is_what_imspector_says(instrument, monkeypatch):
 
 
 def test_the_record_of_the_parameters_is_whole(instrument):
-    record = instrument.parameters()
-    assert set(record) == set(CONFIGURATIONS)
-    for tree in record.values():
+    for tree in map(instrument.parameters, CONFIGURATIONS):
         assert tree["ExpControl"]["scan"]["range"]["scanmode"] == "xy"
         assert len(tree["ExpControl"]["measurement"]["channels"][0]["lasers"]) == 7
 
