@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -151,6 +153,29 @@ def test_a_second_server_of_the_same_catalogue_is_refused(served, stedopt):
     result = stedopt("serve", "catalog", "--catalog", folder.path, "--port", 0)
     assert result.exit_code == 2
     assert "is open elsewhere" in result.stderr
+
+
+BY_PROFILE = """
+from databroker import Broker, from_profile
+client = from_profile("sted")
+db = Broker.named("sted")
+(header,) = db(sample="tubulin")
+print(header.start["uid"], len(header.table("primary")), len(client))
+"""
+
+
+def test_databroker_finds_it_by_a_profile(served, stored, tmp_path):
+    _, address = served
+    (tmp_path / "profile.yml").write_text(f"sted:\n  uri: {address}\n")
+    closing, client = client_of(address, READER)
+    with closing:
+        wait_for(lambda: len(list(client.search(Key("stop.exit_status") != "none"))) == 3)
+    done = subprocess.run(
+        [sys.executable, "-c", BY_PROFILE],
+        env={**os.environ, "TILED_PROFILES": str(tmp_path), "TILED_API_KEY": READER},
+        capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+    assert done.stdout.split() == [stored.finished["uid"], "3", "3"], done.stderr
 
 
 @pytest.mark.parametrize(
