@@ -37,16 +37,18 @@ def list_runs(query: RunQuery, *, catalog: Path, newest: int | None, as_json: bo
         When there is no such catalogue.
     """
     from stedopt_bluesky.records.folder import CatalogFolder
-    from stedopt_bluesky.records.runs import list_runs as find
+    from stedopt_bluesky.records.index import RunIndex
 
-    folder = CatalogFolder.open(catalog)
-    with _progress() as progress:
-        found = find(folder, query, progress)
+    with RunIndex(CatalogFolder.open(catalog)) as index:
+        with _progress() as progress:
+            index.update(progress)
+        found = index.find(query, newest if as_json or newest is not None else MOST_ROWS)
+        total = index.count(query)
     if as_json:
         print_json(
             [
                 {**vars(run), "begun": datetime.fromtimestamp(run.time).astimezone().isoformat()}
-                for run in found[:newest]
+                for run in found
             ]
         )
         return
@@ -55,10 +57,9 @@ def list_runs(query: RunQuery, *, catalog: Path, newest: int | None, as_json: bo
         return
     from stedopt_bluesky.reports.tables import runs_table
 
-    shown = found[: MOST_ROWS if newest is None else newest]
-    stdout.print(runs_table(shown, [condition.name for condition in query.where]))
-    if len(shown) < len(found):
-        stdout.print(f"the newest {len(shown)} of {len(found)} runs; --newest N shows more")
+    stdout.print(runs_table(found, [condition.name for condition in query.where]))
+    if len(found) < total:
+        stdout.print(f"the newest {len(found)} of {total} runs; --newest N shows more")
 
 
 @contextlib.contextmanager

@@ -13,9 +13,10 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
-from stedopt_bluesky.records.journal import journal_paths
+from stedopt_bluesky.records.journal import journal_files
 from stedopt_bluesky.records.query import ENDED, GROUPS, OF_THE_RUN, RunQuery, timestamp
 from stedopt_bluesky.records.runs import RunSummary, summarize
 
@@ -105,12 +106,13 @@ class RunIndex:
         }
         there: set[str] = set()
         waiting: list[tuple[Path, int, int]] = []
-        for path in journal_paths(self._folder):
-            there.add(path.stem)
+        for entry in journal_files(self._folder):
+            journal = entry.name.removesuffix(".jsonl")
+            there.add(journal)
             with contextlib.suppress(OSError):  # moved away meanwhile
-                stat = path.stat()
-                if known.get(path.stem) != (stat.st_size, stat.st_mtime_ns):
-                    waiting.append((path, stat.st_size, stat.st_mtime_ns))
+                stat = entry.stat()
+                if known.get(journal) != (stat.st_size, stat.st_mtime_ns):
+                    waiting.append((Path(entry.path), stat.st_size, stat.st_mtime_ns))
         gone = [(journal,) for journal in known if journal not in there]
         if gone:
             with db:
@@ -129,16 +131,24 @@ class RunIndex:
                 for row in rows:
                     _put(db, *row)
 
-    def find(self, query: RunQuery) -> list[RunSummary]:
-        """Runs that match, newest first."""
+    def find(self, query: RunQuery, newest: int | None = None) -> list[RunSummary]:
+        """Runs that match, newest first; so many at most."""
+        order = "ORDER BY time DESC, uid DESC LIMIT ?"
+        rows = self._select("summary", query, order, -1 if newest is None else newest)
+        return [RunSummary(**json.loads(row[0])) for row in rows]
+
+    def count(self, query: RunQuery) -> int:
+        """How many runs match."""
+        return int(self._select("count(*)", query)[0][0])
+
+    def _select(self, what: str, query: RunQuery, order: str = "", *more: int) -> list[Any]:
         where, values = _conditions(query)
         with _clear_errors(self._folder.index):
             # The condition has names of this module and of Condition alone; values are bound.
-            rows = self._open.execute(
-                f"SELECT summary FROM runs WHERE {where} ORDER BY time DESC, uid DESC",  # noqa: S608
-                values,
+            return self._open.execute(
+                f"SELECT {what} FROM runs WHERE {where} {order}",  # noqa: S608
+                [*values, *more],
             ).fetchall()
-        return [RunSummary(**json.loads(row[0])) for row in rows]
 
 
 def _put(db: sqlite3.Connection, journal: str, size: int, mtime_ns: int, run: RunSummary) -> None:
