@@ -57,6 +57,7 @@ bench: $(VENV)/.bench-installed   ## speed and quality, against the peers, fifte
 	$(BIN)/python -m tests.benchmarks
 
 campaign: $(VENV)/.bench-installed  ## all benchmarks with all seeds and peers, most of a day; goes on where it was stopped
+	$(BIN)/python -m pytest -m campaign -q
 	$(BIN)/python -m tests.benchmarks --slow-seeds 20 --out bench/campaign
 
 weights: $(VENV)/.dev-installed   ## train the shipped networks anew on the twin, about an hour; goes on where it was stopped

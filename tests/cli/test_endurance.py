@@ -11,7 +11,7 @@ from tests.benchmarks.endurance_kills import Counts, chain
 SEED = 2
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.timeout(600)  # 40 s on two cores; a loaded machine may need many times that
 def test_nothing_is_lost_in_a_chain_of_killed_runs(tmp_path):
     counts = Counts()

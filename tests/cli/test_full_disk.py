@@ -87,7 +87,7 @@ def check_images(runs):
     ("small", "size"),
     [
         ("", "420k"),  # everything
-        ("journal", "48k"),
+        pytest.param("journal", "48k", marks=pytest.mark.campaign),
     ],
 )
 def test_a_full_disk(on_twin, tmp_path, small, size):

@@ -17,7 +17,11 @@ SOON_S = 5.0
 @pytest.mark.parametrize(
     ("number", "after_s"),
     # Of a run of five seconds or more: in the overview or the first image, and later.
-    [(signal.SIGKILL, 0.6), (signal.SIGKILL, 2.4), (signal.SIGINT, 2.4)],
+    [
+        (signal.SIGKILL, 0.6),
+        pytest.param(signal.SIGKILL, 2.4, marks=pytest.mark.campaign),
+        (signal.SIGINT, 2.4),
+    ],
 )
 def test_a_killed_run_leaves_it_dark_and_is_gone_on_with(tmp_path, number, after_s):
     left = trial(number, after_s, tmp_path)

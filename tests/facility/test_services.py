@@ -93,6 +93,7 @@ def make_database(host, address):
     uri.write_text(uri.read_text().replace("@127.0.0.1/", f"@127.0.0.1:{port}/"))
 
 
+@pytest.mark.campaign
 def test_the_catalogue_in_postgresql(host, uid, free_port):
     drop_in = "stedopt-catalog.service.d/postgresql.conf"
     host.install("stedopt-catalog.service", drop_ins=[drop_in])
