@@ -21,18 +21,21 @@ from stedopt_bluesky.records.query import ENDED, GROUPS, OF_THE_RUN, RunQuery, t
 from stedopt_bluesky.records.runs import RunSummary, summarize
 
 # Raised when what is stored, or how it is reckoned, changes.
-_VERSION = 1
+_VERSION = 2
 # Others may be making it just now; s.
 _PATIENCE_S = 30.0
 # Journals that are read between two commits: what was read is kept when it is interrupted.
 _BATCH = 200
 
+_TABLES = ("runs", "summaries", "numbers")
 _SCHEMA = (
     """CREATE TABLE runs (
         journal TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, uid TEXT, time REAL,
         sample TEXT, structure TEXT, preset TEXT, operator TEXT, plan_name TEXT, exit_status TEXT,
-        parameters TEXT, objectives TEXT, networks TEXT, summary TEXT
+        parameters TEXT, objectives TEXT, networks TEXT
     ) WITHOUT ROWID""",
+    # Apart: what is searched through is a few pages.
+    "CREATE TABLE summaries (journal TEXT PRIMARY KEY, summary TEXT)",
     """CREATE TABLE numbers (
         name TEXT, value REAL, journal TEXT, PRIMARY KEY (name, value, journal)
     ) WITHOUT ROWID""",
@@ -117,6 +120,7 @@ class RunIndex:
         if gone:
             with db:
                 db.executemany("DELETE FROM runs WHERE journal = ?", gone)
+                db.executemany("DELETE FROM summaries WHERE journal = ?", gone)
                 db.executemany("DELETE FROM numbers WHERE journal = ?", gone)
         for first in range(0, len(waiting), _BATCH):
             batch = waiting[first : first + _BATCH]
@@ -146,7 +150,7 @@ class RunIndex:
         with _clear_errors(self._folder.index):
             # The condition has names of this module and of Condition alone; values are bound.
             return self._open.execute(
-                f"SELECT {what} FROM runs WHERE {where} {order}",  # noqa: S608
+                f"SELECT {what} FROM runs NATURAL JOIN summaries WHERE {where} {order}",  # noqa: S608
                 [*values, *more],
             ).fetchall()
 
@@ -154,7 +158,7 @@ class RunIndex:
 def _put(db: sqlite3.Connection, journal: str, size: int, mtime_ns: int, run: RunSummary) -> None:
     whole = dataclasses.asdict(run)
     db.execute(
-        "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             journal,
             size,
@@ -170,9 +174,9 @@ def _put(db: sqlite3.Connection, journal: str, size: int, mtime_ns: int, run: Ru
             json.dumps(run.parameters),
             json.dumps(run.objectives),
             json.dumps(run.networks),
-            json.dumps(whole),
         ),
     )
+    db.execute("INSERT OR REPLACE INTO summaries VALUES (?, ?)", (journal, json.dumps(whole)))
     db.execute("DELETE FROM numbers WHERE journal = ?", (journal,))
     numbers = {name: float(whole[name]) for name in OF_THE_RUN}
     for group in GROUPS:
@@ -244,7 +248,7 @@ def _made(path: Path) -> sqlite3.Connection:
 
 
 def _make(db: sqlite3.Connection) -> None:
-    for statement in ("DROP TABLE IF EXISTS runs", "DROP TABLE IF EXISTS numbers", *_SCHEMA):
+    for statement in (*(f"DROP TABLE IF EXISTS {name}" for name in _TABLES), *_SCHEMA):
         db.execute(statement)
 
 
