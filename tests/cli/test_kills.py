@@ -29,7 +29,8 @@ def test_a_killed_run_leaves_it_dark_and_is_gone_on_with(tmp_path, number, after
     assert left.zero_s < SOON_S
     assert left.light_s < SOON_S
     assert left.kept == left.taken
-    assert left.images == IMAGES
+    # On a slow machine the first moment is before the start document: nothing was begun.
+    assert left.images == IMAGES or (after_s < 1 and left.images is None and left.taken == 0)
     acted = "it has ended without a word: every scan was stopped and all lasers are at zero"
     assert (acted in left.words) == (number == signal.SIGKILL)
     assert left.code == (-9 if number == signal.SIGKILL else 128 + number)
