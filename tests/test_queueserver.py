@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import yaml
 from stedopt_bluesky.config.keys import VARIABLE as KEY_VARIABLE
 from stedopt_bluesky.records import Catalog, CatalogFolder, RunRecord, find_run, list_runs
 from stedopt_bluesky.records.resume import RESUMES
+from tests.waiting import free_ports, wait_for
 
 qserver = pytest.importorskip("bluesky_queueserver")
 pytestmark = [
@@ -62,22 +62,6 @@ WAIT_S = 40.0  # a bound against hanging
 USER = {"user": "AD", "user_group": "primary"}
 
 
-def free_ports(count):
-    with contextlib.ExitStack() as sockets:
-        opened = [sockets.enter_context(socket.socket()) for _ in range(count)]
-        for one in opened:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in opened]
-
-
-def wait_until(condition, what):
-    end = time.monotonic() + WAIT_S
-    while not (found := condition()):
-        assert time.monotonic() < end, f"waited {WAIT_S} s for {what}"
-        time.sleep(0.05)
-    return found
-
-
 class Queue:
     """A client of RE Manager."""
 
@@ -113,11 +97,13 @@ class Queue:
             return None
 
     def state(self, name):
-        wait_until(lambda: self.status()["manager_state"] == name, f"state {name}")
+        wait_for(lambda: self.status()["manager_state"] == name, WAIT_S, what=f"state {name}")
 
     def go_on(self):
         self.ask("re_resume")
-        wait_until(lambda: self.status()["re_state"] != "paused", "the RunEngine to go on")
+        wait_for(
+            lambda: self.status()["re_state"] != "paused", WAIT_S, what="the RunEngine to go on"
+        )
 
     def open(self):
         self.ask("environment_open")
@@ -125,7 +111,7 @@ class Queue:
         assert self.status()["worker_environment_exists"]
 
     def close(self):
-        wait_until(self.answers, "RE Manager")
+        wait_for(self.answers, WAIT_S, what="RE Manager")
         self.ask("environment_close")
         self.state("idle")
 
@@ -143,7 +129,7 @@ class Queue:
         before = {run.uid for run in self.runs()}
         self.add(name, **arguments)
         self.ask("queue_start")
-        return wait_until(lambda: {r.uid for r in self.runs()} - before, "a run").pop()
+        return wait_for(lambda: {r.uid for r in self.runs()} - before, WAIT_S, what="a run").pop()
 
     def perform(self, name, **arguments):
         """Have a plan executed to its end; the run's record."""
@@ -162,11 +148,12 @@ class Queue:
         uid = self.ask(
             "function_execute", item=item, run_in_background=True, user="AD", user_group=group
         )["task_uid"]
-        told = wait_until(
+        told = wait_for(
             lambda: (
                 (told := self.ask("task_result", task_uid=uid))["status"] == "completed" and told
             ),
-            name,
+            WAIT_S,
+            what=name,
         )
         return told["result"]
 
@@ -184,9 +171,10 @@ class Queue:
         return RunRecord.read(find_run(CatalogFolder.open(self.catalog), uid))
 
     def wait_for_images(self, uid, count):
-        wait_until(
+        wait_for(
             lambda: next(r.images for r in self.runs() if r.uid == uid) >= count,
-            f"{count} images of {uid}",
+            WAIT_S,
+            what=f"{count} images of {uid}",
         )
 
 
@@ -239,10 +227,10 @@ def re_manager(folder, *options, **variables):
         start_new_session=True,
     )
     try:
-        wait_until((state / "redis.pid").exists, "Redis, after the keys")
+        wait_for((state / "redis.pid").exists, WAIT_S, what="Redis, after the keys")
         key = (state / "public.key").read_text().strip()
         with Queue(control, key, folder / "catalog") as queue:
-            wait_until(queue.answers, "RE Manager")
+            wait_for(queue.answers, WAIT_S, what="RE Manager")
             queue.open()
             yield queue
             queue.close()
@@ -273,7 +261,7 @@ def queue(tmp_path_factory):
         yield queue
         queue.close()
         left = folder / "catalog" / "left"
-        wait_until(left.exists, "the worker's end")
+        wait_for(left.exists, WAIT_S, what="the worker's end")
         assert left.read_text() == "[]\n"
         queue.open()
 
@@ -348,7 +336,7 @@ def test_the_catalogue_is_fed_and_left_to_others_between_runs(queue):
         ):
             return database.execute("select key from nodes where key = ?", (uid,)).fetchone()
 
-    wait_until(is_begun, "the run in the catalogue")
+    wait_for(is_begun, WAIT_S, what="the run in the catalogue")
     with Catalog(folder, wait_s=WAIT_S, fill=False) as catalog:
         assert catalog.run(uid).metadata["stop"]["exit_status"] == "success"
 
@@ -395,7 +383,7 @@ def test_a_run_is_paused_aborted_and_gone_on_with(queue):
 
 def test_an_expert_chooses_by_function(queue):
     uid = queue.begin("optimize", images=2, chooser="expert", choice_timeout_s=WAIT_S)
-    asked = wait_until(lambda: queue.value("pending_choice"), "a question")
+    asked = wait_for(lambda: queue.value("pending_choice"), WAIT_S, what="a question")
     assert asked["iteration"] == 0
     assert len(asked["values"]) == len(asked["configurations"]) > 5
     late = queue.call("choose_option", 7, 5)
@@ -406,7 +394,11 @@ def test_an_expert_chooses_by_function(queue):
     queue.state("paused")
     queue.value("choose_option", 0, 5, "AD")
     queue.go_on()
-    wait_until(lambda: (queue.value("pending_choice") or {}).get("iteration") == 1, "a question")
+    wait_for(
+        lambda: (queue.value("pending_choice") or {}).get("iteration") == 1,
+        WAIT_S,
+        what="a question",
+    )
     queue.value("choose_option", 1, 2)
     queue.state("idle")
     queue.status_of_last("completed")
@@ -455,7 +447,7 @@ def test_the_watchdog_darkens_what_a_destroyed_environment_left(tmp_path):
             queue.wait_for_images(uid, 1)
             queue.ask("environment_destroy")
             said = tmp_path / "catalog" / "watchdog.log"
-            wait_until(lambda: said.exists() and said.read_text(), "the watchdog")
+            wait_for(lambda: said.exists() and said.read_text(), WAIT_S, what="the watchdog")
             assert "all lasers are at zero" in said.read_text()
             queue.state("idle")
             queue.clear("optimize")

@@ -5,7 +5,6 @@ import re
 import shlex
 import signal
 import threading
-import time
 
 import pytest
 
@@ -15,6 +14,7 @@ from stedopt_bluesky.records import Catalog, CatalogFolder
 from stedopt_bluesky.records.background import BackgroundIngestion
 from stedopt_bluesky.twin.application import TwinApplication
 from stedopt_bluesky.twin.faults import FaultyApplication
+from tests.waiting import wait_for
 
 # --- what a run gives -------------------------------------------------------------------
 
@@ -219,14 +219,6 @@ def test_a_full_disk_ends_the_run_in_one_line(stedopt, small, monkeypatch):
 # --- signals, in this process (others in test_interrupts) -------------------------------
 
 
-def wait_until(condition, seconds=20):
-    """Look every 10 ms: another thread brings it about."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def closed(catalog):
     """Whether the journal of the only run has its stop document."""
     (path,) = catalog.glob("journal/*/*.jsonl")
@@ -257,7 +249,7 @@ def test_signals_close_the_run(
             assert paused.wait(20)
             os.kill(os.getpid(), number)
         if reason != INTERRUPTED:  # the choice comes too late
-            wait_until(lambda: closed(small[-1]))
+            wait_for(lambda: closed(small[-1]), 20)
 
     interrupt(1, number=number, then=then)
     run, result = stedopt_json(*small)

@@ -9,6 +9,7 @@ from stedopt_bluesky.parameters import ParameterSpace
 from stedopt_bluesky.records import RunRecord
 from stedopt_bluesky.records.subscription import subscribe
 from stedopt_bluesky.session import config_of, objectives_of, weights_of
+from tests.waiting import free_ports
 
 # --- decisions --------------------------------------------------------------------------
 
@@ -443,8 +444,4 @@ def test_nobody_subscribes(stedopt, stored, monkeypatch, free_port):
 
 @pytest.fixture
 def free_port():
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]

@@ -1,5 +1,4 @@
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.facility.units import FACILITY
+from tests.waiting import free_ports
 
 TOML = """
 preset = "classical"
@@ -57,9 +57,7 @@ def keys(tmp_path_factory):
 
 @pytest.fixture
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]
 
 
 @pytest.fixture(autouse=True)

@@ -4,15 +4,14 @@ import contextlib
 import os
 import re
 import shutil
-import socket
 import subprocess
-import time
 from string import Template
 
 import httpx
 import pytest
 
 from tests.facility.units import FACILITY, Host, stop
+from tests.waiting import free_ports, wait_for
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 pytestmark = [
@@ -36,22 +35,6 @@ http {{
     include {folder}/stedopt.conf;
 }}
 """
-
-
-def free_ports(count):
-    with contextlib.ExitStack() as sockets:
-        opened = [sockets.enter_context(socket.socket()) for _ in range(count)]
-        for one in opened:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in opened]
-
-
-def wait_for(condition, seconds=300):
-    finish = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < finish, "it has not come"
-        time.sleep(0.1)
-    return found
 
 
 class Proxy:
@@ -123,7 +106,7 @@ def proxy(tmp_path_factory, keys, imaged, program):
     with host.unit("stedopt-catalog.service").started() as server:
         nginx = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:
-            wait_for(proxy.healthy)
+            wait_for(proxy.healthy, 300)
             proxy.catalogue = host.state / "catalogue"
             # An instrument feeds it through the proxy, whose certificate is of no public authority.
             subprocess.run(

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 
 import httpx
 import pytest
@@ -13,18 +12,10 @@ import pytest
 from tests.facility.conftest import TOML
 from tests.facility.units import ROOT, Host, stop
 from tests.postgres import running_postgres
+from tests.waiting import free_ports, wait_for
 
 # Each starts programs that take seconds of processor time to be loaded.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-
-def wait_for(condition, process, seconds=300):
-    finish = time.monotonic() + seconds
-    while not (found := condition()):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < finish, "it has not come"
-        time.sleep(0.1)
-    return found
 
 
 def answered(url, key="", **more):
@@ -62,11 +53,11 @@ def check_catalog(unit, host, uid, port):
     run = f"{address}/api/v1/metadata/{uid}"
     reader = key(host, "read.key")
     with unit.started() as process:
-        wait_for(lambda: answered(f"{address}/healthz"), process)
+        wait_for(lambda: answered(f"{address}/healthz"), 300, process=process)
         assert answered(run).status_code == 401
-        wait_for(lambda: answered(run, reader).status_code == 200, process)
+        wait_for(lambda: answered(run, reader).status_code == 200, 300, process=process)
         assert answered(run, reader, method="DELETE").status_code == 403
-        wait_for(lambda: images_of(address, host, uid) == (2, 64, 64), process)
+        wait_for(lambda: images_of(address, host, uid) == (2, 64, 64), 300, process=process)
         code, stdout, stderr = stop(process)
     assert code == 0, stderr
     assert stdout.strip() == address
@@ -133,10 +124,12 @@ def test_an_instrument_feeds_a_server_that_has_its_images_elsewhere(
         server.unit("stedopt-catalog.service").started() as serving,
         host.unit("stedopt-ingest.service").started() as feeding,
     ):
-        wait_for(lambda: answered(f"{address}/healthz"), serving)
+        wait_for(lambda: answered(f"{address}/healthz"), 300, process=serving)
         run = f"{address}/api/v1/metadata/{uid}"
-        wait_for(lambda: answered(run, key(host, "read.key")).status_code == 200, feeding)
-        wait_for(lambda: images_of(address, host, uid) == (2, 64, 64), feeding)
+        wait_for(
+            lambda: answered(run, key(host, "read.key")).status_code == 200, 300, process=feeding
+        )
+        wait_for(lambda: images_of(address, host, uid) == (2, 64, 64), 300, process=feeding)
         code, stdout, stderr = stop(feeding)
         assert code == 0, stderr
         assert f"run {uid[:8]} is in" in stdout
@@ -161,7 +154,7 @@ def test_the_networks(host, free_port):
     host.install("stedopt-networks.service")
     address = f"http://127.0.0.1:{free_port}"
     with host.unit("stedopt-networks.service").started() as process:
-        wait_for(lambda: answered(f"{address}/health"), process)
+        wait_for(lambda: answered(f"{address}/health"), 300, process=process)
         pairs = {"pair_set": [[0.2, 0.9], [0.8, 0.1]], "type": "float32"}
         asked = {"method": "POST", "json": pairs}
         assert answered(f"{address}/preference", **asked).status_code == 401
@@ -197,7 +190,7 @@ def test_the_queue(host, tmp_path):
     queueserver = pytest.importorskip("tests.test_queueserver", exc_type=ImportError)
     if not all(map(shutil.which, ("redis-server", "redis-cli", "setsid"))):
         pytest.skip("no Redis here")
-    redis, control, info = queueserver.free_ports(3)
+    redis, control, info = free_ports(3)
     (host.etc / "microscope.toml").write_text(TOML)
     (host.etc / "stedopt.env").write_text(
         f"STEDOPT_CONFIG={host.etc}/microscope.toml\nSTEDOPT_REDIS_PORT={redis}\n"
@@ -207,17 +200,17 @@ def test_the_queue(host, tmp_path):
     unit = host.unit("stedopt-queue.service")
     with unit.started() as process:
         folder = host.state / "queue"
-        wait_for((folder / "redis.pid").exists, process)
+        wait_for((folder / "redis.pid").exists, 300, process=process)
         client = queueserver.Queue(
             control, (folder / "public.key").read_text().strip(), host.state / "catalogue"
         )
         try:
-            wait_for(client.answers, process)
+            wait_for(client.answers, 300, process=process)
             client.open()
             record = client.perform("optimize", images=1, sample="of the unit")
             assert record.start["sample"] == "of the unit"
             client.close()
-            wait_for(client.answers, process)
+            wait_for(client.answers, 300, process=process)
         finally:
             code, _, stderr = stop(process)
         # What the unit names as success.

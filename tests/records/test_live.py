@@ -27,6 +27,7 @@ from stedopt_bluesky.records.live import (
 from stedopt_bluesky.records.replay import emit
 from stedopt_bluesky.records.run_record import RunRecord
 from stedopt_bluesky.records.subscription import subscribe
+from tests.waiting import free_ports
 
 PATIENCE_S = 20
 TOKEN = b"0" * 32 + b":0:a:0"
@@ -160,15 +161,10 @@ def test_a_document_that_cannot_be_published_is_counted(caplog):
 # --- with Bluesky -----------------------------------------------------------------------
 
 
-def free_port():
-    with zmq.Context() as context, context.socket(zmq.PUB) as socket:
-        return socket.bind_to_random_port("tcp://127.0.0.1")
-
-
 def test_through_blueskys_proxy_to_its_dispatcher_and_to_ours(record):
     from bluesky.callbacks.zmq import RemoteDispatcher
 
-    into, out = free_port(), free_port()
+    into, out = free_ports(2)
     command = Path(sys.executable).with_name("bluesky-0MQ-proxy")
     addresses = ("--in-address", f"127.0.0.1:{into}", "--out-address", f"127.0.0.1:{out}")
     proxy = Popen([command, *addresses], stdout=PIPE, stderr=PIPE)
@@ -352,7 +348,7 @@ def test_an_address_that_is_taken_is_told():
 
 
 def test_who_subscribes_before_there_is_a_publisher_has_all(record):
-    port = free_port()
+    (port,) = free_ports(1)
     listener = Listener(f"127.0.0.1:{port}", pause_s=0.01)  # it reads on when the other has gone
     time.sleep(0.2)
     with Publisher(f"127.0.0.1:{port}") as publisher:

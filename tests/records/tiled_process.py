@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -11,21 +10,16 @@ import urllib.error
 import urllib.request
 
 from stedopt_bluesky.records.tiled_server import prepare_storage, tiled_configuration
+from tests.waiting import free_ports
 
 KEY = "akeyofthistestonly0123456789"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class TiledProcess:
     """Serves the databases of a catalogue's folder on loopback."""
 
     def __init__(self, folder, workspace):
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self.uri = f"http://127.0.0.1:{self.port}"
         self._config = workspace / "tiled.json"  # JSON is YAML
         self._log = workspace / "tiled.log"

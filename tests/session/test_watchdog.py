@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 from bluesky import RunEngine
@@ -26,6 +25,7 @@ from stedopt_bluesky.session.watchdog_process import Spec, heard_in
 from stedopt_bluesky.twin.measurement import TwinConfiguration
 from stedopt_bluesky.twin.server import TwinServer
 from tests.benchmarks.kills import all_zero
+from tests.waiting import wait_for
 
 KEY = "a-key-of-the-tests"
 CHANNEL = "ExpControl/measurement/channels/0/lasers"
@@ -64,14 +64,6 @@ def lit(twin):
     measurement = twin.create_measurement()
     measurement.set_parameters(f"{CHANNEL}/6", {"active": True, "power": {"calibrated": 30.0}})
     return measurement
-
-
-def wait_until(condition, seconds=20):
-    """Another process brings it about."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def wait_for_the_watchdog(address):
@@ -136,7 +128,7 @@ def test_when_it_is_killed_nothing_is_scanned(served, twin, tmp_path):
         before = len(twin.emission_log)
         (why_not,) = session.instrument.application.gate._conditions
         os.kill(why_not.__self__.pid, signal.SIGKILL)
-        wait_until(why_not)
+        wait_for(why_not, 20)
         with pytest.raises(ScanBlockedError, match="the watchdog has ended"):
             session.instrument.application.start(session.instrument.measurement)
     assert len(twin.emission_log) == before
@@ -198,7 +190,7 @@ def test_the_death_of_a_program_is_known_though_its_copy_lives(program, twin):
     process, _ = program("fork")
     assert not all_zero(twin)
     process.kill()
-    wait_until(lambda: all_zero(twin))
+    wait_for(lambda: all_zero(twin), 20)
 
 
 def test_the_death_of_a_program_that_had_not_begun_is_nobodys_business(
@@ -217,7 +209,7 @@ def test_the_death_of_a_program_that_had_not_begun_is_nobodys_business(
 def test_a_program_that_hangs_finds_the_lasers_off_and_scans_no_more(program, twin, tmp_path):
     process, _ = program()
     process.send_signal(signal.SIGSTOP)
-    wait_until(lambda: all_zero(twin))
+    wait_for(lambda: all_zero(twin), 20)
     process.send_signal(signal.SIGCONT)
     out, _ = process.communicate("\n", timeout=20)
     assert "nothing was heard of it for 2 s" in out or "stood still for" in out

@@ -35,8 +35,7 @@ GOES_ON = {
 ENDS = {
     "dies in a scan": "Connection refused",
     "dies between scans": "Connection refused",
-    # And cannot be told to stop it, unless it is back by then.
-    "connection lost in a scan": "scan: Imspector did not report its end within",
+    "connection lost in a scan": "s, and cannot be told to stop it: connect: Connection refused",
     "connection lost between scans": "Connection refused",
     "end signal lost": "scan: Imspector did not report its end within",
     "start refused": "scan: cannot be started: Hardware is not ready",
