@@ -23,6 +23,7 @@ from stedopt_bluesky.records.query import RunQuery
 from stedopt_bluesky.records.runs import RunSummary
 from stedopt_bluesky.records.tiled_server import (
     is_filled,
+    is_there,
     make_storage,
     mark_filled,
     own_structure_clients,
@@ -150,7 +151,7 @@ class Catalog:
 
     def _known(self) -> set[str]:
         """Uids of the runs of the databases that are there; none where they cannot be read."""
-        if not is_filled(self.folder):
+        if not is_there(self.folder):
             return set()
         try:
             self._context, self._client = serve(self.folder)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from stedopt_bluesky.records import locks
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
@@ -21,7 +21,7 @@ from stedopt_bluesky.records.ingest import (
     relocation,
     size_of,
 )
-from stedopt_bluesky.records.journal import journal_paths
+from stedopt_bluesky.records.journal import NewJournals
 from stedopt_bluesky.records.tiled_server import mark_filled
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ _REST = 4.0
 FIRST_RETRY_S = 0.5
 # After this time without news the folder's own databases are left to other programs, s.
 IDLE_S = 3.0
+# What cannot be taken in is tried again after this time at most, s.
+_MOST_AGAIN_S = 3600.0
 # How long a server that is not there is waited for when the end was asked for, s.
 GRACE_S = 10.0
 
@@ -97,7 +99,7 @@ class Target:
             yield client
 
     def filled(self) -> None:
-        """Say that all journals are in; one that was not filled to the end is made anew."""
+        """Say that all journals are in."""
         if self.own or not self.uri:
             mark_filled(self.folder)
 
@@ -214,6 +216,7 @@ def follow(
     retry_s = FIRST_RETRY_S
     down = fed_elsewhere = False
     refused: dict[str, str] = {}
+    again_s = LAST_RETRY_S
     ending_since: float | None = None
     while True:
         try:
@@ -224,10 +227,13 @@ def follow(
                 if down:
                     tell(Told("up"))
                 down, retry_s, ending_since = False, FIRST_RETRY_S, None
-                seen = _keep_up(target, ingester, finish, tell, refused)
+                idle = _keep_up(target, ingester, finish, tell, refused)
             # Closed meanwhile: other programs can have it.
-            if seen is None or not _has_news(target.folder, seen, finish, again=bool(refused)):
+            why = _wait_for_news(target.folder, ingester, finish, again_s) if idle else ""
+            if not why:
                 return True
+            # Opening takes seconds: what is refused again and again is tried less and less.
+            again_s = min(2 * again_s, _MOST_AGAIN_S) if why == "again" else LAST_RETRY_S
             continue
         except FedElsewhereError:
             if down:
@@ -261,11 +267,10 @@ def _keep_up(
     finish: threading.Event,
     tell: Callable[[Told], None],
     refused: dict[str, str],
-) -> dict[Path, int] | None:
+) -> bool:
     """Bring in what comes until there is no more and the end was asked for.
 
-    Returns early from a folder's own databases when nothing comes: the sizes of the journals that
-    are in.
+    Returns early, with True, from a folder's own databases when nothing comes.
     """
     told_in = 0
     idle_since: float | None = None
@@ -273,7 +278,6 @@ def _keep_up(
         # Asked before: what was written until then is seen by this step.
         ending = finish.is_set()
         begun = time.monotonic()
-        seen = _sizes(target.folder) if idle_since is not None else {}
         count = ingester.step()
         took_s = time.monotonic() - begun
         for uid in ingester.progress.runs[told_in:]:
@@ -287,36 +291,38 @@ def _keep_up(
         if count == 0:
             target.filled()
             if ending:
-                return None
+                return False
         if count or ingester.following:
             idle_since = None
         elif idle_since is None:
             idle_since = begun
         elif not target.uri and begun - idle_since >= IDLE_S:
-            return seen
+            return True
         if not ending:
             finish.wait(max(POLL_S, _REST * took_s if ingester.following else 0.0))
 
 
-def _has_news(
-    folder: CatalogFolder, seen: dict[Path, int], finish: threading.Event, *, again: bool
-) -> bool:
-    """Wait for journals that are new or have grown; False when the end was asked for without any.
+def _wait_for_news(
+    folder: CatalogFolder, ingester: Ingester, finish: threading.Event, again_s: float
+) -> Literal["news", "again", ""]:
+    """Wait for journals that an ingester has not seen, or that have grown since it refused them.
 
-    With ``again``, one that cannot be taken in is tried again after a while.
+    ``"again"``: after ``again_s``, s, those that were refused may be tried again. ``""``: the end
+    was asked for, and there is nothing new.
     """
-    until = time.monotonic() + LAST_RETRY_S
+    new = NewJournals(folder)
+    refused = ingester.refused_sizes()
+    until = time.monotonic() + again_s
     while True:
         ending = finish.is_set()
-        if _sizes(folder) != seen or (again and time.monotonic() >= until):
-            return True
+        refused = {path: size for path, size in refused.items() if path.exists()}
+        if set(new.look()) - ingester.seen or any(size_of(p) != s for p, s in refused.items()):
+            return "news"
+        if refused and time.monotonic() >= until:
+            return "again"
         if ending:
-            return False
+            return ""
         finish.wait(POLL_S)
-
-
-def _sizes(folder: CatalogFolder) -> dict[Path, int]:
-    return {path: size_of(path) for path in journal_paths(folder)}
 
 
 def _one_line(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
-from stedopt_bluesky.records.journal import journal_files
+from stedopt_bluesky.records.journal import SUFFIX, journal_files
 from stedopt_bluesky.records.query import ENDED, GROUPS, OF_THE_RUN, RunQuery, timestamp
 from stedopt_bluesky.records.runs import RunSummary, summarize
 
@@ -110,7 +110,7 @@ class RunIndex:
         there: set[str] = set()
         waiting: list[tuple[Path, int, int]] = []
         for entry in journal_files(self._folder):
-            journal = entry.name.removesuffix(".jsonl")
+            journal = entry.name.removesuffix(SUFFIX)
             there.add(journal)
             with contextlib.suppress(OSError):  # moved away meanwhile
                 stat = entry.stat()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from stedopt_bluesky.records.assets import served_path, tiled_address
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
-from stedopt_bluesky.records.journal import Document, is_live, journal_paths, records_from
+from stedopt_bluesky.records.journal import Document, NewJournals, is_live, records_from
 from stedopt_bluesky.records.reached import Reached
 from stedopt_bluesky.records.recovery import close_broken_run
 from stedopt_bluesky.records.runs import summarize
@@ -117,6 +117,10 @@ class Ingester:
         self._relocate = relocate
         self._follow = follow
         self._retry_s = retry_s
+        self._new = NewJournals(folder)
+        self.seen: set[Path] = set()
+        # Those that are not in to their end, by uid.
+        self._open: dict[str, Path] = {}
         self._feeds: dict[str, _Feed] = {}
         # Journals that cannot be taken in, by uid: their size then, and when they are tried again.
         self._refused: dict[str, tuple[int, float]] = {}
@@ -152,8 +156,14 @@ class Ingester:
         TiledDownError
             When the server does not answer; a new ingester, with a new client, goes on.
         """
+        if journals is None:
+            new = self._new.look()
+            self.seen.update(new)
+            self._open |= {p.stem: p for p in new if p.stem not in self._done}
+            self._open = {uid: p for uid, p in self._open.items() if p.exists()}
+            journals = list(self._open.values())
         count = 0
-        for path in self._waiting(journal_paths(self._folder) if journals is None else journals):
+        for path in self._waiting(journals):
             count += self._advance(path)
             advance(1)
         return count
@@ -161,6 +171,10 @@ class Ingester:
     def is_in(self, uid: str) -> bool:
         """Whether a run is in to its end."""
         return uid in self._done
+
+    def refused_sizes(self) -> dict[Path, int]:
+        """Journals that cannot be taken in, and their size when that was found, bytes."""
+        return {self._open[u]: size for u, (size, _) in self._refused.items() if u in self._open}
 
     @property
     def following(self) -> bool:
@@ -203,6 +217,8 @@ class Ingester:
         if feed.ended:
             del self._feeds[uid]
             self._done.add(uid)
+            self._open.pop(uid, None)
+            self._refused.pop(uid, None)
             self.progress.refused.pop(uid, None)
             self.progress.runs.append(uid)
         return count

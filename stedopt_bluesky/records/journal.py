@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,10 @@ from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 
 Document = dict[str, Any]
 
-_SUFFIX = ".jsonl"
+# Of a journal's file, after the run's uid.
+SUFFIX = ".jsonl"
+# A file system may tell times in steps of this, ns (FAT: 2 s).
+_CLOCK_GRAIN_NS = 2_000_000_000
 # Which key of a document names the document it belongs to; a start document begins a run.
 BELONGS_TO = {
     "stop": "run_start",
@@ -114,7 +118,7 @@ class _OpenRun:
         if not is_uid(uid):
             raise CatalogError(f"the run's uid {uid!r} cannot be the name of a file")
         year = datetime.fromtimestamp(start["time"], UTC).year
-        path = folder.journal / f"{year:04d}" / f"{uid}.jsonl"
+        path = folder.journal / f"{year:04d}" / f"{uid}{SUFFIX}"
         path.parent.mkdir(parents=True, exist_ok=True)
         self._fsync = fsync
         # By stream, what has been written, and whether anything was not.
@@ -268,13 +272,48 @@ def journal_paths(folder: CatalogFolder) -> list[Path]:
 
 
 def journal_files(folder: CatalogFolder) -> Iterator[os.DirEntry[str]]:
-    """All journals of a catalogue, as the folders list them: of ten thousand in 20 ms."""
-    with contextlib.suppress(FileNotFoundError):  # there is none yet
-        with os.scandir(folder.journal) as years:
-            folders = [year.path for year in years if year.is_dir()]
-        for year in folders:
-            with os.scandir(year) as files:
-                yield from (entry for entry in files if entry.name.endswith(_SUFFIX))
+    """All journals of a catalogue, as the folders list them."""
+    for year in _years(folder):
+        yield from _files(year)
+
+
+def _years(folder: CatalogFolder) -> list[str]:
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder.journal) as years:
+        return [year.path for year in years if year.is_dir()]
+    return []  # there is none yet
+
+
+def _files(year: str) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(year) as files:
+        yield from (entry for entry in files if entry.name.endswith(SUFFIX))
+
+
+class NewJournals:
+    """Looks for journals again and again; lists only folders in which files have come or gone.
+
+    Parameters
+    ----------
+    folder : CatalogFolder
+        Whose journals.
+    """
+
+    def __init__(self, folder: CatalogFolder) -> None:
+        self._folder = folder
+        self._listed: dict[str, int] = {}
+
+    def look(self) -> list[Path]:
+        """Journals in the folders that have changed since the last look; at first, all."""
+        found: list[Path] = []
+        for year in _years(self._folder):
+            # Asked before it is listed. What comes within the clock's grain of that may have the
+            # same time: a folder that has just changed is listed once more.
+            changed_ns = os.stat(year).st_mtime_ns
+            if self._listed.get(year) == changed_ns:
+                continue
+            settled = time.time_ns() - changed_ns > _CLOCK_GRAIN_NS
+            self._listed[year] = changed_ns if settled else -1
+            found += [Path(entry.path) for entry in _files(year)]
+        return found
 
 
 def find_run(folder: CatalogFolder, uid_prefix: str) -> Path:
@@ -288,9 +327,10 @@ def find_run(folder: CatalogFolder, uid_prefix: str) -> Path:
     if not uid_prefix:
         raise CatalogError("give the first characters of a run's uid")
     found = sorted(
-        Path(entry.path) for entry in journal_files(folder) if entry.name.startswith(uid_prefix)
+        Path(entry.path)
+        for entry in journal_files(folder)
+        if entry.name.removesuffix(SUFFIX).startswith(uid_prefix)
     )
-    found = [path for path in found if path.stem.startswith(uid_prefix)]
     exact = [p for p in found if p.stem == uid_prefix]
     if len(exact or found) > 1:
         first = ", ".join(p.stem for p in found[:3])

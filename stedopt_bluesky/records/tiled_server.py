@@ -85,12 +85,22 @@ def _database(folder: CatalogFolder) -> str:
 
 
 def _location_file(folder: CatalogFolder) -> Path:
-    """File that says where the catalogue lay when Tiled's databases were filled."""
+    """File that says where the catalogue lay when Tiled's databases were made."""
     return folder.tiled / "location.txt"
 
 
+def _filled_file(folder: CatalogFolder) -> Path:
+    """File that says that all journals were brought in."""
+    return folder.tiled / "filled"
+
+
 def is_filled(folder: CatalogFolder) -> bool:
-    """Whether there are databases that were filled to the end, at this place."""
+    """Whether there are databases, at this place, into which all journals were brought once."""
+    return is_there(folder) and _filled_file(folder).exists()
+
+
+def is_there(folder: CatalogFolder) -> bool:
+    """Whether there are databases that were made at this place."""
     with contextlib.suppress(OSError, UnicodeDecodeError):
         # The databases hold absolute paths: after a move they lead nowhere, or elsewhere.
         return _location_file(folder).read_text(encoding="utf-8") == str(folder.path)
@@ -123,11 +133,15 @@ def _put_back(folder: CatalogFolder) -> None:
 
 
 def prepare_storage(folder: CatalogFolder) -> None:
-    """Make Tiled's databases anew, empty, unless there are some that are filled, at this place."""
+    """Make Tiled's databases, empty, unless there are some at this place.
+
+    Those that were not filled to the end are kept: what a server has been fed with from
+    elsewhere may be nowhere else, and whoever brings journals in puts anew what is there in part.
+    """
     if is_filled(folder):
         return
     _put_back(folder)  # of a rebuilding that was killed
-    if not is_filled(folder):
+    if not is_there(folder):
         make_storage(folder)
 
 
@@ -139,6 +153,7 @@ def make_storage(folder: CatalogFolder) -> None:
     # Tiled without these functions makes the tables itself, only slower.
     with contextlib.suppress(ImportError):
         create_tables(_database(folder))
+    _location_file(folder).write_text(str(folder.path), encoding="utf-8")
 
 
 def create_tables(database: str) -> None:
@@ -186,8 +201,7 @@ def create_tables(database: str) -> None:
 
 def mark_filled(folder: CatalogFolder) -> None:
     """Say that the databases are filled, for this place: all journals are in."""
-    if not is_filled(folder):
-        _location_file(folder).write_text(str(folder.path), encoding="utf-8")
+    _filled_file(folder).touch()
 
 
 def serve(folder: CatalogFolder) -> tuple[Context, CatalogOfBlueskyRuns]:

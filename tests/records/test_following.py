@@ -9,10 +9,20 @@ import threading
 from pathlib import Path
 
 import pytest
+from event_model import compose_run
 
-from stedopt_bluesky.records import Catalog, CatalogError, CatalogFolder, find_run, list_runs, locks
+from stedopt_bluesky.records import (
+    Catalog,
+    CatalogError,
+    CatalogFolder,
+    find_run,
+    following,
+    list_runs,
+    locks,
+)
 from stedopt_bluesky.records.background import BackgroundIngestion
-from stedopt_bluesky.records.following import FedElsewhereError, Target, follow
+from stedopt_bluesky.records.following import FedElsewhereError, Target, Told, follow
+from stedopt_bluesky.records.ingest import Ingester, relocation
 from stedopt_bluesky.records.journal import Journal
 from tests.records.tiled_process import KEY, TiledProcess
 from tests.waiting import free_ports, wait_for
@@ -201,6 +211,63 @@ def test_without_news_the_databases_are_left_to_others(folder, small):
         second, _ = small["record_run"](folder, 1, seed=8)
         wait_for(lambda: ingestion.runs == {first, second})
         assert ingestion.finish(60) == ""
+
+
+def test_what_is_refused_is_tried_less_and_less_while_nothing_comes(folder, small, monkeypatch):
+    """Each try opens the databases, which takes seconds; news are not made to wait."""
+    monkeypatch.setattr(following, "IDLE_S", 0.0)
+    monkeypatch.setattr(following, "POLL_S", 0.02)
+    monkeypatch.setattr(following, "LAST_RETRY_S", 0.1)
+    monkeypatch.setattr(following, "_MOST_AGAIN_S", 0.4)
+    waited = []
+    really_wait = following._wait_for_news
+
+    def wait(folder, ingester, finish, again_s):
+        waited.append((again_s, why := really_wait(folder, ingester, finish, again_s)))
+        return why
+
+    monkeypatch.setattr(following, "_wait_for_news", wait)
+    good, _ = small["record_run"](folder, 1)
+    bad = find_run(folder, good).with_name("bad.jsonl")
+    bad.write_bytes(b"garbage\ngarbage\n")
+    told, finish = [], threading.Event()
+    thread = threading.Thread(target=follow, args=(Target(folder), finish, told.append))
+    thread.start()
+    try:
+        wait_for(lambda: len(waited) == 4)
+        assert waited == [(0.1, "again"), (0.2, "again"), (0.4, "again"), (0.4, "again")]
+        later, _ = small["record_run"](folder, 1, seed=8)
+        wait_for(lambda: Told("in", later) in told)
+        bad.unlink()
+    finally:
+        finish.set()
+        thread.join(60)
+    assert not thread.is_alive()
+    whys = [why for _, why in waited]
+    assert "news" in whys
+    assert waited[whys.index("news") + 1][0] == 0.1
+    assert [t.uid for t in told] == [good, "bad", later]
+
+
+def test_a_refused_journal_that_has_grown_is_tried_at_once(folder):
+    journal = Journal(folder, fsync=False)
+    run = compose_run(uid="one")
+    journal("start", run.start_doc)
+    journal("stop", run.compose_stop())
+    path = find_run(folder, "one")
+    whole = path.read_bytes()
+    path.write_bytes(b"garbage\n" * 2)
+    finish = threading.Event()
+    with Target(folder).open() as client:
+        ingester = Ingester(folder, client, relocation(folder))
+        ingester.step()
+    thread_of_news = threading.Timer(0.2, path.write_bytes, [whole])
+    thread_of_news.start()
+    assert following._wait_for_news(folder, ingester, finish, 60.0) == "news"
+    thread_of_news.join()
+    path.unlink()
+    finish.set()
+    assert following._wait_for_news(folder, ingester, finish, 60.0) == ""
 
 
 def test_what_ends_the_process_is_told(folder):

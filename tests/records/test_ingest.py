@@ -153,6 +153,20 @@ def test_what_could_not_be_taken_in_is_tried_again(opened, small, grows, retry_s
     assert (fed.progress.refused == {}) is comes_in
 
 
+def test_a_journal_that_is_taken_away_is_forgotten(opened):
+    journal = Journal(opened.folder, fsync=False)
+    empty_run(journal, "one")
+    path = find_run(opened.folder, "one").with_name("bad.jsonl")
+    path.write_bytes(b"garbage\ngarbage\n")
+    fed = ingester(opened)
+    fed.step()
+    assert fed.refused_sizes() == {path: 16}
+    assert fed.seen == {path, find_run(opened.folder, "one")}
+    path.unlink()
+    assert fed.step() == 0
+    assert fed.refused_sizes() == {}
+
+
 def test_runs_under_way_can_be_left_until_they_end(opened):
     journal = Journal(opened.folder, fsync=False)
     run = empty_run(journal, "one", stop=False)

@@ -2,6 +2,8 @@ import json
 import math
 import os
 import struct
+import time
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.journal import (
     Journal,
+    NewJournals,
     append,
     find_run,
     is_live,
@@ -271,3 +274,28 @@ def test_two_catalogues_know_nothing_of_one_another(tmp_path, small):
     uid, _ = small["record_run"](first, 1)
     assert find_run(first, uid)
     assert journal_paths(second) == []
+
+
+def test_new_journals_are_found_and_folders_at_rest_are_not_listed(folder, monkeypatch):
+    new = NewJournals(folder)
+    assert new.look() == []
+    for uid, year in (("a", 2025), ("b", 2026)):
+        Journal(folder)("start", {"uid": uid, "time": datetime(year, 6, 1, tzinfo=UTC).timestamp()})
+    first, second = sorted(journal_paths(folder))
+    assert sorted(new.look()) == [first, second]
+    # What comes within the clock's grain may have the folder's time already: listed once more.
+    assert sorted(new.look()) == [first, second]
+    an_hour_ago = time.time() - 3600
+    for path in (first, second):
+        os.utime(path.parent, (an_hour_ago, an_hour_ago))
+    assert sorted(new.look()) == [first, second]
+
+    listed = []
+    really_list = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(str(path)) or really_list(path))
+    assert new.look() == []
+    assert listed == [str(folder.journal)]
+    third = second.with_name("c.jsonl")
+    third.touch()
+    assert set(new.look()) == {second, third}
+    assert str(first.parent) not in listed
