@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # A table of more is not read.
 MOST_ROWS = 50
+# So many journals are read before anybody would see a bar.
+_FEW_JOURNALS = 50
 
 
 def list_runs(query: RunQuery, *, catalog: Path, newest: int | None, as_json: bool) -> None:
@@ -72,8 +74,7 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 
         def advance(done: int, total: int) -> None:
             nonlocal bar
-            # A few are read before anybody would see a bar.
-            if bar is None and total > MOST_ROWS:
+            if bar is None and total > _FEW_JOURNALS:
                 bar = always.enter_context(ExperimentProgress(console, "journals", total))
             if bar is not None:
                 bar(1)

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from stedopt_bluesky.acquisition import ImageSet, Objective
+from stedopt_bluesky.objective_table import OBJECTIVE_TABLE, OF_ALL_CHANNELS
 from stedopt_bluesky.objectives import from_images
 from stedopt_bluesky.objectives.prepared import PreparedImages
 from stedopt_bluesky.objectives.quality import Score
@@ -41,93 +42,35 @@ class ObjectiveFunction:
         return self.evaluate(PreparedImages(images, score))
 
 
-# Lower noise bound 0.001 and upper bounds: the published program's start values (Durand et al.,
-# Nat. Commun. 9:5247, 2018), where nothing else is said.
-_FUNCTIONS = (
-    ObjectiveFunction(
-        # 1: the STED image stands out from its background as much as its confocal is bright.
-        Objective("snr", "", "maximise", range=(0.0, 1.0), noise_bounds=(0.001, 2.0)),
-        from_images.snr,
-    ),
-    ObjectiveFunction(
-        Objective("photobleaching", "", "minimise", range=(0.0, 1.0), noise_bounds=(0.001, 0.1)),
-        from_images.photobleaching,
-    ),
-    ObjectiveFunction(
-        # A share of the signal as the photobleaching, and bounded as it.
-        Objective(
-            "sted_photobleaching", "", "minimise", range=(0.0, 1.0), noise_bounds=(0.001, 0.1)
-        ),
-        from_images.sted_photobleaching,
-        needs=frozenset({SECOND_STED}),
-    ),
-    ObjectiveFunction(
-        # 1: what the clearest lines of real images of the actin lattice reach.
-        Objective("autocorrelation", "", "maximise", range=(0.0, 1.0), noise_bounds=(0.001, 0.3)),
-        from_images.autocorrelation,
-    ),
-    ObjectiveFunction(
-        Objective("frc", "", "maximise", range=(0.0, 1.0), noise_bounds=(0.001, 0.1)),
-        from_images.frc,
-    ),
-    ObjectiveFunction(
-        # From what the strongest depletion gives (three pixels of 20 nm) to near the confocal.
-        # Noise: on repeated images of 10 photons at the peak the value scatters by 5-20 nm;
-        # the program's 5 nm is for the FWHM of fitted lines. Its lower bound of 0.001 for
-        # objectives from 0 to 1 is about 0.1 nm over this range.
-        Objective("resolution_nm", "nm", "minimise", range=(60.0, 200.0), noise_bounds=(0.1, 20.0)),
-        from_images.resolution,
-    ),
-    ObjectiveFunction(
-        # Range and lower bound as the resolution's; the upper bound is the program's.
-        Objective("fwhm_nm", "nm", "minimise", range=(60.0, 200.0), noise_bounds=(0.1, 5.0)),
-        from_images.fwhm,
-    ),
-    ObjectiveFunction(
-        Objective("quality", "", "maximise", range=(0.0, 1.0), noise_bounds=(0.001, 0.1)),
-        from_images.quality,
-        needs=frozenset({SCORE}),
-    ),
-    ObjectiveFunction(
-        Objective("quality_last", "", "maximise", range=(0.0, 1.0), noise_bounds=(0.001, 0.1)),
-        from_images.last_quality,
-        needs=frozenset({SCORE, SECOND_STED}),
-    ),
-    ObjectiveFunction(
-        # 0-5 s: 224² pixels at the longest dwelltime of the presets, 100 µs.
-        Objective("imaging_time_s", "s", "minimise", range=(0.0, 5.0), modelled=False),
-        from_images.imaging_time,
-    ),
-    ObjectiveFunction(
-        # 1800 mJ: these 5 s with the highest depletion power of the presets, 360 mW.
-        Objective("light_dose_mJ", "mJ", "minimise", range=(0.0, 1800.0), modelled=False),
-        from_images.light_dose,
-    ),
-    ObjectiveFunction(
-        # The wanted response is strong, but local. Upper bound: the paper's for all objectives
-        # that it names no other for.
-        Objective(
-            "response_size_ratio", "", "minimise", range=(0.0, 1.0), noise_bounds=(0.001, 0.3)
-        ),
-        from_images.response_size,
-        needs=frozenset({CALCIUM}),
-    ),
-    ObjectiveFunction(
-        # 10: about what a spine's Ca²⁺ indicator gains at most. Upper bound: the paper's for the
-        # maximal Ca²⁺ intensity; lower: 0.001 of the range.
-        Objective("df_over_f_peak", "", "maximise", range=(0.0, 10.0), noise_bounds=(0.01, 3.0)),
-        from_images.response_peak,
-        needs=frozenset({CALCIUM}),
-    ),
-)
+_FUNCTIONS = {
+    "snr": from_images.snr,
+    "photobleaching": from_images.photobleaching,
+    "sted_photobleaching": from_images.sted_photobleaching,
+    "autocorrelation": from_images.autocorrelation,
+    "frc": from_images.frc,
+    "resolution_nm": from_images.resolution,
+    "fwhm_nm": from_images.fwhm,
+    "quality": from_images.quality,
+    "quality_last": from_images.last_quality,
+    "imaging_time_s": from_images.imaging_time,
+    "light_dose_mJ": from_images.light_dose,
+    "response_size_ratio": from_images.response_size,
+    "df_over_f_peak": from_images.response_peak,
+}
+_NEEDS = {
+    "sted_photobleaching": frozenset({SECOND_STED}),
+    "quality": frozenset({SCORE}),
+    "quality_last": frozenset({SCORE, SECOND_STED}),
+    "response_size_ratio": frozenset({CALCIUM}),
+    "df_over_f_peak": frozenset({CALCIUM}),
+}
 
 OBJECTIVES: Mapping[str, ObjectiveFunction] = MappingProxyType(
-    {function.objective.name: function for function in _FUNCTIONS}
+    {
+        name: ObjectiveFunction(objective, _FUNCTIONS[name], _NEEDS.get(name, frozenset()))
+        for name, objective in OBJECTIVE_TABLE.items()
+    }
 )
-
-
-# What is of all channels together.
-_OF_ALL_CHANNELS = ("imaging_time_s", "light_dose_mJ")
 
 
 def objective_functions(
@@ -163,7 +106,7 @@ def all_objectives(channels: Sequence[str]) -> dict[str, ObjectiveFunction]:
         f"{channel}_{name}": _of_channel(channel, function)
         for channel in channels
         for name, function in OBJECTIVES.items()
-        if name not in _OF_ALL_CHANNELS
+        if name not in OF_ALL_CHANNELS
     }
     return {**OBJECTIVES, **further}
 

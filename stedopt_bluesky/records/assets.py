@@ -156,6 +156,8 @@ class FrameFiles:
         self._arrays = arrays
         self._growing = growing
         self._open: dict[Path, Any] = {}
+        # Where each address leads: found once, which costs more than to read a small image.
+        self._paths: dict[str, Path] = {}
 
     def __enter__(self) -> FrameFiles:
         return self
@@ -199,7 +201,10 @@ class FrameFiles:
         return found
 
     def _path(self, resource: dict[str, Any]) -> Path:
-        return path_of(resource["uri"], self._arrays)
+        uri = resource["uri"]
+        if uri not in self._paths:
+            self._paths[uri] = path_of(uri, self._arrays)
+        return self._paths[uri]
 
     def frames(self, resource: dict[str, Any], indices: Sequence[int]) -> list[npt.NDArray[Any]]:
         """Read frames, one per index along the dataset's first axis.

@@ -2,7 +2,7 @@
 
 It lies in ``DIR/runs.sqlite`` and follows from the journals: a journal that is new, or has
 another size or time than when it was last looked at, is read again; what is missing, damaged or
-of another version is made anew. Where it cannot be written, it is made in memory.
+of another version is made anew. Where it cannot be written, it is a copy in memory.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from typing import Any
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.journal import SUFFIX, journal_files
 from stedopt_bluesky.records.query import ENDED, GROUPS, OF_THE_RUN, RunQuery, timestamp
+from stedopt_bluesky.records.reached import network_names
 from stedopt_bluesky.records.runs import RunSummary, summarize
 
 # Raised when what is stored, or how it is reckoned, changes.
-_VERSION = 2
+_VERSION = 3
 # Others may be making it just now; s.
 _PATIENCE_S = 30.0
 # Journals that are read between two commits: what was read is kept when it is interrupted.
@@ -91,12 +92,23 @@ class RunIndex:
             try:
                 self._update(progress)
             except sqlite3.OperationalError as error:
-                if "readonly" not in str(error):
+                if "readonly" not in str(error):  # busy
                     raise
                 # A catalogue of somebody else, or on a medium that may only be read.
+                copy = sqlite3.connect(":memory:")
+                self._open.backup(copy)
                 self._open.close()
-                self._db = _made(Path(":memory:"))
+                self._db = copy
                 self._update(progress)
+            except sqlite3.DatabaseError:
+                self._make_anew(progress)
+
+    def _make_anew(self, progress: Callable[[int, int], object] = lambda done, total: None) -> None:
+        """Forget a damaged index: it holds nothing that the journals do not."""
+        self._open.close()
+        self._folder.index.unlink(missing_ok=True)
+        self._db = _made(self._folder.index)
+        self._update(progress)
 
     def _update(self, progress: Callable[[int, int], object]) -> None:
         db = self._open
@@ -110,7 +122,7 @@ class RunIndex:
         there: set[str] = set()
         waiting: list[tuple[Path, int, int]] = []
         for entry in journal_files(self._folder):
-            journal = entry.name.removesuffix(SUFFIX)
+            journal = _text(entry.name.removesuffix(SUFFIX))
             there.add(journal)
             with contextlib.suppress(OSError):  # moved away meanwhile
                 stat = entry.stat()
@@ -129,7 +141,7 @@ class RunIndex:
             for number, (path, size, mtime_ns) in enumerate(batch, start=first + 1):
                 with contextlib.suppress(OSError):
                     run = summarize(self._folder, path, whole=True)
-                    rows.append((path.stem, size, mtime_ns, run))
+                    rows.append((_text(path.stem), size, mtime_ns, run))
                 progress(number, len(waiting))
             with db:
                 for row in rows:
@@ -138,42 +150,44 @@ class RunIndex:
     def find(self, query: RunQuery, newest: int | None = None) -> list[RunSummary]:
         """Runs that match, newest first; so many at most."""
         order = "ORDER BY time DESC, uid DESC LIMIT ?"
-        rows = self._select("summary", query, order, -1 if newest is None else newest)
+        most = -1 if newest is None else newest
+        rows = self._select("summary FROM runs NATURAL JOIN summaries", query, order, most)
         return [RunSummary(**json.loads(row[0])) for row in rows]
 
     def count(self, query: RunQuery) -> int:
         """How many runs match."""
-        return int(self._select("count(*)", query)[0][0])
+        return int(self._select("count(*) FROM runs", query)[0][0])
 
     def _select(self, what: str, query: RunQuery, order: str = "", *more: int) -> list[Any]:
         where, values = _conditions(query)
+        # The condition has names of this module and of Condition alone; values are bound.
+        question = f"SELECT {what} WHERE {where} {order}"
         with _clear_errors(self._folder.index):
-            # The condition has names of this module and of Condition alone; values are bound.
-            return self._open.execute(
-                f"SELECT {what} FROM runs NATURAL JOIN summaries WHERE {where} {order}",  # noqa: S608
-                [*values, *more],
-            ).fetchall()
+            try:
+                return self._open.execute(question, [*values, *more]).fetchall()
+            except sqlite3.OperationalError:  # busy
+                raise
+            except sqlite3.DatabaseError:
+                self._make_anew()
+                return self._open.execute(question, [*values, *more]).fetchall()
 
 
 def _put(db: sqlite3.Connection, journal: str, size: int, mtime_ns: int, run: RunSummary) -> None:
     whole = dataclasses.asdict(run)
+    of_the_start = (run.sample, run.structure, run.preset, run.operator, run.plan_name)
     db.execute(
         "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             journal,
             size,
             mtime_ns,
-            run.uid,
+            _text(run.uid),
             run.time,
-            run.sample,
-            run.structure,
-            run.preset,
-            run.operator,
-            run.plan_name,
+            *(text and _text(text) for text in of_the_start),
             run.exit_status,
             json.dumps(run.parameters),
             json.dumps(run.objectives),
-            json.dumps(run.networks),
+            _text(network_names(run.networks)),
         ),
     )
     db.execute("INSERT OR REPLACE INTO summaries VALUES (?, ?)", (journal, json.dumps(whole)))
@@ -185,6 +199,11 @@ def _put(db: sqlite3.Connection, journal: str, size: int, mtime_ns: int, run: Ru
         "INSERT INTO numbers VALUES (?, ?, ?)",
         [(name, value, journal) for name, value in numbers.items()],
     )
+
+
+def _text(text: str) -> str:
+    """Text as a database takes it: what is no Unicode, of a strange journal, is replaced."""
+    return text.encode(errors="replace").decode()
 
 
 def _conditions(query: RunQuery) -> tuple[str, list[str | float]]:

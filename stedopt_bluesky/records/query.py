@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from stedopt_bluesky.objective_table import OBJECTIVE_TABLE, known_objective
 from stedopt_bluesky.records.folder import CatalogError
 
 if TYPE_CHECKING:
@@ -78,26 +80,22 @@ class Condition:
 def _full_name(name: str) -> str:
     """Name with its group."""
     from stedopt_bluesky.config.parameters import PARAMETER_UNITS, split_parameter
-    from stedopt_bluesky.objectives.registry import OBJECTIVES
 
     group, _, own = name.rpartition(".")
-    if name in OF_THE_RUN or group in GROUPS:
+    if name in OF_THE_RUN:
         return name
-    if not group:
-        if any(own == known or own.endswith(f"_{known}") for known in OBJECTIVES):
-            return f"reached.{own}"
-        try:
+    if group in ("", "reached", "best") and known_objective(own) is not None:
+        return f"{group or 'reached'}.{own}"
+    if group in ("", "used"):
+        with contextlib.suppress(ValueError):
             split_parameter(own)
-        except ValueError:
-            pass
-        else:
             return f"used.{own}"
-    known = [*OBJECTIVES, *PARAMETER_UNITS, *OF_THE_RUN]
+    known = [*OBJECTIVE_TABLE, *PARAMETER_UNITS, *OF_THE_RUN]
     close = get_close_matches(own, known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise CatalogError(
-        f"where = {name!r}: {hint}an objective ({', '.join(OBJECTIVES)}), one with best. before "
-        f"it, a parameter, as depletion_power_mW, or {' or '.join(OF_THE_RUN)}"
+        f"where = {name!r}: {hint}an objective ({', '.join(OBJECTIVE_TABLE)}), one with best. "
+        f"before it, a parameter, as depletion_power_mW, or {' or '.join(OF_THE_RUN)}"
     )
 
 
@@ -198,7 +196,7 @@ class RunQuery:
             if name is not None:
                 found = found.search(Contains(key, f'"{name}"'))
         if self.network is not None:
-            found = found.search(Contains("networks", self.network))
+            found = found.search(Contains("stop.summary.networks", self.network))
         if self.since is not None:
             found = found.search(TimeRange(since=timestamp(self.since)))
         if self.until is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import statistics
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from stedopt_bluesky.objective_table import known_objective
 from stedopt_bluesky.records.journal import Document
 from stedopt_bluesky.records.run_record import DocumentKeys
 
@@ -33,12 +33,14 @@ class Reached:
         self._best: dict[str, float] = {}
         self._exposure_s = 0.0
         self._images = 0
+        self._networks = ""
 
     def __call__(self, name: str, doc: Document) -> None:
         """Take in one document."""
         if name == "start":
             config = (doc.get("stedopt") or {}).get("config") or {}
             self._settings = {*(doc.get("parameters") or ()), *(config.get("imaging") or ())}
+            self._networks = network_names(doc.get("networks"))
         elif name == "descriptor" and doc["name"] == self._keys.image_stream:
             self._primary.add(doc["uid"])
         elif name == "event" and doc["descriptor"] in self._primary:
@@ -51,10 +53,11 @@ class Reached:
         numbers = {key: float(v) for key, v in data.items() if _is_number(v)}
         self._images += 1
         self._last.append(numbers)
-        self._exposure_s += numbers.get("microscope_exposure_s", 0.0)
+        self._exposure_s += numbers.get(self._keys.image_exposure_s, 0.0)
         for key, value in numbers.items():
             if name := self._objective(key):
-                better = max if is_maximised(name) else min
+                known = known_objective(name)
+                better = max if known is not None and known.direction == "maximise" else min
                 self._best[name] = better(self._best.get(name, value), value)
 
     def _objective(self, key: str) -> str:
@@ -75,7 +78,7 @@ class Reached:
             ``images``; ``exposure_s``, s, of all of them; ``reached``, of each objective the
             median of the last ten images; ``best``, of each the best one; ``used``, of each
             setting the median of the last ten images. Each in its unit; what is invalid in all
-            is left out.
+            is left out. ``networks``: as `network_names` has it.
         """
         columns: dict[str, list[float]] = {}
         for numbers in self._last:
@@ -84,6 +87,7 @@ class Reached:
         medians = {key: statistics.median(values) for key, values in columns.items()}
         return {
             "images": self._images,
+            "networks": self._networks,
             "exposure_s": self._exposure_s,
             "reached": {o: v for k, v in medians.items() if (o := self._objective(k))},
             "best": dict(self._best),
@@ -91,13 +95,15 @@ class Reached:
         }
 
 
-@functools.lru_cache(maxsize=256)
-def is_maximised(objective: str) -> bool:
-    """Whether more of an objective is better; also one of a further channel."""
-    from stedopt_bluesky.objectives.registry import OBJECTIVES
+def network_names(networks: Any) -> str:
+    """Names and hashes of a start document's networks, one per line: what they are found by."""
+    if not isinstance(networks, Mapping):
+        return ""
+    said = [n.get(key) for n in networks.values() if isinstance(n, Mapping) for key in _NAMES]
+    return "\n".join(text for text in said if isinstance(text, str))
 
-    known = [n for n in OBJECTIVES if objective == n or objective.endswith(f"_{n}")]
-    return bool(known) and OBJECTIVES[max(known, key=len)].objective.direction == "maximise"
+
+_NAMES = ("name", "sha256")
 
 
 def _is_number(value: Any) -> bool:

@@ -31,6 +31,7 @@ class DocumentKeys:
     image_iteration: str = "image_iteration"
     image_configuration_index: str = "image_configuration_index"
     image_pixels: str = "microscope_image_pixels"
+    image_exposure_s: str = "microscope_exposure_s"
     objective_prefix: str = "objective_"
 
 

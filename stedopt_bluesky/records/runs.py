@@ -18,7 +18,7 @@ from stedopt_bluesky.records.journal import (
     lines,
     read_journal,
 )
-from stedopt_bluesky.records.query import DAMAGED, INTERRUPTED, RUNNING, RunQuery
+from stedopt_bluesky.records.query import DAMAGED, ENDED, INTERRUPTED, RUNNING, RunQuery
 from stedopt_bluesky.records.reached import Reached
 
 
@@ -90,7 +90,8 @@ class RunSummary:
 
         ``summary`` is what `Reached.summary` gives.
         """
-        come_to: dict[str, Any] = {k: v for k, v in (summary or {}).items() if k != "images"}
+        left_out = ("images", "networks")
+        come_to: dict[str, Any] = {k: v for k, v in (summary or {}).items() if k not in left_out}
         # Of other programs, a sample may be a table.
         told: dict[str, Any] = {
             key: value for key in _OF_THE_START if isinstance(value := start.get(key), str)
@@ -135,6 +136,8 @@ def list_runs(
     folder: CatalogFolder,
     query: RunQuery = RunQuery(),  # noqa: B008  frozen
     progress: Callable[[int, int], object] = lambda done, total: None,
+    *,
+    newest: int | None = None,
 ) -> list[RunSummary]:
     """Summarise the runs of a catalogue, newest first.
 
@@ -150,6 +153,8 @@ def list_runs(
     progress : callable, optional
         Called with how many journals were read of how many that have to be: those that are new
         or have changed since runs were last listed.
+    newest : int, optional
+        How many at most; left out: all.
 
     Raises
     ------
@@ -160,7 +165,7 @@ def list_runs(
 
     with RunIndex(folder) as index:
         index.update(progress)
-        return index.find(query)
+        return index.find(query, newest)
 
 
 def summarize(folder: CatalogFolder, path: Path, *, whole: bool = False) -> RunSummary:
@@ -192,7 +197,7 @@ def summarize(folder: CatalogFolder, path: Path, *, whole: bool = False) -> RunS
         return _understood(folder, path, first[1], stop, whole=whole)
     except KeyError as error:
         return _damaged(path, f"a document lacks {error.args[0]!r}")
-    except (TypeError, AttributeError, ValueError):
+    except (TypeError, AttributeError, ValueError, OverflowError):
         return _damaged(path, "a document is none by event-model")
 
 
@@ -201,6 +206,8 @@ def _understood(
 ) -> RunSummary:
     if not (is_uid(start["uid"]) and _is_time(start["time"])):
         return _damaged(path, "its start document has no uid and time that can be")
+    if stop is not None and not _is_end(stop):
+        return _damaged(path, "its stop document has no exit status and counts that can be")
     if stop is not None and not whole:
         return RunSummary.of_closed(start, stop)
     # Asked before counting: a run that is closed meanwhile must not look interrupted.
@@ -217,6 +224,21 @@ def _understood(
     return RunSummary.of(
         start, images=reached.images, exit_status=status, reason="", summary=summary
     )
+
+
+def _is_end(stop: Document) -> bool:
+    """Whether a stop document tells how a run has ended, and how many images it has."""
+    images = (stop.get("num_events") or {}).get("primary", 0)
+    return (
+        stop.get("exit_status") in ENDED
+        and isinstance(stop.get("reason", ""), str | None)
+        and isinstance(images, int)
+        and 0 <= images <= _MOST_IMAGES
+    )
+
+
+# A whole number that any database can hold.
+_MOST_IMAGES = 2**63 - 1
 
 
 def _is_time(value: object) -> bool:

@@ -30,8 +30,8 @@ FAULTS = MappingProxyType(
     {
         "dies in a scan": "no call is answered any more from the start of the scan on",
         "dies between scans": "no call is answered any more from the end of the scan on",
-        "connection lost in a scan": f"the scan is cut at its start, no call is answered for {LOST_S} s",
-        "connection lost between scans": f"no call is answered for {LOST_S} s from the scan's end on",
+        "connection lost in a scan": f"the scan is cut at its start, no answer for {LOST_S} s",
+        "connection lost between scans": f"no answer for {LOST_S} s from the scan's end on",
         "end signal lost": "the scan ends, its callback never comes",
         "end signal late": "the callback comes 0.2 s after the end",
         "end signal twice": "the callback comes once more, 0.2 s after the end",

@@ -44,8 +44,6 @@ def test_help_and_presets_load_nothing_heavy(arguments):
 
 
 def test_listing_runs_loads_nothing_heavy(stored):
-    """Once the index is made: what a run has come to is reckoned when its journal is new."""
-    loaded_by("runs", "--catalog", stored.catalog)
     _, modules, _ = loaded_by("runs", "--catalog", stored.catalog)
     assert not modules & HEAVY
 

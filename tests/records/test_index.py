@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import sqlite3
@@ -95,6 +96,21 @@ def test_a_damaged_index_is_made_anew(folder, content):
     assert [run.uid for run in list_runs(folder)] == ["a"]
 
 
+@pytest.mark.parametrize("question", [RunQuery(), RunQuery(where=(Condition("images", ">", 5),))])
+def test_one_that_is_damaged_in_a_page_is_made_anew(folder, question):
+    """It opens, and its damage is met only where it is read."""
+    for number in range(40):
+        empty_run(folder, f"run{number}")
+    expected = list_runs(folder, question)
+    whole = folder.index.read_bytes()
+    pages = len(whole) // 4096
+    assert pages >= 10
+    for page in range(1, pages):
+        at = 4096 * page
+        folder.index.write_bytes(whole[:at] + b"\xff" * 4096 + whole[at + 4096 :])
+        assert list_runs(folder, question) == expected, page
+
+
 def test_one_of_another_version_is_made_anew(folder, reads):
     empty_run(folder, "a")
     list_runs(folder)
@@ -106,20 +122,25 @@ def test_one_of_another_version_is_made_anew(folder, reads):
     assert reads == ["a", "a"]
 
 
-def test_where_it_cannot_be_written_it_is_made_in_memory(folder, monkeypatch):
+@pytest.mark.parametrize("there", [True, False])
+def test_where_it_cannot_be_written_only_what_is_new_is_read(folder, monkeypatch, reads, there):
     """SQLite says so of a folder of somebody else; root may write all of them."""
     empty_run(folder, "a")
-    list_runs(folder)
+    if there:
+        list_runs(folder)
     connect = sqlite3.connect
 
     def read_only(path, **options):
         if str(path) == ":memory:":
             return connect(path, **options)
-        return connect(f"file:{path}?mode=ro", uri=True, **options)
+        return connect(f"{path.as_uri()}?mode=ro", uri=True, **options)
 
     monkeypatch.setattr(sqlite3, "connect", read_only)
     empty_run(folder, "b")
+    reads.clear()
     assert sorted(run.uid for run in list_runs(folder)) == ["a", "b"]
+    assert set(reads) == ({"b"} if there else {"a", "b"})
+    assert folder.index.exists() is there
 
 
 def test_programs_that_list_at_once(folder):
@@ -144,6 +165,47 @@ def test_a_journal_that_cannot_be_understood_hides_no_other(folder):
     by_uid = {run.uid: run for run in list_runs(folder)}
     assert by_uid["good"].exit_status == "success"
     assert by_uid["bad"].exit_status == "damaged"
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        {"exit_status": "success", "num_events": {"primary": "many"}},
+        {"exit_status": "success", "num_events": {"primary": -1}},
+        {"exit_status": "success", "num_events": {"primary": 10**400}},
+        {"exit_status": "success", "num_events": 3},
+        {"exit_status": "success", "reason": {}},
+        {"exit_status": ["success"]},
+        {"exit_status": "done"},
+        {},
+    ],
+)
+def test_a_strange_end_hides_no_other_run(folder, stop):
+    empty_run(folder, "good")
+    bad = folder.journal / "1970" / "bad.jsonl"
+    start = {"uid": "bad", "time": 0}
+    bad.write_text("".join(f"{json.dumps(d)}\n" for d in (["start", start], ["stop", stop])))
+    by_uid = {run.uid: run for run in list_runs(folder)}
+    assert by_uid["good"].exit_status == "success"
+    assert (by_uid["bad"].exit_status, by_uid["bad"].time) == ("damaged", bad.stat().st_mtime)
+    assert summarize(folder, bad).exit_status == "damaged"
+
+
+@pytest.mark.parametrize("name", ["bad", os.fsdecode(b"b\xffd")])
+@pytest.mark.parametrize("value", ["\ud800", 10**400])
+def test_what_no_database_holds_hides_no_other_run(folder, name, value):
+    empty_run(folder, "good")
+    bad = folder.journal / "1970" / f"{name}.jsonl"
+    start = {"uid": "bad", "time": 0, "sample": value, "seed": value, "parameters": [value]}
+    start |= {"networks": {"quality": {"name": value}}}
+    descriptor = {"uid": "d", "name": "primary", "run_start": "bad"}
+    event = {"descriptor": "d", "data": {"objective_snr": value, "microscope_exposure_s": value}}
+    documents = (["start", start], ["descriptor", descriptor], ["event", event])
+    bad.write_text("".join(f"{json.dumps(d)}\n" for d in documents))
+    for _ in range(2):
+        found = list_runs(folder)
+        assert len(found) == 2
+        assert {"good"} < {run.uid for run in found}
 
 
 def test_a_closed_index_says_so(folder):

@@ -49,6 +49,8 @@ QUERIES = [
     ({"objective": "snr"}, []),
     ({"network": "fcn-lab"}, [4, 5]),
     ({"network": SHA[:10]}, [1, 2, 3, 4, 5]),
+    ({"network": "quality"}, []),  # what it is used for is no name
+    ({"network": "sha256"}, []),
     ({"since": "2026-01-01"}, [1, 2, 3, 4, 5]),
     ({"until": "2026-01-01"}, []),
     ({"where": ["images >= 4"]}, [4, 5]),
@@ -113,7 +115,8 @@ def test_tiled_has_runs_that_have_ended_alone(catalog, status):
         ("depletion_power_mW <= 100", Condition("used.depletion_power_mW", "<=", 100.0)),
         ("orange_gate_delay_ns > -.5", Condition("used.orange_gate_delay_ns", ">", -0.5)),
         ("images>60", Condition("images", ">", 60.0)),
-        ("used.anything > 1", Condition("used.anything", ">", 1.0)),
+        ("used.line_steps > 1", Condition("used.line_steps", ">", 1.0)),
+        ("reached.orange_snr > 1", Condition("reached.orange_snr", ">", 1.0)),
     ],
 )
 def test_conditions(text, expected):
@@ -131,6 +134,11 @@ def test_conditions(text, expected):
         ("snrr > 3", "where = 'snrr': did you mean 'snr'?"),
         ("depletion_power > 3", "did you mean 'depletion_power_mW'?"),
         ("worst.snr > 3", "where = 'worst.snr'"),
+        ("best.snrr > 3", "where = 'best.snrr': did you mean 'snr'?"),
+        ("best.dwelltime_us > 3", "where = 'best.dwelltime_us'"),
+        ("used.snr > 3", "where = 'used.snr'"),
+        ("used.anything > 3", "where = 'used.anything'"),
+        ("orange_light_dose_mJ > 3", "where = 'orange_light_dose_mJ'"),
     ],
 )
 def test_what_is_no_condition(text, says):

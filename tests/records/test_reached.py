@@ -1,8 +1,7 @@
 import pytest
 from event_model import pack_event_page
 
-from stedopt_bluesky.objectives.registry import OBJECTIVES, all_objectives
-from stedopt_bluesky.records.reached import LAST_IMAGES, Reached, is_maximised
+from stedopt_bluesky.records.reached import LAST_IMAGES, Reached, network_names
 
 START = {
     "parameters": ["dwelltime_us"],
@@ -53,6 +52,7 @@ def test_the_last_ten_images_and_the_best_one(page):
     ]
     assert reached(rows, page=page) == {
         "images": 12,
+        "networks": "",
         "exposure_s": 18.0,
         # Medians of 2 ... 11.
         "reached": {"snr": pytest.approx(0.65), "photobleaching": pytest.approx(0.325)},
@@ -71,10 +71,20 @@ def test_what_is_invalid_counts_not():
 
 
 def test_a_run_without_images():
-    assert reached([]) == {"images": 0, "exposure_s": 0.0, "reached": {}, "best": {}, "used": {}}
+    none = {"images": 0, "exposure_s": 0.0, "networks": "", "reached": {}, "best": {}, "used": {}}
+    assert reached([]) == none
 
 
-def test_what_is_better_is_what_the_objectives_say():
-    for name, function in all_objectives(["orange"]).items():
-        assert is_maximised(name) == (function.objective.direction == "maximise"), name
-    assert {is_maximised(name) for name in OBJECTIVES} == {True, False}
+@pytest.mark.parametrize(
+    ("networks", "said"),
+    [
+        ({"quality": {"name": "fcn", "version": "1", "sha256": "ab12"}}, "fcn\nab12"),
+        ({"quality": {"name": "fcn"}, "preference": {"sha256": "ab12"}}, "fcn\nab12"),
+        # Of other programs.
+        ({"quality": "fcn", "other": {"name": 3}}, ""),
+        (["fcn"], ""),
+        (None, ""),
+    ],
+)
+def test_what_networks_are_found_by(networks, said):
+    assert network_names(networks) == said

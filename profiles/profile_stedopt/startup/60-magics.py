@@ -8,6 +8,7 @@ if _shell is not None and not is_re_worker_active():
     from bluesky.magics import BlueskyMagics
     from IPython.core.error import UsageError
 
+    from stedopt_bluesky.cli.listing import MOST_ROWS as _MOST_ROWS
     from stedopt_bluesky.cli.output import stdout as _stdout
     from stedopt_bluesky.cli.showing import show_run
     from stedopt_bluesky.records import RunQuery, list_runs
@@ -23,8 +24,8 @@ if _shell is not None and not is_re_worker_active():
 
     def _runs(line):
         """%runs [SAMPLE]: the newest fifty runs of the catalogue."""
-        found = list_runs(folder, RunQuery(sample=line.strip() or None))
-        _stdout.print(runs_table(found[:50]) if found else "no run matches")
+        found = list_runs(folder, RunQuery(sample=line.strip() or None), newest=_MOST_ROWS)
+        _stdout.print(runs_table(found) if found else "no run matches")
 
     def _show(line):
         """%show UID: one run, its best and last images."""
