@@ -56,9 +56,28 @@ def check_databases(
         Called with 1 after each run.
     """
     check = DatabaseCheck()
+    problems: dict[str, str] = {}
+    lacking: list[Path] = []
     for path in journal_paths(catalog.folder) if journals is None else journals:
-        _check_run(catalog, path, check, mend=mend)
+        journal = check_journal(path)
+        if not (journal.problems or journal.left_open):
+            check.runs += 1
+            if problem := _problem(catalog, path.stem, journal):
+                problems[path.stem] = problem
+            # One with its stop document is not taken in again: what is wrong, a rebuilding mends.
+            if problem in (_MISSING, _IN_PART):
+                lacking.append(path)
         advance(1)
+    if mend and lacking:
+        results = catalog.sync(lacking)
+        for path in lacking:
+            uid = path.stem
+            if isinstance(result := results[uid], CatalogError):
+                problems[uid] = f"{problems[uid]}; {result}"
+            else:
+                check.mended.append(f"run {uid}: {problems[uid]}; it was taken in")
+                problems[uid] = _problem(catalog, uid, check_journal(path))
+    check.problems += [f"run {uid}: {problem}" for uid, problem in problems.items() if problem]
     if journals is None:
         there = {path.stem for path in journal_paths(catalog.folder)}
         check.problems += [
@@ -66,25 +85,6 @@ def check_databases(
             for uid in sorted(set(catalog.client) - there)
         ]
     return check
-
-
-def _check_run(catalog: Catalog, path: Path, check: DatabaseCheck, *, mend: bool) -> None:
-    journal = check_journal(path)
-    if journal.problems or journal.left_open:
-        return
-    check.runs += 1
-    uid = path.stem
-    problem = _problem(catalog, uid, journal)
-    # A run with its stop document is not taken in again: what is wrong with it, a rebuilding mends.
-    if mend and problem in (_MISSING, _IN_PART):
-        result = catalog.sync([path])[uid]
-        if isinstance(result, CatalogError):
-            problem = f"{problem}; {result}"
-        else:
-            check.mended.append(f"run {uid}: {problem}; it was taken in")
-            problem = _problem(catalog, uid, journal)
-    if problem:
-        check.problems.append(f"run {uid}: {problem}")
 
 
 _MISSING = "is missing from the databases"
