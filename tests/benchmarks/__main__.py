@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -151,7 +152,7 @@ def endurance() -> None:
     Raises
     ------
     LostError
-        With what did not hold; all of it is run first.
+        With what did not hold or failed; all of it is run first.
     """
     from tests.benchmarks import endurance_catalogue, endurance_images, endurance_kills
 
@@ -167,7 +168,12 @@ def endurance() -> None:
     failed = []
     for title, (command, main) in tables.items():
         heading(title, command)
-        if not main():
+        try:
+            held = main()
+        except Exception:
+            traceback.print_exc()
+            held = False
+        if not held:
             failed.append(command)
     if failed:
         raise LostError(f"did not hold: {', '.join(failed)}")

@@ -2,10 +2,11 @@
 
 ``python -m tests.benchmarks.catalogue_scale [--runs N] [--postgres URI]`` prints a markdown
 table. One run of the digital twin is made; its journal is written N times, with other uids, times,
-samples, operators and objectives, so that journals are what they are in use. Of these the first
-twenty go into Tiled whole; of the others a row each does, with start and stop document and what
-their runs have come to, since a question to Tiled looks at nothing else. ``--postgres``: the
-address of an empty database.
+samples, operators, networks, settings, objectives and ends, so that journals are what they are in
+use. Of these the first twenty go into Tiled whole; of the others a row each does, with start and
+stop document and what their runs have come to, since a question to Tiled looks at nothing else.
+Each question finds some runs, and Tiled as many as the journals have: a thousand runs or more.
+``--postgres``: the address of an empty database.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import asyncio
 import contextlib
 import copy
 import functools
+import hashlib
 import json
 import os
 import random
@@ -22,7 +24,7 @@ import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +56,13 @@ def one_run(folder: Path) -> list[tuple[str, dict[str, Any]]]:
 def another(
     documents: list[tuple[str, dict[str, Any]]], number: int, total: int
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Another run with the same images: uids, times, sample, operator and objectives differ."""
+    """Another run with the same images: what runs are looked for by differs."""
     rng = random.Random(number)  # noqa: S311
     renamed: dict[str, str] = {}
     begun = _FIRST_S + _SPAN_S * number / total
     first = documents[0][1]["time"]
+    # Of what the twin's run has reached and used.
+    reached, used = rng.random(), rng.uniform(0.5, 1.5)
 
     def new(uid: str) -> str:
         head, *tail = uid.split("/")
@@ -76,11 +80,15 @@ def another(
         if name == "start":
             doc |= {"sample": f"sample {number % 200}", "operator": f"operator {number % 20}"}
             doc |= {"structure": ("actin", "tubulin")[number % 2], "scan_id": number}
+            network = f"network-{number % 20:02d}"
+            sha256 = hashlib.sha256(network.encode()).hexdigest()
+            doc["networks"] = {"quality": {"name": network, "sha256": sha256}}
+        if name == "stop" and number % 50 == 1:
+            doc |= {"exit_status": "fail", "reason": "the microscope failed"}
         if name == "event":
-            shift = rng.random()
-            doc["data"] = {
-                k: v * shift if k.startswith("objective_") else v for k, v in doc["data"].items()
-            }
+            data = doc["data"]
+            data |= {k: v * reached for k, v in data.items() if k.startswith("objective_")}
+            data |= {k: v * used for k, v in data.items() if k == "dwelltime_us"}
         found.append((name, doc))
     return found
 
@@ -154,11 +162,11 @@ QUERIES: dict[str, dict[str, Any]] = {
     "structure and operator": {"structure": "actin", "operator": "operator 8"},
     "a week": {"since": _FIRST_S + _SPAN_S / 2, "until": _FIRST_S + _SPAN_S / 2 + 7 * 86_400},
     "exit status": {"exit_status": "fail"},
-    "network": {"network": "nosuch"},
-    "objective reached": {"where": ["quality >= 0.85"]},
+    "network": {"network": "network-07"},
+    "objective reached": {"where": ["snr >= 0.28"]},
     "setting used": {"where": ["dwelltime_us < 5"]},
     "objective, sample and date": {
-        "where": ["quality >= 0.3"],
+        "where": ["snr >= 0.1"],
         "sample": "sample 7",
         "since": _FIRST_S + _SPAN_S / 2,
     },
@@ -174,8 +182,14 @@ def queries() -> Iterator[tuple[str, Any]]:
         yield name, RunQuery(**{**asked, "where": where})
 
 
-def of_journals(folder: Any) -> None:
-    """Measure the index and the journals."""
+def of_journals(folder: Any) -> dict[str, int]:
+    """Measure the index and the journals; how many runs each question finds.
+
+    Raises
+    ------
+    RuntimeError
+        When one finds none, so that its time would mean nothing.
+    """
     from stedopt_bluesky.records import RunRecord, find_run, list_runs
 
     begun = time.perf_counter()
@@ -183,16 +197,29 @@ def of_journals(folder: Any) -> None:
     first_s = time.perf_counter() - begun
     row("journals: the first list, which makes the index", 1000 * first_s, len(runs))
     row("journals: all runs", *_counted(lambda: list_runs(folder)))
+    counts = {}
     for name, query in queries():
-        row(f"journals: by {name}", *_counted(functools.partial(list_runs, folder, query)))
+        took, counts[name] = _counted(functools.partial(list_runs, folder, query))
+        row(f"journals: by {name}", took, counts[name])
+        if not counts[name]:
+            raise RuntimeError(f"by {name} nothing is found among {len(runs)} runs: take more")
     uid = runs[len(runs) // 2].uid
     row("journals: open a run", ms(lambda: RunRecord.read(find_run(folder, uid[:12])))[0], 1)
+    return counts
 
 
-def of_tiled(client: Any, what: str) -> None:
-    """Measure Tiled's queries: the first page of what was found, as a person sees it."""
+def of_tiled(client: Any, what: str, counts: Mapping[str, int]) -> None:
+    """Measure Tiled's queries: the first page of what was found, as a person sees it.
+
+    Raises
+    ------
+    RuntimeError
+        When a question finds not as many runs as it does among the journals.
+    """
     keys = list(client.keys()[:1])
     for name, query in queries():
+        if (found := len(query.search(client))) != counts[name]:
+            raise RuntimeError(f"{what} finds {found} runs by {name}, the journals {counts[name]}")
         # A new search each time: the client keeps answers.
         row(
             f"{what}: by {name}",
@@ -248,13 +275,13 @@ def main(runs: int = RUNS, postgres: str = "") -> None:
         start = len(json.dumps(documents[0][1]))
         print(f"| {runs} runs of {IMAGES} images, start document {start} bytes | ms | found |")
         print("|---|---|---|")
-        of_journals(folder)
+        counts = of_journals(folder)
         for what, database in {"SQLite": "", "PostgreSQL": postgres}.items():
             if what == "SQLite" or database:
                 with tiled_on(folder, database) as client:
                     one_s = take_in(client, folder, min(runs, WHOLE), database)
                     row(f"{what}: take one run in, whole", 1000 * one_s, 1)
-                    of_tiled(client, what)
+                    of_tiled(client, what, counts)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """10,000 images in one run: what an image costs at the end, and what memory the program takes.
 
 ``python -m tests.benchmarks.endurance_images [--images N] [--fed] [--json]`` prints markdown
-tables, and ends with 1 when images became slower by more than a fifth. One real run of the
-digital twin, with images of 32² pixels, the default strategy and a journal on disk. What is
-measured is all but the twin's photophysics: drawing options, choosing, moving, rating, writing
-images, journal, progress. With ``--fed`` the catalogue is fed beside it. Afterwards the run is
-read, verified and gone on with.
+tables, and ends with 1 when an image took more than 1.2 times the processor's time in the end, or
+memory grew, or something is not there afterwards. One real run of the digital twin, with images of
+32² pixels, the default strategy and a journal on disk. What is measured is all but the twin's
+photophysics: drawing options, choosing, moving, rating, writing images, journal, progress. With
+``--fed`` the catalogue is fed beside it. Afterwards the run is read, verified, looked for in the
+catalogue and gone on with.
 """
 
 from __future__ import annotations
@@ -32,7 +33,15 @@ IMAGES = 10_000
 # So many images are compared at either end, after so many in which hyper-parameters are fitted at
 # each and modules are loaded.
 ENDS, WARM_UP = 500, 100
+# Judged by the processor's time. The clock's is printed: what else runs on the computer changes it
+# several times over within the hours that a run takes, at either end of it.
 MOST_RATIO = 1.2
+# KiB an image, over the second half of a run: less than the 6 KiB that an image's three scans would
+# take if they were kept (32² pixels of 16 bits each), and more than the twin's own log of its
+# lasers, about 1, and the history that strategy and progress learn from.
+MOST_GROWTH_KIB = 4.0
+# With fewer images in that half, what is taken once weighs more than that: not judged.
+LEAST_JUDGED = 1000
 # Nine fields with some 500 regions each.
 CONFIG = {
     "sample.name": "actin",
@@ -152,19 +161,39 @@ def ratio(values: Sequence[float]) -> float:
     return statistics.median(values[-ends:]) / statistics.median(first)
 
 
+def problems_of(seen: Seen) -> list[str]:
+    """What a run shows that must not be: images that cost more, memory that grows."""
+    found = []
+    if not (slower := ratio(seen.processor_ms)) <= MOST_RATIO:
+        found.append(f"{slower:.2f} times the processor's time in the end, at most {MOST_RATIO}")
+    for what, memory in (("the program", seen.memory_MiB), ("what feeds", seen.fed_MiB)):
+        if len(memory) < 2 * LEAST_JUDGED:
+            continue
+        if not (grown := growth_KiB(memory)) <= MOST_GROWTH_KIB:
+            found.append(f"{what} grows by {grown:.1f} KiB an image, at most {MOST_GROWTH_KIB}")
+    return found
+
+
 def growth_KiB(memory_MiB: Sequence[float]) -> float:  # noqa: N802
     """Slope of the memory over the second half of the images, KiB an image (least squares)."""
     half = memory_MiB[len(memory_MiB) // 2 :]
     return 1024 * statistics.linear_regression(range(len(half)), half).slope
 
 
-def afterwards(catalog: Path) -> dict[str, float]:
-    """Do with the run what is done with runs; s, and MiB of its files."""
-    from stedopt_bluesky.records import CatalogFolder, RunRecord
+def afterwards(catalog: Path, images: int, *, fed: bool) -> dict[str, float]:
+    """Do with the run what is done with runs; s, and MiB of its files.
+
+    Raises
+    ------
+    RuntimeError
+        When images, files or rows of the catalogue are missing.
+    """
+    from stedopt_bluesky.records import Catalog, CatalogFolder, RunRecord
     from stedopt_bluesky.records.journal import journal_paths
     from stedopt_bluesky.records.verify import verify
     from stedopt_bluesky.session import continuation_of
     from stedopt_bluesky.session.strategies import make_strategy
+    from tests.benchmarks.kept import is_catalogued
 
     folder = CatalogFolder.open(catalog)
     (journal,) = journal_paths(folder)
@@ -179,12 +208,19 @@ def afterwards(catalog: Path) -> dict[str, float]:
         return result
 
     record = timed("read", lambda: RunRecord.read(journal))
+    if len(record.observations) != images:
+        raise RuntimeError(f"{len(record.observations)} images are in the journal, of {images}")
     timed("table", lambda: record.table("primary"))
     timed("one image", lambda: record.array("microscope_sted1", record.events("primary")[-1]))
     timed("verify --quick", lambda: verify(folder, quick=True))
     verified = timed("verify", lambda: verify(folder))
     if not verified.whole:
         raise RuntimeError(f"{verified}")
+    if fed:
+        # As it was fed: opened without bringing in what is missing.
+        with Catalog(folder, fill=False) as catalogue:
+            if not timed("rows in the catalogue", lambda: is_catalogued(catalogue, record)):
+                raise RuntimeError("the catalogue has not a row for each decision and image")
     earlier = timed("resume: read what is left", lambda: continuation_of(folder, record.uid, 10))
     timed(
         "resume: learn again",
@@ -194,11 +230,11 @@ def afterwards(catalog: Path) -> dict[str, float]:
 
 
 def main(images: int = IMAGES, *, fed: bool = False, as_json: bool = False) -> bool:
-    """Run, print the tables; whether an image costs no more in the end than at the beginning."""
+    """Run, print the tables; whether images cost no more in the end, and memory stays flat."""
     with tempfile.TemporaryDirectory(prefix="stedopt-") as directory:
         catalog = Path(directory) / "catalogue"
         seen = image(images, catalog, fed=fed)
-        later = afterwards(catalog)
+        later = afterwards(catalog, images, fed=fed)
     wall, processor = seen.wall_ms, seen.processor_ms
     told: dict[str, Any] = {
         "images": len(seen.wall_s),
@@ -221,10 +257,9 @@ def main(images: int = IMAGES, *, fed: bool = False, as_json: bool = False) -> b
         }
         for part in parts
     ]
-    # Where other work slows down one end, the processor's time tells; and the other way round.
-    steady = min(told["ratio, wall"], told["ratio, processor"]) <= MOST_RATIO
+    problems = problems_of(seen)
     if as_json:
-        print(json.dumps({**told, "parts": rows, "steady": steady}, indent=1))
+        print(json.dumps({**told, "parts": rows, "problems": problems}, indent=1))
     else:
         print(f"| {' | '.join(rows[0])} |\n|{'---|' * len(rows[0])}")
         for row in rows:
@@ -233,7 +268,9 @@ def main(images: int = IMAGES, *, fed: bool = False, as_json: bool = False) -> b
         print()
         for what, value in told.items():
             print(f"- {what}: {value:.3g}" if isinstance(value, float) else f"- {what}: {value}")
-    return steady
+        for problem in problems:
+            print(f"- wrong: {problem}")
+    return not problems
 
 
 if __name__ == "__main__":

@@ -40,8 +40,11 @@ from stedopt_bluesky.session import connect_application, open_session, places_le
 from stedopt_bluesky.session.twin import about_twin, start_twin
 from stedopt_bluesky.twin.faults import FAULTS, FaultyApplication, LateSpecPy, LosingServer
 from stedopt_bluesky.twin.server import TwinServer
+from tests.benchmarks.kept import readable
 
 IMAGES = 8
+# Pixels of a side of an image: 1.28 µm in steps of 20 nm.
+SIDE = 64
 SCANS_PER_IMAGE = 3
 # So many images in the first field; each field begins with its overview.
 FIRST_FIELD = 6
@@ -176,7 +179,7 @@ def outcome(config: ExperimentConfig, left: Left, catalog: Path) -> Outcome:
     stop = record.stop or {}
     return Outcome(
         whole=left.whole,
-        kept=_readable(record),
+        kept=len(readable(record, SIDE)),
         taken=len(record.observations),
         dark=left.dark,
         zeroed=left.zeroed,
@@ -290,14 +293,6 @@ def _engine() -> RunEngine:
 def _newest(catalog: Path) -> RunRecord:
     folder = CatalogFolder.open(catalog)
     return RunRecord.read(max(journal_paths(folder), key=lambda path: path.stat().st_mtime_ns))
-
-
-def _readable(record: RunRecord) -> int:
-    """Images of which every pixel can be read."""
-    if "primary" not in record.streams:
-        return 0
-    keys = ("microscope_confocal1", "microscope_sted1", "microscope_confocal2")
-    return min(sum(image.shape == (64, 64) for image in record.arrays(key)) for key in keys)
 
 
 def _all_zero(twin: object) -> bool:

@@ -65,7 +65,9 @@ class Forked:
         self._heard: list[str] = []
         # Until nobody has it open any more, what the command has started neither.
         self._hearing = threading.Thread(
-            target=lambda: self._heard.append(self._words.read_text("utf-8", errors="replace"))
+            target=lambda: self._heard.append(self._words.read_text("utf-8", errors="replace")),
+            # It waits for ever where the process could not be started.
+            daemon=True,
         )
         self._hearing.start()
         self._process.start()

@@ -1,9 +1,10 @@
 """What is left when `stedopt run` is killed: how long lasers stay on, what the record holds.
 
 Run with ``python -m tests.benchmarks.kills`` (`--moments N`, default 20). Every trial is a run of
-three images on a served twin, in real time, which gets one signal at a random moment between the
-opening of its measurement and the end; then `stedopt resume` goes on with it. SIGSTOP stands for
-a program that hangs: it is woken up when the watchdog must have acted.
+three images on a served twin, in real time, which gets one signal at a random moment between its
+first light and its end; then `stedopt resume` goes on with it. SIGSTOP stands for a program that
+hangs: it is woken up when the watchdog must have acted. (Killed before any light: some of
+``endurance_kills``.)
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ import numpy as np
 
 from stedopt_bluesky.config import preset
 from stedopt_bluesky.records import CatalogFolder, RunRecord
-from stedopt_bluesky.records.folder import CatalogError
 from stedopt_bluesky.records.journal import journal_paths
 from stedopt_bluesky.session.twin import about_twin
 from stedopt_bluesky.twin import TwinApplication, make_sample
 from stedopt_bluesky.twin.server import TwinServer
+from tests.benchmarks.kept import readable
+from tests.waiting import wait_for
 
 IMAGES = 3
 KEY = "key-of-the-kill-benchmark"
@@ -74,8 +76,8 @@ class Outcome:
         From the signal until every laser of every configuration was seen at zero, s.
     kept, taken : int
         Images of which every pixel can be read, and Events of images.
-    images : int or None
-        Images after `stedopt resume`; None: the run had not begun.
+    images : int
+        Images after `stedopt resume`.
     words : str
         What was said on standard error.
     code : int
@@ -87,7 +89,7 @@ class Outcome:
     zero_s: float
     kept: int
     taken: int
-    images: int | None
+    images: int
     words: str
     code: int
 
@@ -148,32 +150,32 @@ def stedopt(*arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def start_run(server: TwinServer, folder: Path, images: int = IMAGES) -> subprocess.Popen[str]:
-    """Start a run, and wait until it has opened its measurement."""
+def run_to_light(
+    watched: Watched, server: TwinServer, folder: Path, *, fed: bool = True
+) -> tuple[subprocess.Popen[str], float]:
+    """Start a run, wait until a laser emits, and return it with that moment, `time.monotonic`, s.
+
+    Before its first light a program imports, connects and sets up: how long that takes is the
+    machine's, and nothing that a signal then interrupts is in the record.
+    """
     toml = folder / "run.toml"
-    toml.write_text(TOML.format(host=server.address, images=images))
-    return stedopt("run", toml, "--catalog", folder / "catalog")
+    text = TOML.format(host=server.address, images=IMAGES)
+    toml.write_text(f"{text}[catalog]\nbackground = {str(fed).lower()}\n")
+    process = stedopt("run", toml, "--catalog", folder / "catalog")
+    twin = watched.twin
+    # The log has a scan when it has ended: also one that was too short to be seen.
+    wait_for(
+        lambda: any(twin.emitting.values()) or twin.emission_log,
+        _LONG_S,
+        what="light",
+        process=process,
+    )
+    begins = [record.start_s for record in twin.emission_log]
+    return process, min([time.monotonic(), *begins])
 
 
-def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
-    """Wait until another process has brought something about."""
-    until = time.monotonic() + _LONG_S
-    while not condition():
-        if process.poll() is not None or time.monotonic() > until:
-            raise RuntimeError(f"the run has ended too early: {process.communicate()}")
-        time.sleep(0.002)
-
-
-def newest(catalog: Path) -> Path | None:
-    """Journal that was written last."""
-    with contextlib.suppress(Exception):
-        paths = journal_paths(CatalogFolder.open(catalog))
-        return max(paths, key=lambda path: path.stat().st_mtime_ns)
-    return None
-
-
-def trial(number: int, after_s: float, folder: Path) -> Outcome:
-    """Run, send a signal some time after the measurement was opened, look, and go on.
+def trial(number: int, after_s: float, folder: Path, *, fed: bool = True) -> Outcome:
+    """Run, send a signal some time after the first light, look, and go on.
 
     Parameters
     ----------
@@ -183,11 +185,12 @@ def trial(number: int, after_s: float, folder: Path) -> Outcome:
         When, s.
     folder : Path
         An empty folder.
+    fed : bool
+        Whether a process feeds the catalogue beside the runs, as it does unless told not to.
     """
     with watched_twin() as (watched, server):
-        process = start_run(server, folder)
-        wait_for(watched.twin.measurement_names, process)
-        time.sleep(after_s)
+        process, first_s = run_to_light(watched, server, folder, fed=fed)
+        time.sleep(max(0.0, first_s + after_s - time.monotonic()))
         emitting = any(watched.twin.emitting.values())
         begin = time.monotonic()
         process.send_signal(number)
@@ -220,13 +223,15 @@ def _lasers_since(watched: Watched, begin: float) -> tuple[float, float]:
 
 
 def _looked_at(catalog: Path) -> dict[str, Any]:
-    """Count images, go on as a person would, and count again."""
-    path, record = newest(catalog), None
-    if path is not None:
-        with contextlib.suppress(CatalogError):  # killed before its start document was whole
-            record = RunRecord.read(path)
-    if record is None:  # it had not begun: the same command is given once more
-        return {"kept": 0, "taken": 0, "images": None}
+    """Count images, go on as a person would, and count again.
+
+    Raises
+    ------
+    CatalogError
+        When the run's start document cannot be read: it is on disk before any light.
+    """
+    (path,) = journal_paths(CatalogFolder.open(catalog))
+    record = RunRecord.read(path)
     taken = len(record.observations)
     images = taken
     if taken < IMAGES:
@@ -235,41 +240,27 @@ def _looked_at(catalog: Path) -> dict[str, Any]:
         if goes_on.returncode != 0:
             raise RuntimeError(f"resume: {words}")
         images += len(json.loads(out)["images"])
-    return {"kept": _readable(record), "taken": taken, "images": images}
-
-
-def _readable(record: RunRecord) -> int:
-    """Images of which every pixel can be read."""
-    if "primary" not in record.streams:
-        return 0
-    keys = ("microscope_confocal1", "microscope_sted1", "microscope_confocal2")
-    shape = (SIDE, SIDE)
-    return min(sum(image.shape == shape for image in record.arrays(key)) for key in keys)
+    return {"kept": len(readable(record, SIDE)), "taken": taken, "images": images}
 
 
 def duration_s(folder: Path) -> float:
-    """Time from the opening of the measurement to its end, when nobody interferes, s."""
+    """Time from the first light to the last one's end, when nobody interferes, s."""
     with watched_twin() as (watched, server):
-        process = start_run(server, folder)
-        wait_for(watched.twin.measurement_names, process)
-        begin = time.monotonic()
-        while watched.twin.measurement_names():
-            time.sleep(0.01)
-        whole_s = time.monotonic() - begin
+        process, first_s = run_to_light(watched, server, folder)
         process.communicate(timeout=_LONG_S)
-        return whole_s
+        return max(record.end_s for record in watched.twin.emission_log) - first_s
 
 
 def main(moments: int = 20) -> None:
     """Print the table of so many random moments per signal."""
     with tempfile.TemporaryDirectory() as folder:
         whole_s = duration_s(Path(folder))
-    print(f"a run takes {whole_s:.1f} s from the opening of its measurement to its end")
+    print(f"a run takes {whole_s:.1f} s from its first light to the end of its last one")
     print(
         "| signal | runs | in light | light ends after, ms | all zero after, ms "
-        "| images kept / taken | not begun | gone on |"
+        "| images kept / taken | gone on |"
     )
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|")
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGSTOP):
         rng = np.random.default_rng(0)
         outcomes = []
@@ -277,14 +268,12 @@ def main(moments: int = 20) -> None:
         for _ in range(runs):
             with tempfile.TemporaryDirectory() as folder:
                 outcomes.append(trial(number, rng.uniform(0, whole_s), Path(folder)))
-        begun = [o for o in outcomes if o.images is not None]
         print(
             f"| {signal.Signals(number).name} | {runs} | {sum(o.emitting for o in outcomes)} "
             f"| {_ms([o.light_s for o in outcomes if o.emitting])} "
             f"| {_ms([o.zero_s for o in outcomes])} "
-            f"| {sum(o.kept for o in begun)} / {sum(o.taken for o in begun)} "
-            f"| {runs - len(begun)} "
-            f"| {sum(o.images == IMAGES for o in begun)}/{len(begun)} |",
+            f"| {sum(o.kept for o in outcomes)} / {sum(o.taken for o in outcomes)} "
+            f"| {sum(o.images == IMAGES for o in outcomes)}/{runs} |",
             flush=True,
         )
 
