@@ -255,8 +255,8 @@ def test_an_endurance_benchmark_that_fails_does_not_keep_the_others_from_running
 
 
 def seen(*, slower=1.0, grows_KiB=0.0, fed_KiB=0.0):
-    """What is seen of 3000 images of 50 ms of processor time, slower from the middle on."""
-    count = 3000
+    """What is seen of 10,000 images of 50 ms of processor time, slower from the middle on."""
+    count = endurance_images.IMAGES
     steps_s = np.where(np.arange(count) < count // 2, 0.05, 0.05 * slower)
     # By the clock they take ten times as long in the end: another program has begun.
     wall_s = np.where(np.arange(count) < count // 2, 0.06, 0.6)
