@@ -131,7 +131,7 @@ def read_images(address: str | os.PathLike[str]) -> list[StoredImage]:
             found = [_Found(np.asarray(np.load(path, allow_pickle=False, mmap_mode="r")))]
         elif suffix == ".npz":
             with np.load(path, allow_pickle=False) as archive:
-                # By its whole name, of which there may be several: what is measured is what is read.
+                # There may be several of a name: what is measured is what is read.
                 name = archive.zip.namelist()[0]
                 # Small files unpack to large ones.
                 unpacked = archive.zip.getinfo(name).file_size
