@@ -24,8 +24,10 @@ from stedopt_bluesky.acquisition import Image
 IMAGE_SUFFIXES = (".tif", ".tiff", ".npy", ".npz", ".msr", ".obf")
 # Pixels of the largest image that is read: 8192², 128 MB of int16.
 MAX_PIXELS = 8192**2
-# Of all images of a file together.
+# Of all images of a file together: four channels of the largest, 0.5 GB of int16.
 _MAX_PIXELS_OF_FILE = 4 * MAX_PIXELS
+# Of numpy's numbers longdouble takes the most bytes.
+_MAX_BYTES_OF_PIXEL = 16
 
 # A file of a known ending, "#", and which of its images.
 _WITH_IMAGE = re.compile(r"(.*?(?:" + "|".join(map(re.escape, IMAGE_SUFFIXES)) + r"))#(.+)", re.I)
@@ -129,11 +131,13 @@ def read_images(address: str | os.PathLike[str]) -> list[StoredImage]:
             found = [_Found(np.asarray(np.load(path, allow_pickle=False, mmap_mode="r")))]
         elif suffix == ".npz":
             with np.load(path, allow_pickle=False) as archive:
+                # There may be several of a name: what is measured is what is read.
+                name = archive.zip.namelist()[0]
                 # Small files unpack to large ones.
-                unpacked = archive.zip.infolist()[0].file_size
-                if unpacked > 16 * MAX_PIXELS:
+                unpacked = archive.zip.getinfo(name).file_size
+                if unpacked > _MAX_BYTES_OF_PIXEL * MAX_PIXELS:
                     raise ImageFileError(f"{path}: {unpacked} bytes unpacked, no such image")
-                found = [_Found(published_counts(archive[archive.files[0]]))]
+                found = [_Found(published_counts(archive[name]))]
         else:
             found = _measurement(path, wanted)
     except ImageFileError:

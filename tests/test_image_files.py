@@ -1,3 +1,6 @@
+import io
+import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +257,46 @@ def test_an_image_that_is_too_large_is_told(tmp_path, suffix, monkeypatch):
     monkeypatch.setattr(image_files, "MAX_PIXELS", 11)
     with pytest.raises(ImageFileError, match="at most 11"):
         read_image(write(tmp_path / f"a{suffix}", IMAGE))
+
+
+def test_images_of_a_file_that_are_too_large_together_are_told(tmp_path, monkeypatch):
+    path = ome(tmp_path / "a.ome.tif", "a", "b")
+    monkeypatch.setattr(image_files, "_MAX_PIXELS_OF_FILE", 2 * IMAGE.size)
+    assert len(read_images(path)) == 2
+    monkeypatch.setattr(image_files, "_MAX_PIXELS_OF_FILE", 2 * IMAGE.size - 1)
+    with pytest.raises(ImageFileError, match="pixels of an image, 23 of a file"):
+        read_images(path)
+
+
+@pytest.mark.parametrize("names", [["a.npy"], ["a.npy", "a.npy"], ["a", "a.npy"], ["a.npy", "a"]])
+def test_what_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch, names):
+    """Of entries of one name, or of one up to its ending, it is the one read that counts."""
+    monkeypatch.setattr(image_files, "MAX_PIXELS", IMAGE.size)
+    path = tmp_path / "a.npz"
+    allowed = 16 * IMAGE.size
+
+    def npy(size):
+        """An image of two axes, in so many bytes with what is behind it."""
+        file = io.BytesIO()
+        np.save(file, IMAGE[:1, :1])
+        return file.getvalue().ljust(size, b"\0")
+
+    def pack(*sizes):
+        with (
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore", UserWarning)  # of a name that is there twice
+            for name, size in zip(names, sizes, strict=True):
+                archive.writestr(name, npy(size))
+
+    pack(*[allowed] * len(names))
+    np.testing.assert_array_equal(read_image(path), IMAGE[:1, :1])
+    # Of two entries of one name the last one is read, else the first one.
+    is_read = len(names) - 1 if len(set(names)) == 1 else 0
+    pack(*(allowed + (place == is_read) for place in range(len(names))))
+    with pytest.raises(ImageFileError, match=f"{allowed + 1} bytes unpacked"):
+        read_image(path)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a", "a.pickle"])

@@ -36,8 +36,14 @@ uri = "{address}"
 """
 
 
+needs_proc = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc here")
+
+
 class CommandLines:
-    """All command lines of this computer, looked at again and again while entered."""
+    """All command lines of this computer, looked at again and again while entered.
+
+    Also at the end; that nothing was seen, which would tell nothing, fails the test.
+    """
 
     def __init__(self):
         self.seen = set()
@@ -51,9 +57,12 @@ class CommandLines:
     def __exit__(self, *_):
         self._stop.set()
         self._thread.join()
+        assert Path("/proc/self/cmdline").read_bytes() in self.seen
 
     def _look(self):
-        while not self._stop.wait(0.05):
+        ended = False
+        while not ended:
+            ended = self._stop.wait(0.05)
             for path in Path("/proc").glob("[0-9]*/cmdline"):
                 try:
                     self.seen.add(path.read_bytes())
@@ -69,7 +78,7 @@ def files_with(folder, secrets):
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc here")
+@needs_proc
 def test_no_key_is_written_printed_or_shown(tmp_path, monkeypatch):
     secrets = (WRITER, READER, WRONG)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))  # Tiled's client keeps things there
@@ -106,6 +115,7 @@ def test_no_key_is_written_printed_or_shown(tmp_path, monkeypatch):
     assert files_with(tmp_path, secrets) == []
 
 
+@needs_proc
 @pytest.mark.parametrize("place", ["127.0.0.1:1", "127.0.0.1:notaport", "[::1"])
 def test_no_password_of_a_database_is_shown(tmp_path, monkeypatch, place):
     uri = f"postgresql://sted:{PASSWORD}@{place}/runs"

@@ -38,7 +38,8 @@ def utility(values):
 
 
 def expert(options):
-    return Choice(int(np.argmax(utility(options.values))), "hidden_preference")
+    # Of a strategy that prescribes, all rows but the one on offer are NaN.
+    return Choice(int(np.nanargmax(utility(options.values))), "hidden_preference")
 
 
 def optimizer(kind=KernelTS, seed=3, **options):
@@ -128,8 +129,10 @@ def test_optimize_in_a_run_engine_is_better_than_random(run_engine, documents, p
             run_engine(optimize(problem(agent), iterations=30))
             regrets[kind].append(regret(documents))
             assert agent.strategy.iteration == 30
-    # Single runs differ, with the processor's rounding too.
-    assert np.mean(regrets[KernelTS]) < 0.6 * np.mean(regrets[RandomPolicy])
+    # 0.38 with these seeds, one of which is late to find the peak. On a processor that rounds in
+    # another way they are other runs: of six drawn from sixty seeds 0.29, and in 99.9 % below 0.5.
+    assert np.mean(regrets[KernelTS]) < 0.5 * np.mean(regrets[RandomPolicy])
+    assert all(np.less(regrets[KernelTS], regrets[RandomPolicy]))
 
 
 def test_optimize_takes_the_decisions_of_the_bare_strategy(run_engine, documents, problem):

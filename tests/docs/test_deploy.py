@@ -29,13 +29,17 @@ def commands():
     lines = "\n".join([*blocks("sh"), *blocks("bat"), *windows]).splitlines()
     lines += re.findall(r"`(stedopt [^`]+)`", GUIDE.replace("\n", " "))
     for line in lines:
-        found = re.match(r"(?:C:\\stedopt\\venv\\Scripts\\)?stedopt(?:\.exe)? (.*)", line)
+        # At its beginning, or as what a task of Windows does.
+        found = re.search(
+            r"(?:^|/TR \")(?:C:\\stedopt\\venv\\Scripts\\)?stedopt(?:\.exe)? ([^\"]*)", line
+        )
         if found:
             yield re.sub(r" > .*", "", found[1])
 
 
 def test_the_guide_has_commands():
     assert len(list(commands())) > 8
+    assert r"catalog verify --catalog D:\stedopt-data" in commands()  # in a task of Windows
 
 
 @pytest.mark.parametrize("line", dict.fromkeys(commands()))
@@ -110,10 +114,78 @@ def run_block(words, replaced, folder):
     return ended.stdout
 
 
+@pytest.fixture
+def places(tmp_path):
+    """The guide's folders, and those that stand for them here."""
+    (tmp_path / "backup").mkdir()
+    return {
+        "/var/lib/stedopt/catalogue": tmp_path / "catalogue",
+        "/backup": tmp_path / "backup",
+        RESTORED: tmp_path / "restored",
+    }
+
+
+needs_rsync = pytest.mark.skipif(not shutil.which("rsync"), reason="no rsync here")
+
+
+@needs_rsync
+def test_a_backup_completes_what_was_growing_and_keeps_what_it_replaces(tmp_path, places):
+    there, backup = tmp_path / "catalogue", tmp_path / "backup"
+    journal, images = there / "journal" / "2026" / "a.jsonl", there / "arrays" / "a.h5"
+    left_out = [there / name for name in ("tiled/catalog.db", "locks/a.lock", "runs.sqlite")]
+    for path in (journal, images, *left_out):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"first ")
+    run_block("rsync -a --backup ", places, tmp_path)
+    with journal.open("ab") as file:
+        file.write(b"second")
+    before = images.stat().st_mtime
+    images.write_bytes(b"wrong ")  # damage, of the same size
+    os.utime(images, (before + 60, before + 60))
+    run_block("rsync -a --backup ", places, tmp_path)
+
+    copies = {path: backup / path.relative_to(tmp_path) for path in (journal, images, *left_out)}
+    assert copies[journal].read_bytes() == b"first second"
+    (replaced,) = (backup / "replaced").iterdir()
+    assert (replaced / images.relative_to(there)).read_bytes() == b"first "
+    assert not any(copies[path].exists() for path in left_out)
+
+
+def test_both_pages_have_the_same_backup():
+    page = (ROOT / "docs" / "how-to" / "keep_a_catalogue.md").read_text("utf-8")
+    (line,) = re.findall(r"^rsync .*--backup.*$", GUIDE, re.M)
+    for there, here in (
+        ("/var/lib/stedopt/catalogue/", "stedopt-data/"),
+        ("/backup/catalogue/", "/backup/stedopt-data/"),
+    ):
+        line = line.replace(there, here)
+    assert line in page.splitlines()
+
+
+def test_a_key_is_changed_as_it_says(tmp_path):
+    keys = tmp_path / "keys"
+    subprocess.run([FACILITY / "make_keys.sh", keys], check=True, capture_output=True)
+    before = {path.name: path.read_text() for path in keys.iterdir()}
+    restarted = tmp_path / "restarted"
+    run_block(
+        "rm /etc/stedopt/read.key",
+        {
+            "/opt/stedopt/source": ROOT,
+            "/etc/stedopt": keys,
+            "systemctl ": f"echo >{restarted} ",
+        },
+        tmp_path,
+    )
+    after = {path.name: path.read_text() for path in keys.iterdir()}
+    assert {name for name in before if before[name] != after[name]} == {"read.key"}
+    assert (keys / "read.key").stat().st_mode & 0o777 == 0o600
+    assert restarted.read_text() == "restart stedopt-catalog.service\n"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.skipif(not shutil.which("rsync"), reason="no rsync here")
-def test_a_backup_is_restored_as_it_says(tmp_path):
+@needs_rsync
+def test_a_backup_is_restored_as_it_says(tmp_path, places):
     program = [Path(sys.executable).parent / "stedopt"]
     (tmp_path / "small.toml").write_text(
         'preset = "classical"\nimages = 2\n[imaging]\nregion_size_um = 1.28\n'
@@ -123,13 +195,7 @@ def test_a_backup_is_restored_as_it_says(tmp_path):
         [*program, "run", "small.toml", "--catalog", "catalogue"],
         cwd=tmp_path, check=True, capture_output=True,
     )  # fmt: skip
-    (tmp_path / "backup").mkdir()
-    places = {
-        "/var/lib/stedopt/catalogue": tmp_path / "catalogue",
-        "/backup": tmp_path / "backup",
-        RESTORED: tmp_path / "restored",
-    }
-    run_block("--ignore-existing", places, tmp_path)
+    run_block("rsync -a --backup ", places, tmp_path)
     shutil.rmtree(tmp_path / "catalogue")
     told = run_block(f"verify --catalog {RESTORED}", places, tmp_path)
     assert "1 run: 1 whole" in told

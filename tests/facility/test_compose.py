@@ -77,6 +77,27 @@ def test_only_the_proxy_can_be_reached(services):
     assert "front" not in services["database"]["networks"]
 
 
+def test_the_databases_network_has_no_way_out(composed, services):
+    assert composed["networks"] == {"front": {}, "data": {"internal": True}}
+    assert {name: service["networks"] for name, service in services.items()} == {
+        "database": ["data"],
+        "catalog": ["data", "front"],
+        "proxy": ["front"],
+    }
+
+
+def test_the_hosts_files_are_read_only(services):
+    mounted = {
+        volume["target"]: volume.get("read_only")
+        for service in services.values()
+        for volume in service["volumes"]
+        if isinstance(volume, dict)
+    }
+    assert mounted == {"/catalogue/arrays": True, "/etc/nginx/templates": True}
+    named = [v for s in services.values() for v in s["volumes"] if isinstance(v, str)]
+    assert sorted(named) == ["catalogue:/catalogue", "database:/var/lib/postgresql/data"]
+
+
 def test_no_secret_stands_in_it(composed, services):
     text = COMPOSE.read_text("utf-8")
     assert not re.search(r"[0-9a-f]{16}", text)
@@ -108,8 +129,11 @@ def test_images_are_of_a_version_and_nobody_is_root(services):
     names += re.findall(r"^FROM (\S+)", CONTAINERFILE, re.M)
     for name in names:
         assert re.fullmatch(r"[\w./-]+:\d+\.\d+[\w.-]*", name), name
-    for name, service in services.items():
-        assert service.get("user") or name == "catalog"
+    # That of the catalogue is the one of its Containerfile, below.
+    users = {"database": "postgres", "catalog": None, "proxy": "nginx"}
+    assert {name: service.get("user") for name, service in services.items()} == users
+    for service in services.values():
+        assert service["security_opt"] == ["no-new-privileges:true"]
         assert service["cap_drop"] == ["ALL"]
         assert "healthcheck" in service
     (user,) = re.findall(r"^USER (\S+)", CONTAINERFILE, re.M)

@@ -71,17 +71,39 @@ def test_the_catalogue(host, uid, free_port):
     assert (host.state / "catalogue" / "tiled" / "catalog.db").exists()
 
 
+GUIDE = (ROOT / "docs" / "how-to" / "deploy.md").read_text("utf-8")
+
+
+def run_psql(host, block, address):
+    """Run commands of the guide up to a psql, which asks another server: what that told."""
+    block = block.replace("/etc/stedopt", str(host.etc)).replace("/opt/stedopt/source", str(ROOT))
+    psql = f"{block}psql -q -t -v ON_ERROR_STOP=1 {address}"
+    return subprocess.run(["bash", "-euc", psql], check=True, capture_output=True).stdout
+
+
 def make_database(host, address):
     """Make account and database as the guide says, on a server of another port."""
-    guide = (ROOT / "docs" / "how-to" / "deploy.md").read_text("utf-8")
-    (block,) = re.findall(r"^(\{\n[^`]*?\| )runuser -u postgres -- psql -q$", guide, re.M)
-    block = block.replace("/etc/stedopt", str(host.etc))
-    psql = f"{block}psql -q -v ON_ERROR_STOP=1 {address}"
-    subprocess.run(["bash", "-euc", psql], check=True, capture_output=True)
+    (block,) = re.findall(r"^(\{\n[^`]*?\| )runuser -u postgres -- psql -q$", GUIDE, re.M)
+    run_psql(host, block, address)
     uri = host.etc / "database.uri"
     uri.chmod(0o600)
     port = address.rpartition(":")[2].partition("/")[0]
     uri.write_text(uri.read_text().replace("@127.0.0.1/", f"@127.0.0.1:{port}/"))
+
+
+@pytest.mark.campaign
+def test_the_databases_password_is_changed_as_the_guide_says(host):
+    (block,) = re.findall(r"^:class: password\n\n([^`]*?\| )runuser [^\n]*psql -q$", GUIDE, re.M)
+    stored = "echo \"SELECT rolpassword FROM pg_authid WHERE rolname = 'stedopt'\" | "
+    with running_postgres() as address:
+        make_database(host, address)
+        keys = {path.name: path.read_text() for path in host.etc.iterdir()}
+        before = run_psql(host, stored, address)
+        run_psql(host, block, address)
+        assert len({run_psql(host, stored, address), before, b""}) == 3
+    changed = {path.name for path in host.etc.iterdir() if path.read_text() != keys[path.name]}
+    assert changed == {"database.password", "database.uri"}
+    assert key(host, "database.password") in key(host, "database.uri")
 
 
 @pytest.mark.campaign
