@@ -94,8 +94,6 @@ class Ingester:
         From :func:`relocation`.
     follow : bool
         Whether runs under way are followed; left until they have ended otherwise.
-    retry_s : float
-        How long a journal that cannot be taken in is left alone while it does not grow, s.
 
     Raises
     ------
@@ -110,13 +108,13 @@ class Ingester:
         relocate: Relocate,
         *,
         follow: bool = True,
-        retry_s: float = LAST_RETRY_S,
     ) -> None:
         self._folder = folder
         self._client = client
         self._relocate = relocate
         self._follow = follow
-        self._retry_s = retry_s
+        # So long a journal that cannot be taken in is left alone while it does not grow, s.
+        self._retry_s = LAST_RETRY_S
         self._new = NewJournals(folder)
         self.seen: set[Path] = set()
         # Those that are not in to their end, by uid.
