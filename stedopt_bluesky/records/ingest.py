@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stedopt_bluesky.errors import in_one_line
 from stedopt_bluesky.records.assets import served_path, tiled_address
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.journal import Document, NewJournals, is_live, records_from
@@ -210,7 +211,7 @@ class Ingester:
         except Exception as error:  # whatever Tiled, DuckDB or SQLite had against this run
             self._feeds.pop(uid, None)
             self._refused[uid] = size, time.monotonic() + self._retry_s
-            self.progress.refused[uid] = " ".join(str(error).split()) or type(error).__name__
+            self.progress.refused[uid] = in_one_line(error)
             return 0
         if feed.ended:
             del self._feeds[uid]
@@ -288,4 +289,4 @@ class _tiled:  # noqa: N801  reads as what it stands for: with _tiled(): ...
             # Of the answers only these say that it may be otherwise in a moment.
             down = error.response.status_code in (429, 502, 503, 504)
         if down:
-            raise TiledDownError(" ".join(str(error).split()) or type(error).__name__) from error
+            raise TiledDownError(in_one_line(error)) from error

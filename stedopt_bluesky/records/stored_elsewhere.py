@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from stedopt_bluesky.errors import in_one_line
 from stedopt_bluesky.records.folder import CatalogError
 from stedopt_bluesky.records.ingest import TiledDownError
 from stedopt_bluesky.records.journal import Document
@@ -98,7 +99,7 @@ class StoredElsewhere:
         except (TiledDownError, CatalogError) as error:
             self._tell(str(error))
         except Exception as error:  # whatever Tiled and its server have against it
-            self._tell(f"{self._uri}: {' '.join(str(error).split()) or type(error).__name__}")
+            self._tell(f"{self._uri}: {in_one_line(error)}")
 
     def _tell(self, why: str) -> None:
         if why != self._told:
