@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.acquisition import Image
+from stedopt_bluesky.errors import in_one_line
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".npy", ".npz", ".msr", ".obf")
 # Pixels of the largest image that is read: 8192², 128 MB of int16.
@@ -143,7 +144,7 @@ def read_images(address: str | os.PathLike[str]) -> list[StoredImage]:
     except ImageFileError:
         raise
     except Exception as error:  # each reader has its own errors for a damaged file
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = in_one_line(error)
         raise ImageFileError(f"{path}: cannot be read ({reason})") from None
     return [_checked(path, one, found) for one in _selected(path, found, wanted)]
 

@@ -63,7 +63,11 @@ def ingest(catalog: Path, *, to: str, server_folder: str, follow_on: bool, as_js
         print_json({"runs": runs, "refused": refused, "complete": done and not refused})
     elif not follow_on:
         stdout.print(f"{len(runs)} runs brought in", markup=False)
-    if refused or not done:
+    if follow_on and refused:
+        uids = ", ".join(sorted(uid[:8] for uid in refused))
+        warn(f"{len(refused)} runs could not be taken in: {uids}")
+    # Of those that are followed each was told, and the end was asked for: it is no failure.
+    if not done or (refused and not follow_on):
         raise typer.Exit(1)
 
 

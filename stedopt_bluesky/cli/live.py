@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -18,7 +17,7 @@ from rich.text import Text
 
 from stedopt_bluesky.cli.interrupts import calling
 from stedopt_bluesky.cli.options import DEFAULT_CATALOG, Catalog
-from stedopt_bluesky.cli.output import clear_errors, console
+from stedopt_bluesky.cli.output import clear_errors, console, nobody_reads
 
 if TYPE_CHECKING:
     from stedopt_bluesky.records.folder import CatalogFolder
@@ -117,20 +116,15 @@ def _look_on(what: str, catalog: Path, catalog_uri: str, *, follow: bool, as_jso
 
 def _elsewhere(uri: str, say: Say) -> StoredElsewhere:
     from stedopt_bluesky.config import ConfigError
-    from stedopt_bluesky.config.keys import (
-        CATALOG_VARIABLE,
-        READ_VARIABLE,
-        ApiKeyError,
-        secret_from,
-    )
+    from stedopt_bluesky.config.keys import CATALOG_VARIABLE, READ_VARIABLE, secret_from
+    from stedopt_bluesky.config.sections import server_address
     from stedopt_bluesky.records.stored_elsewhere import StoredElsewhere
 
-    if not uri.startswith(("http://", "https://")) or "@" in uri or "api_key" in uri:
-        raise ConfigError("catalog-uri: http://HOST:PORT or https://..., without a key in it")
     try:
-        key = secret_from(os.environ, READ_VARIABLE) or secret_from(os.environ, CATALOG_VARIABLE)
-    except ApiKeyError as error:
-        raise ConfigError(str(error)) from None
+        server_address(uri)
+    except ValueError as error:
+        raise ConfigError(f"catalog-uri: {error}") from None
+    key = secret_from(os.environ, READ_VARIABLE) or secret_from(os.environ, CATALOG_VARIABLE)
     if not key:
         raise ConfigError(
             f"catalog-uri = {uri!r}: set {READ_VARIABLE} to a key of that server with which a "
@@ -146,6 +140,8 @@ class _Json:
         _say(line)
 
     def all_of(self, documents: Iterator[Seen]) -> None:
+        from stedopt_bluesky.devices.parameter_tree import without_nan
+
         try:
             for seen in documents:
                 line = {
@@ -155,10 +151,10 @@ class _Json:
                     "run": seen.run,
                     "source": seen.source,
                 }
-                sys.stdout.write(json.dumps(_strict(line), allow_nan=False) + "\n")
+                sys.stdout.write(json.dumps(without_nan(line), allow_nan=False) + "\n")
                 sys.stdout.flush()
-        except BrokenPipeError:  # whoever reads has had enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:
+            nobody_reads()
 
 
 class _View:
@@ -191,7 +187,7 @@ class _View:
                 if view.problem is not None:
                     break
         if isinstance(view.problem, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            nobody_reads()
         elif view.problem is not None:
             raise view.problem
 
@@ -200,12 +196,3 @@ def _say(line: str) -> None:
     from stedopt_bluesky.reports.live_run import plain_text
 
     console.print(Text(plain_text(line, longest=1000)), soft_wrap=True)
-
-
-def _strict(value: Any) -> Any:
-    """Values that JSON has a word for: what is not finite becomes null, as everywhere."""
-    if isinstance(value, dict):
-        return {key: _strict(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

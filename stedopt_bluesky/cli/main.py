@@ -305,8 +305,8 @@ def ingest(
 
     It does not matter how often: what is in stays, what is missing comes in,
     what is there in part is put in anew. A server that is down or slow is
-    waited for; nothing is lost. Exit code 1 when a run is refused, or the
-    server was not there.
+    waited for; nothing is lost. Exit code 1 when the server was not there, or,
+    without [bold]--follow[/], a run is refused.
 
     Examples: [bold]stedopt ingest[/],
     [bold]stedopt ingest --follow --to http://127.0.0.1:8000[/]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import shlex
 import shutil
 import sys
@@ -57,6 +58,12 @@ def print_json(data: Any) -> None:
     """Write one JSON document to standard output, in ASCII: any terminal or pipe can take it."""
     sys.stdout.write(json.dumps(data, indent=2, allow_nan=False) + "\n")
     sys.stdout.flush()
+
+
+def nobody_reads() -> None:
+    """Leave what standard output still holds unwritten: whoever read it has had enough."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

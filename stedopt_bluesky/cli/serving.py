@@ -41,12 +41,9 @@ def serve_networks(quality: str, preference: str, host: str, port: int, max_body
     check_port(port)
     if not 1 <= max_body_mib <= _MOST_MIB:
         raise ConfigError(f"max-body-mib = {max_body_mib}: 1 to {_MOST_MIB}")
-    from stedopt_bluesky.config.keys import ApiKeyError, key_from
+    from stedopt_bluesky.config.keys import key_from
 
-    try:
-        key, made = key_from(os.environ)
-    except ApiKeyError as error:
-        raise ConfigError(str(error)) from None
+    key, made = key_from(os.environ)
     with listening(host, port) as listener:
         server = _server(quality, preference, key, max_body_mib)
         with calling(partial(end, server), signal.SIGINT, signal.SIGTERM):

@@ -16,7 +16,7 @@ from stedopt_bluesky.cli.interrupts import calling
 from stedopt_bluesky.cli.output import console, fail, warn
 from stedopt_bluesky.cli.serving import check_port, end, listening, quiet_server, tell
 from stedopt_bluesky.config import ConfigError
-from stedopt_bluesky.config.keys import READ_VARIABLE, VARIABLE, ApiKeyError, key_from, secret_from
+from stedopt_bluesky.config.keys import READ_VARIABLE, VARIABLE, key_from, secret_from
 
 DATABASE_VARIABLE = "STEDOPT_CATALOG_DATABASE"
 
@@ -38,7 +38,7 @@ def serve_catalog(catalog: Path, host: str, port: int, *, feed: bool) -> None:
     from stedopt_bluesky.web.roles import Role
 
     folder = CatalogFolder.create_or_open(catalog)
-    database = _database()
+    database = secret_from(os.environ, DATABASE_VARIABLE) or ""
     if database and not database.startswith("postgresql://"):
         raise ConfigError(f"{DATABASE_VARIABLE}: postgresql://USER:PASSWORD@HOST/NAME")
     keys, made = _keys()
@@ -72,13 +72,6 @@ def serve_catalog(catalog: Path, host: str, port: int, *, feed: bool) -> None:
             server.run(sockets=[listener])
 
 
-def _database() -> str:
-    try:
-        return secret_from(os.environ, DATABASE_VARIABLE) or ""
-    except ApiKeyError as error:
-        raise ConfigError(str(error)) from None
-
-
 def _own_address(listener: socket.socket) -> str:
     """Where this program itself reaches the server, whatever it listens on."""
     host, port = listener.getsockname()[:2]
@@ -103,10 +96,7 @@ def _keys() -> tuple[dict[str, str], list[str]]:
     """Keys by what they allow, and which of them were made here."""
     keys, made = {}, []
     for role, variable in (("write", VARIABLE), ("read", READ_VARIABLE)):
-        try:
-            keys[role], new = key_from(os.environ, variable)
-        except ApiKeyError as error:
-            raise ConfigError(str(error)) from None
+        keys[role], new = key_from(os.environ, variable)
         if not (keys[role].isascii() and keys[role].isalnum()):
             # Tiled 0.2.20's client would show no key at all.
             raise ConfigError(f"{variable}: letters and digits only")

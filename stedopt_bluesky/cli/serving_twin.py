@@ -13,7 +13,7 @@ from stedopt_bluesky.cli.interrupts import calling
 from stedopt_bluesky.cli.output import console, stdout
 from stedopt_bluesky.cli.serving import check_port
 from stedopt_bluesky.config import DEFAULT_PRESET, ConfigError, load_config, preset
-from stedopt_bluesky.config.keys import VARIABLE, ApiKeyError, key_from
+from stedopt_bluesky.config.keys import VARIABLE, key_from
 
 
 def serve_twin(
@@ -29,10 +29,7 @@ def serve_twin(
     check_port(port)
     if config_file and preset_name:
         raise ConfigError(f"preset = {preset_name!r}: not together with a file; say it in the file")
-    try:
-        key, made = key_from(os.environ)
-    except ApiKeyError as error:
-        raise ConfigError(str(error)) from None
+    key, made = key_from(os.environ)
     base = load_config(config_file) if config_file else preset(preset_name or DEFAULT_PRESET)
     config = base.updated(changes)
     sample = Path(config.sample.name)

@@ -11,6 +11,7 @@ from stedopt_bluesky.cli.output import console, fail, print_json, stdout, warnin
 from stedopt_bluesky.cli.showing import check_figure
 from stedopt_bluesky.config import ConfigError
 from stedopt_bluesky.config.errors import allowed_text
+from stedopt_bluesky.errors import in_one_line
 from stedopt_bluesky.experiments.parallel import WorkersError, cores, run_each
 from stedopt_bluesky.experiments.progress import ExperimentProgress
 from stedopt_bluesky.experiments.tables import uncaging_tables
@@ -91,7 +92,7 @@ def _report(
         except WorkersError as error:
             fail(str(error), code=1)
         except RuntimeError as error:  # a coverslip with too few spines, say
-            fail(" ".join(str(error).split()), code=1)
+            fail(in_one_line(error), code=1)
     done = dict(zip(jobs, runs, strict=True))
     return report_uncaging(
         experiment,

@@ -12,6 +12,7 @@ import typer
 
 from stedopt_bluesky.cli.interrupts import EXIT_CODES, INTERRUPTED, terminate_cleanly
 from stedopt_bluesky.cli.output import console, fail, print_json, stdout, warn
+from stedopt_bluesky.errors import in_one_line
 
 if TYPE_CHECKING:
     from stedopt_bluesky.records.databases import DatabaseCheck
@@ -82,7 +83,7 @@ def _compare(folder: CatalogFolder, named: Sequence[Path] | None, *, mend: bool)
         except CatalogError as error:  # what was found of the runs is told all the same
             return DatabaseCheck(problems=[f"not compared: {error}"])
         except Exception as error:  # whatever SQLite, DuckDB or Tiled have against damaged files
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = in_one_line(error)
             return DatabaseCheck(
                 problems=[f"they cannot be opened ({reason}): stedopt catalog rebuild"]
             )

@@ -7,6 +7,8 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from stedopt_bluesky.config.errors import ConfigError
+
 VARIABLE = "STEDOPT_API_KEY"
 # 32 random bytes, as hexadecimal digits: not to be guessed.
 _RANDOM_BYTES = 32
@@ -14,7 +16,7 @@ _RANDOM_BYTES = 32
 _ALLOWED = re.compile(r"[!-~]{16,256}")
 
 
-class ApiKeyError(ValueError):
+class ApiKeyError(ConfigError):
     """A key that cannot be used; one line that does not tell the key."""
 
 

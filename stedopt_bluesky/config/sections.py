@@ -122,6 +122,21 @@ class ObjectiveConfig(Section):
     )
 
 
+def server_address(uri: str) -> str:
+    """Return the address of a Tiled server, which must hold no key: it comes into logs.
+
+    Raises
+    ------
+    ValueError
+        One line that says what is allowed, and not what was given.
+    """
+    if not uri.startswith(("http://", "https://")):
+        raise ValueError("http://HOST:PORT or https://...")
+    if "@" in uri or "api_key" in uri:
+        raise ValueError("without a key in it, which comes by the environment")
+    return uri
+
+
 class CatalogConfig(Section):
     """Where runs can be queried: Tiled, fed from the journals while images are taken."""
 
@@ -142,11 +157,7 @@ class CatalogConfig(Section):
     @field_validator("uri")
     @classmethod
     def _address(cls, uri: str) -> str:
-        if uri and not uri.startswith(("http://", "https://")):
-            raise ValueError("http://HOST:PORT or https://..., or empty")
-        if "@" in uri or "api_key" in uri:
-            raise ValueError("without a key in it, which comes by STEDOPT_CATALOG_KEY")
-        return uri
+        return server_address(uri) if uri else uri
 
 
 class LimitsConfig(Section):

@@ -13,14 +13,15 @@ def as_text(tree: Any) -> str:
     It belongs into descriptors: a catalogue searches start documents through, which a tree of
     50 kB in each would make slow. A value of another type than JSON's is written as text.
     """
-    return json.dumps(_without_nan(tree), default=str, allow_nan=False)
+    return json.dumps(without_nan(tree), default=str, allow_nan=False)
 
 
-def _without_nan(tree: Any) -> Any:
+def without_nan(tree: Any) -> Any:
+    """Return a tree in which numbers that are not finite are None, as JSON has no word for them."""
     if isinstance(tree, dict):
-        return {str(key): _without_nan(value) for key, value in tree.items()}
+        return {str(key): without_nan(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        return [_without_nan(value) for value in tree]
+        return [without_nan(value) for value in tree]
     if isinstance(tree, float) and not math.isfinite(tree):
         return None
     return tree

@@ -29,6 +29,7 @@ from multiprocessing.synchronize import Event
 from typing import Any, TypeVar
 
 from stedopt_bluesky.config import ConfigError
+from stedopt_bluesky.errors import in_one_line
 from stedopt_bluesky.experiments.trials import Job, ReplayExperiment, Trial, run_trials
 
 _Experiment = TypeVar("_Experiment")
@@ -234,7 +235,7 @@ def run_on_cluster(
     try:
         client = Client(address, timeout=_CONNECT_TIMEOUT_S, set_as_default=False)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = in_one_line(error)
         raise ConfigError(f"dask = {address!r}: no scheduler answers there ({reason})") from None
     with client:
         return _run_with(client, experiment, jobs, address, advance)
@@ -265,7 +266,7 @@ def _run_with(
             results[numbers[future.key]] = trials
             advance(len(trials))
     except Exception as error:  # whatever happened on the worker is raised here
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = in_one_line(error)
         raise WorkersError(f"a trial failed on the cluster {address}: {reason}") from error
     finally:
         client.cancel(futures)
@@ -278,7 +279,7 @@ def _check_versions(client: Any, address: str) -> None:
     try:
         found = client.run(versions)
     except Exception as error:  # the package is missing there, say
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise ConfigError(
             f"dask = {address!r}: its workers cannot use stedopt-bluesky ({reason}); "
             "install the same version there"

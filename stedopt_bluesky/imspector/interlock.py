@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stedopt_bluesky.errors import in_one_line
 from stedopt_bluesky.imspector.api import Application, ValueTreeRoot
 
 
@@ -39,7 +40,7 @@ class Interlock:
             if not self.path or self.is_closed(application):
                 return ""
         except RuntimeError as error:
-            return f"the interlock cannot be read ({self.path}): {' '.join(str(error).split())}"
+            return f"the interlock cannot be read ({self.path}): {in_one_line(error)}"
         return f"the interlock is open ({self.path})"
 
     def is_closed(self, application: Application) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stedopt_bluesky.errors import in_one_line
 from stedopt_bluesky.networks.datasets import DatasetError
 
 FloatArray = npt.NDArray[np.float64]
@@ -197,7 +198,7 @@ def _read_file(path: Path) -> Clouds:
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from None
     except Exception as error:  # zip, its compressions and numpy have many
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = in_one_line(error)
         raise DatasetError(f"{path}: not a file of clouds, or a damaged one ({reason})") from None
 
 

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.acquisition import Image
+from stedopt_bluesky.errors import in_one_line
 from stedopt_bluesky.image_files import (
     IMAGE_SUFFIXES,
     ImageFileError,
@@ -228,7 +229,7 @@ def _table_rows(table: Path) -> list[_Row]:
         # Text, so that a specimen called 007 stays what it is.
         frame = pd.read_csv(table, dtype=str) if table.suffix == ".csv" else pd.read_parquet(table)
     except Exception as error:  # pandas and pyarrow have many
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = in_one_line(error)
         raise DatasetError(f"{table}: cannot be read ({reason})") from None
     for column in ("file", "quality"):
         if column not in frame.columns:

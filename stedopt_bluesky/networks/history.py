@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from stedopt_bluesky.errors import in_one_line
 from stedopt_bluesky.networks.weights import WeightsError
 
 
@@ -80,7 +81,7 @@ class Checkpoint:
             identity, state = dict(kept["identity"]), dict(kept["state"])
             history = [Epoch(**entry) for entry in kept["history"]]
         except Exception as error:  # whatever torch has against the file
-            reason = " ".join(str(error).split())[:200]
+            reason = in_one_line(error)[:200]
             raise WeightsError(
                 f"{self.path}: a damaged checkpoint ({reason}); remove it to begin anew"
             ) from None
@@ -111,7 +112,7 @@ class Checkpoint:
             torch.save({**kept, "history": [asdict(epoch) for epoch in history]}, part)
             os.replace(part, self.path)
         except (OSError, RuntimeError) as error:  # torch has the second for a full disk
-            reason = " ".join(str(error).split())[:200]
+            reason = in_one_line(error)[:200]
             raise TrainingError(f"{self.path}: cannot be written ({reason})") from None
 
     def remove(self) -> None:

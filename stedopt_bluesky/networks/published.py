@@ -22,6 +22,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from stedopt_bluesky.errors import in_one_line
 from stedopt_bluesky.networks.preference import PreferenceNetwork
 from stedopt_bluesky.networks.quality import QualityNetwork
 from stedopt_bluesky.networks.tensors import load_tensors, tensors_of
@@ -231,7 +232,7 @@ def _whitening(path: Path) -> tuple[float, float]:
         told = json.loads(content)
         mean, deviation = told["train_mean"], told["train_std"]
     except (ValueError, RecursionError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = in_one_line(error)[:200]
         raise WeightsError(
             f"{path}: expected JSON with train_mean and train_std ({reason})"
         ) from None

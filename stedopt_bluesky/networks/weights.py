@@ -21,6 +21,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from stedopt_bluesky.errors import in_one_line
+
 Kind = Literal["quality", "preference"]
 Tensors = Mapping[str, npt.NDArray[Any]]
 
@@ -239,7 +241,7 @@ def load_weights(path: str | Path, kind: Kind | None) -> Weights:
         text = _metadata(content)
         tensors = load(content)
     except Exception as error:  # safetensors has one error, JSON and Unicode have theirs
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = in_one_line(error)
         raise WeightsError(f"{path}: not a safetensors file, or a damaged one ({reason})") from None
     if text is None:
         raise WeightsError(
@@ -287,7 +289,7 @@ def _info_of(path: Path, text: str) -> WeightsInfo:
             objectives=tuple(ObjectiveScale(**entry) for entry in objectives),
         )
     except (AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = in_one_line(error)[:200]
         raise WeightsError(f"{path}: its metadata cannot be understood ({reason})") from None
 
 

@@ -79,7 +79,8 @@ def served_path(resource: dict[str, Any], arrays: Path) -> Path:
     """Path of the file of a stream resource that may be given to Tiled, to be served.
 
     Tiled reads whatever file it is told of: also those that a template makes of an address, those
-    of other formats, and what an HDF5 file says is in another one.
+    of other formats, and what an HDF5 file says is in another one. Of a file that is being written
+    only what was there before the first frame is looked at: none is waited for here.
 
     Parameters
     ----------
@@ -109,10 +110,10 @@ def served_path(resource: dict[str, Any], arrays: Path) -> Path:
             f"{path}: {bad[0]!r} is not allowed in the path of a file that is served"
         )
     try:
-        open_to_read(path, growing=True).close()
+        open_to_read(path, growing=False).close()
     except OSError:
         return path
-    with FrameFiles(arrays) as files:
+    with FrameFiles(arrays, growing=False) as files:
         files.dataset(resource)
     return path
 

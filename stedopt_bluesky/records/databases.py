@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stedopt_bluesky.errors import in_one_line
 from stedopt_bluesky.records.catalog import Catalog
 from stedopt_bluesky.records.folder import CatalogError
 from stedopt_bluesky.records.journal import journal_paths
@@ -95,7 +96,7 @@ def _problem(catalog: Catalog, uid: str, journal: JournalCheck) -> str:
     try:
         return _difference(catalog, uid, journal)
     except Exception as error:  # whatever SQLite, DuckDB or Tiled have against damaged files
-        return f"cannot be read from the databases: {' '.join(str(error).split())}"
+        return f"cannot be read from the databases: {in_one_line(error)}"
 
 
 def _difference(catalog: Catalog, uid: str, journal: JournalCheck) -> str:

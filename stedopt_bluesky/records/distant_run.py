@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from stedopt_bluesky.records.followed_run import Seen
@@ -90,7 +90,7 @@ class DistantRun:
             return
         if self._log.is_lacking:
             self._elsewhere.ask(self._run)
-        for name, doc in self._elsewhere.take():
+        for name, doc in self._elsewhere.take(self._run):
             yield from self._if_new(Seen(name, doc, self._run, source="catalogue"))
 
     def _if_new(self, seen: Seen) -> Iterator[Seen]:
@@ -113,34 +113,49 @@ class DistantRun:
 
 
 @dataclass
+class _Numbers:
+    """Numbers of the events that have come of a stream, and the highest of them."""
+
+    come: set[int] = field(default_factory=set)
+    highest: int = 0
+
+    def add(self, numbers: Iterable[int]) -> bool:
+        """Take numbers in; False when all of them had come."""
+        new = set(numbers) - self.come
+        self.come |= new
+        self.highest = max(self.highest, *new, 0)
+        return bool(new)
+
+
+@dataclass
 class _Log:
     """Which documents of a run have come, whatever way."""
 
-    uids: set[str] = field(default_factory=set)
+    # What each is called by: its uid, or of a datum its own word for that.
+    names: set[str] = field(default_factory=set)
     streams: dict[str, str] = field(default_factory=dict)
-    # Numbers of the events of each stream; of one whose descriptor has not come, by that.
-    numbers: dict[str, set[int]] = field(default_factory=dict)
+    # Of the events of each stream; of one whose descriptor has not come, by that.
+    numbers: dict[str, _Numbers] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     has_start: bool = False
 
     def is_new(self, name: str, doc: Document) -> bool:
         """Take in that a document has come; False when it had."""
-        if name == "event":
+        if name in ("event", "event_page"):
             descriptor = str(doc["descriptor"])
-            numbers = self.numbers.setdefault(self.streams.get(descriptor) or descriptor, set())
-            if doc["seq_num"] in numbers:
-                return False
-            numbers.add(doc["seq_num"])
-            return True
-        uid = str(doc.get("uid"))
-        if uid in self.uids:
+            stream = self.streams.get(descriptor) or descriptor
+            numbers = [doc["seq_num"]] if name == "event" else doc["seq_num"]
+            return self.numbers.setdefault(stream, _Numbers()).add(numbers)
+        uid = str(doc["datum_id" if name in ("datum", "datum_page") else "uid"])
+        if uid in self.names:
             return False
-        self.uids.add(uid)
+        self.names.add(uid)
         if name == "start":
             self.has_start = True
         elif name == "descriptor":
             stream = self.streams[uid] = str(doc.get("name"))
-            self.numbers.setdefault(stream, set()).update(self.numbers.pop(uid, ()))
+            early = self.numbers.pop(uid, _Numbers())
+            self.numbers.setdefault(stream, _Numbers()).add(early.come)
         elif name == "stop":
             counts = doc.get("num_events") or {}
             self.counts = {k: n for k, n in counts.items() if isinstance(n, int)}
@@ -152,6 +167,6 @@ class _Log:
         if not self.has_start or not set(self.numbers) <= set(self.streams.values()):
             return True
         return any(
-            len(numbers) < max(self.counts.get(stream, 0), *numbers, 0)
+            len(numbers.come) < max(self.counts.get(stream, 0), numbers.highest)
             for stream, numbers in self.numbers.items()
         ) or not set(self.counts) <= set(self.numbers)

@@ -11,7 +11,7 @@ from typing import Literal
 from stedopt_bluesky.records.announcement import announced
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.journal import Document, is_live, records_from
-from stedopt_bluesky.records.live import HIGH_WATER_MARK, LOOK_EVERY_MS
+from stedopt_bluesky.records.live import LOOK_EVERY_MS
 from stedopt_bluesky.records.subscription import Received, Subscription
 
 # While nothing comes, the journal is looked at after so many waits of `LOOK_EVERY_MS`.
@@ -56,8 +56,6 @@ class FollowedRun:
         Set to end.
     say : callable
         Told, in a line, what was missed or refused, and of a run that has no end.
-    high_water_mark : int
-        Documents that wait to be taken; those that come then are read from the journal.
     """
 
     def __init__(
@@ -66,10 +64,8 @@ class FollowedRun:
         path: Path,
         stop: threading.Event,
         say: Callable[[str], None],
-        high_water_mark: int = HIGH_WATER_MARK,
     ) -> None:
         self._folder = folder
-        self._high_water_mark = high_water_mark
         self._is_first_look = True
         self._run = path.stem
         self._journal = _Journal(path)
@@ -133,9 +129,7 @@ class FollowedRun:
         elif self._subscription is None:
             for one in announced(self._folder):
                 if one.run == self._run:
-                    self._subscription = Subscription(
-                        one.address, refused=self._say, high_water_mark=self._high_water_mark
-                    )
+                    self._subscription = Subscription(one.address, refused=self._say)
                     return
 
 
@@ -155,6 +149,7 @@ class _Journal:
 
     def rest(self, end: int | None = None) -> Iterator[Seen]:
         """Documents that are written and have not come yet, up to one index."""
+        self.problem = ""
         try:
             for name, doc, position in records_from(self.path, self._position):
                 if end is not None and self._index >= end:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from stedopt_bluesky.errors import in_one_line
 from stedopt_bluesky.records import locks
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.ingest import (
@@ -155,9 +156,9 @@ def connected(uri: str, api_key: str) -> CatalogOfBlueskyRuns:
     except httpx.HTTPStatusError as error:
         if error.response.status_code in (401, 403):
             raise CatalogError(f"{uri} refuses the key") from None
-        raise TiledDownError(f"{uri}: {_one_line(error)}") from error
+        raise TiledDownError(f"{uri}: {in_one_line(error)}") from error
     except (httpx.TransportError, OSError) as error:
-        raise TiledDownError(f"{uri} does not answer: {_one_line(error)}") from error
+        raise TiledDownError(f"{uri} does not answer: {in_one_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,7 @@ def follow(
         except TiledDownError as error:
             fed_elsewhere = False
             if not down:
-                tell(Told("down", why=_one_line(error)))
+                tell(Told("down", why=in_one_line(error)))
             down = True
         if finish.is_set():
             ending_since = ending_since or time.monotonic()
@@ -323,7 +324,3 @@ def _wait_for_news(
         if ending:
             return ""
         finish.wait(POLL_S)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stedopt_bluesky.errors import in_one_line
 from stedopt_bluesky.records.assets import served_path, tiled_address
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.journal import Document, NewJournals, is_live, records_from
@@ -94,8 +95,6 @@ class Ingester:
         From :func:`relocation`.
     follow : bool
         Whether runs under way are followed; left until they have ended otherwise.
-    retry_s : float
-        How long a journal that cannot be taken in is left alone while it does not grow, s.
 
     Raises
     ------
@@ -110,13 +109,13 @@ class Ingester:
         relocate: Relocate,
         *,
         follow: bool = True,
-        retry_s: float = LAST_RETRY_S,
     ) -> None:
         self._folder = folder
         self._client = client
         self._relocate = relocate
         self._follow = follow
-        self._retry_s = retry_s
+        # So long a journal that cannot be taken in is left alone while it does not grow, s.
+        self._retry_s = LAST_RETRY_S
         self._new = NewJournals(folder)
         self.seen: set[Path] = set()
         # Those that are not in to their end, by uid.
@@ -212,7 +211,7 @@ class Ingester:
         except Exception as error:  # whatever Tiled, DuckDB or SQLite had against this run
             self._feeds.pop(uid, None)
             self._refused[uid] = size, time.monotonic() + self._retry_s
-            self.progress.refused[uid] = " ".join(str(error).split()) or type(error).__name__
+            self.progress.refused[uid] = in_one_line(error)
             return 0
         if feed.ended:
             del self._feeds[uid]
@@ -290,4 +289,4 @@ class _tiled:  # noqa: N801  reads as what it stands for: with _tiled(): ...
             # Of the answers only these say that it may be otherwise in a moment.
             down = error.response.status_code in (429, 502, 503, 504)
         if down:
-            raise TiledDownError(" ".join(str(error).split()) or type(error).__name__) from error
+            raise TiledDownError(in_one_line(error)) from error

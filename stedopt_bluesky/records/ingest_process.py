@@ -17,6 +17,7 @@ import threading
 from pathlib import Path
 
 from stedopt_bluesky.config.keys import CATALOG_VARIABLE
+from stedopt_bluesky.errors import in_one_line
 from stedopt_bluesky.records.folder import CatalogFolder
 from stedopt_bluesky.records.following import Target, Told, follow
 
@@ -30,7 +31,7 @@ def main() -> None:
     try:
         done = _follow()
     except BaseException as error:  # told, whatever it is: nobody sees this process' errors
-        _tell(Told("refused", why=" ".join(str(error).split()) or type(error).__name__))
+        _tell(Told("refused", why=in_one_line(error)))
     # Not by the interpreter's own end: what Tiled has started might keep it from coming.
     os._exit(0 if done else 1)
 

@@ -42,6 +42,8 @@ BELONGS_TO = {
     "datum": "resource",
     "datum_page": "resource",
 }
+# Bulk documents, which event-model has too, no RunEngine emits.
+DOCUMENT_NAMES = frozenset({"start", *BELONGS_TO})
 # Bytes of the longest record that is written and read, a hundred times Imspector's whole tree:
 # what is longer would take the memory of a program that only looks.
 MOST_RECORD_BYTES = 16 * 2**20
@@ -262,7 +264,7 @@ def decode(line: bytes) -> tuple[str, Document] | None:
         name, doc = json.loads(line)
     except (ValueError, TypeError, RecursionError):  # not JSON, not two things, too deep
         return None
-    known = name == "start" or (isinstance(name, str) and name in BELONGS_TO)
+    known = isinstance(name, str) and name in DOCUMENT_NAMES
     return (name, doc) if known and isinstance(doc, dict) else None
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import zmq
 
 from stedopt_bluesky.config.live import loopback_port
-from stedopt_bluesky.records.journal import BELONGS_TO, Document
+from stedopt_bluesky.records.journal import BELONGS_TO, DOCUMENT_NAMES, Document
 from stedopt_bluesky.records.schemas import why_invalid
 
 _log = logging.getLogger(__name__)
@@ -74,8 +74,6 @@ class Publisher:
     to_proxy : bool
         Whether ``bluesky-0MQ-proxy`` is there already, with this as its in-address; otherwise
         subscribers connect to this publisher itself.
-    high_water_mark : int
-        Documents that wait for each subscriber; a slower one loses those that come then.
 
     Raises
     ------
@@ -83,13 +81,7 @@ class Publisher:
         When the address is none of this computer's own, or is taken.
     """
 
-    def __init__(
-        self,
-        address: str = "127.0.0.1:0",
-        *,
-        to_proxy: bool = False,
-        high_water_mark: int = HIGH_WATER_MARK,
-    ) -> None:
+    def __init__(self, address: str = "127.0.0.1:0", *, to_proxy: bool = False) -> None:
         wanted = live_address(address)
         self._id = uuid.uuid4().hex
         self._count = 0
@@ -102,7 +94,7 @@ class Publisher:
         self._socket: Any = zmq.Context.instance().socket(zmq.XPUB)
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         self._socket.setsockopt(zmq.MAXMSGSIZE, _MOST_HEARD_BYTES)
-        self._socket.setsockopt(zmq.SNDHWM, high_water_mark)
+        self._socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
         self._socket.setsockopt(zmq.LINGER, _LINGER_MS)
         try:
             if to_proxy:
@@ -200,14 +192,12 @@ def decode(message: bytes) -> Message:
     LiveError
         When it is none, or the document is not valid by event-model's schema.
     """
-    from event_model import DocumentNames
-
     parts = message.split(b" ", 2)
     token = _TOKEN.fullmatch(parts[0])
     if len(parts) != 3 or token is None:
         raise LiveError(f"not of this program: {message[:40]!r}")
     name = parts[1].decode("ascii", "replace")
-    if name not in DocumentNames.__members__:
+    if name not in DOCUMENT_NAMES:
         raise LiveError(f"no document is called {name[:40]!r}")
     doc = deserialize(parts[2])
     if reason := why_invalid(name, doc):

@@ -17,13 +17,13 @@ from stedopt_bluesky.records.distant_run import DistantRun
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.followed_run import FollowedRun, Seen
 from stedopt_bluesky.records.journal import (
+    NewJournals,
     find_run,
     is_live,
-    journal_paths,
     lock_path,
     records_from,
 )
-from stedopt_bluesky.records.live import HIGH_WATER_MARK, LOOK_EVERY_MS, live_address
+from stedopt_bluesky.records.live import LOOK_EVERY_MS, live_address
 from stedopt_bluesky.records.stored_elsewhere import StoredElsewhere
 from stedopt_bluesky.records.subscription import Received, Subscription
 
@@ -40,7 +40,6 @@ def look_on(
     follow: bool = False,
     stop: threading.Event | None = None,
     say: Callable[[str], None] = print,
-    high_water_mark: int = HIGH_WATER_MARK,
 ) -> Iterator[Seen]:
     """Follow the run that is under way, or the next one, until it ends.
 
@@ -60,8 +59,6 @@ def look_on(
         Set it to end.
     say : callable
         Told, in a line: what is waited for, missed, refused, or cannot be had.
-    high_water_mark : int
-        Documents that wait to be taken; more are missed, and read where they are kept.
 
     Yields
     ------
@@ -73,7 +70,7 @@ def look_on(
     CatalogError, LiveError
         When there is no such run, or the address is none of this computer's own.
     """
-    looking = _LookingOn(uid, elsewhere, follow, stop or threading.Event(), say, high_water_mark)
+    looking = _LookingOn(uid, elsewhere, follow, stop or threading.Event(), say)
     if address:
         live_address(address)  # told here, not when the first document is asked for
         return looking.at_address(address, folder)
@@ -89,31 +86,30 @@ class _LookingOn:
     follow: bool
     stop: threading.Event
     say: Callable[[str], None]
-    high_water_mark: int
 
     def at_folder(self, folder: CatalogFolder) -> Iterator[Seen]:
         """Runs of a folder on this computer."""
-        known = set(journal_paths(folder))
-        path = find_run(folder, self.uid) if self.uid else _newest_live(folder, known, self.say)
+        coming = _Coming(folder)
+        there = coming.known
+        path = find_run(folder, self.uid) if self.uid else _newest_live(folder, there, self.say)
         while not self.stop.is_set():
             if path is None:
                 self.say(f"no run is under way in {folder.path}: waiting for the next one")
-                path = _next_run(folder, known, self.stop)
-                if path is None:
+            while path is None:
+                if self.stop.wait(_NEXT_RUN_S):
                     return
-            known.add(path)
+                path = coming.next()
+            there.add(path)  # it may have begun since
             yield from self._followed(folder, path)
             if not self.follow:
                 return
-            path = min(set(journal_paths(folder)) - known, key=_begun, default=None)
+            path = coming.next()
 
     def at_address(self, address: str, folder: CatalogFolder | None) -> Iterator[Seen]:
         """Runs that are published at an address."""
         shown: set[str] = set()
         first: Received | None = None
-        with Subscription(
-            address, refused=self.say, high_water_mark=self.high_water_mark
-        ) as subscription:
+        with Subscription(address, refused=self.say) as subscription:
             self.say(f"{address}: waiting for the next document")
             while not self.stop.is_set():
                 received, first = first or subscription.receive(LOOK_EVERY_MS), None
@@ -135,8 +131,26 @@ class _LookingOn:
                     return
 
     def _followed(self, folder: CatalogFolder, path: Path) -> Iterator[Seen]:
-        run = FollowedRun(folder, path, self.stop, self.say, self.high_water_mark)
+        run = FollowedRun(folder, path, self.stop, self.say)
         return run.documents()
+
+
+class _Coming:
+    """Journals of the runs that begin from now on, also of those that have ended already."""
+
+    def __init__(self, folder: CatalogFolder) -> None:
+        self._new = NewJournals(folder)
+        self._waiting: set[Path] = set()
+        self.known = set(self._new.look())
+
+    def next(self) -> Path | None:
+        """Journal of the run that began first of those that were not given yet."""
+        found = set(self._new.look()) - self.known
+        self.known |= found
+        self._waiting |= found
+        path = min(self._waiting, key=_begun, default=None)
+        self._waiting.discard(path)
+        return path
 
 
 def _newest_live(
@@ -160,15 +174,6 @@ def _begun(path: Path) -> float:
     except CatalogError:
         first = None
     return float(first[1]["time"]) if first else math.inf
-
-
-def _next_run(folder: CatalogFolder, known: set[Path], stop: threading.Event) -> Path | None:
-    """Journal of the next run that begins, also of one that has ended already."""
-    while not stop.wait(_NEXT_RUN_S):
-        new = set(journal_paths(folder)) - known
-        if new:
-            return min(new, key=_begun)
-    return None
 
 
 def _journal_of(folder: CatalogFolder | None, run: str) -> Path | None:

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.records.assets import read_frames
-from stedopt_bluesky.records.folder import CatalogError
-from stedopt_bluesky.records.journal import Document, is_uid, read_journal
+from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
+from stedopt_bluesky.records.journal import Document, is_live, is_uid, read_journal
 from stedopt_bluesky.records.schemas import why_invalid
 
 
@@ -225,7 +225,11 @@ class RunRecord:
         return self._cropped(self._read(resources[resource], [index])[0], event)
 
     def _read(self, resource: Document, indices: list[int]) -> list[npt.NDArray[Any]]:
-        return read_frames(resource, indices, self._arrays_folder, growing=self.stop is None)
+        # A run whose program died has no end either, and nobody writes its files any more.
+        growing = self.stop is None and is_live(
+            CatalogFolder(self._arrays_folder.parent), self.path
+        )
+        return read_frames(resource, indices, self._arrays_folder, growing=growing)
 
     def _cropped(self, array: npt.NDArray[Any], event: Document) -> npt.NDArray[Any]:
         """Leave out of an image's array what is none of its pixels."""

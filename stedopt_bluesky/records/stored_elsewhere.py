@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from stedopt_bluesky.errors import in_one_line
 from stedopt_bluesky.records.folder import CatalogError
 from stedopt_bluesky.records.ingest import TiledDownError
 from stedopt_bluesky.records.journal import Document
@@ -40,7 +41,9 @@ class StoredElsewhere:
         self._uri = uri
         self._api_key = api_key
         self._say = say
-        self._fetched: queue.SimpleQueue[tuple[str, Document]] = queue.SimpleQueue()
+        # With the run's uid: what of the run before comes late is none of the next one.
+        self._fetched: queue.SimpleQueue[tuple[str, str, Document]] = queue.SimpleQueue()
+        self._run = ""
         self._asked_at = 0.0
         self._wait_s = FIRST_WAIT_S
         self._thread: threading.Thread | None = None
@@ -56,9 +59,14 @@ class StoredElsewhere:
 
     def ask(self, run: str) -> None:
         """Have the documents of a run fetched, unless that was done a moment ago."""
-        if self._thread is not None:
-            if self._thread.is_alive() or time.monotonic() - self._asked_at < self._wait_s:
-                return
+        if self._thread is not None and self._thread.is_alive():
+            return
+        if run != self._run:
+            self._run = run
+            self._wait_s = FIRST_WAIT_S
+        elif time.monotonic() - self._asked_at < self._wait_s:
+            return
+        else:
             self._wait_s = min(2 * self._wait_s, LAST_WAIT_S)
         self._asked_at = time.monotonic()
         self._thread = threading.Thread(
@@ -66,12 +74,14 @@ class StoredElsewhere:
         )
         self._thread.start()
 
-    def take(self) -> list[tuple[str, Document]]:
-        """What has been fetched since."""
+    def take(self, run: str) -> list[tuple[str, Document]]:
+        """What has been fetched of a run since; what there is of others is let go."""
         found = []
         with contextlib.suppress(queue.Empty):
             while True:
-                found.append(self._fetched.get_nowait())
+                of, name, doc = self._fetched.get_nowait()
+                if of == run:
+                    found.append((name, doc))
         return found
 
     def _fetch(self, run: str) -> None:
@@ -85,11 +95,11 @@ class StoredElsewhere:
                 for name, doc in client[run].documents():
                     # Of a run under way Tiled tells an empty stop document.
                     if name in _TAKEN and not why_invalid(name, dict(doc)):
-                        self._fetched.put((name, dict(doc)))
+                        self._fetched.put((run, name, dict(doc)))
         except (TiledDownError, CatalogError) as error:
             self._tell(str(error))
         except Exception as error:  # whatever Tiled and its server have against it
-            self._tell(f"{self._uri}: {' '.join(str(error).split()) or type(error).__name__}")
+            self._tell(f"{self._uri}: {in_one_line(error)}")
 
     def _tell(self, why: str) -> None:
         if why != self._told:

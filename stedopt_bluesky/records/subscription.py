@@ -65,8 +65,6 @@ class Subscription:
         ``127.0.0.1:PORT`` of a `Publisher`, or the out-address of a ``bluesky-0MQ-proxy``.
     refused : callable
         Told, in a line, of a message that is no document.
-    high_water_mark : int
-        Documents that wait here to be received; more wait at the publisher.
 
     Raises
     ------
@@ -74,20 +72,14 @@ class Subscription:
         When the address is none of this computer's own.
     """
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        refused: Callable[[str], None] = _log.warning,
-        high_water_mark: int = HIGH_WATER_MARK,
-    ) -> None:
+    def __init__(self, address: str, *, refused: Callable[[str], None] = _log.warning) -> None:
         self._address = live_address(address)
         self._refused = refused
         self._last: OrderedDict[str, int] = OrderedDict()
         self.is_connected = False
         self._socket: Any = zmq.Context.instance().socket(zmq.SUB)
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.RCVHWM, high_water_mark)
+        self._socket.setsockopt(zmq.RCVHWM, HIGH_WATER_MARK)
         self._socket.setsockopt(zmq.MAXMSGSIZE, MOST_BYTES + 1024)
         self._socket.setsockopt(zmq.SUBSCRIBE, b"")
         self._monitor: Any = self._socket.get_monitor_socket(_WATCHED)

@@ -69,7 +69,6 @@ def tiled_configuration(folder: CatalogFolder, api_key: str, database: str = "")
                 "application/json-seq": "bluesky_tiled_plugins.exporters:json_seq_exporter"
             }
         },
-        "routers": ["bluesky_tiled_plugins.routers.validator:router"],
         # Files as they lie on the disk: Tiled 0.2.20 gives away any that was ever registered.
         "expose_raw_assets": False,
         "streaming_cache": {"uri": "memory"},

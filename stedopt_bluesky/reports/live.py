@@ -1,7 +1,8 @@
 """Live view of a run: on a terminal, in a notebook, or as lines where neither is there.
 
 Drawing is a best effort: it is done in a thread of its own, at most some times a second, and what
-comes in between is drawn together. No document is left out, and whoever emits them never waits.
+comes in between is drawn together. No document is left out, and whoever emits them never waits,
+not for the last drawing of a run either.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import io
 import logging
 import sys
 import threading
+import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from rich.console import Console
@@ -25,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 _NOTEBOOK_COLUMNS = 100
 _LAST_NOTES = 3
-# At the end of a run so long the last drawing is waited for, s.
+# When a view is closed, and at the end of the program, so long the last drawing is waited for, s.
 _LAST_DRAWING_S = 5.0
 
 
@@ -44,6 +48,15 @@ class Screen(Protocol):
 
     def close(self) -> None:
         """Leave what was drawn last; the next drawing begins below it."""
+
+
+@dataclass
+class _Drawn:
+    """What one thread draws: what is known, and at last what was known at the end."""
+
+    changed: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
+    last: tuple[LiveRun, tuple[Note, ...]] | None = None
 
 
 class LiveView:
@@ -73,9 +86,12 @@ class LiveView:
         self._run = LiveRun()
         self._notes: deque[Note] = deque(maxlen=_LAST_NOTES)
         self._noted = 0
-        self._changed = threading.Event()
-        self._closed = threading.Event()
+        self._drawn = _Drawn()
         self._thread: threading.Thread | None = None
+        # Those that draw what came last. A program that ends waits for them: a terminal is to be
+        # given back.
+        self._ending: list[threading.Thread] = []
+        weakref.finalize(self, _wait_for, self._ending)
         self.problem: Exception | None = None
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
@@ -84,7 +100,7 @@ class LiveView:
             self._run.take(name, dict(doc))
         self._draw_soon()
         if name == "stop" and self._until_stop:
-            self.finish()
+            self._end()
 
     def note(self, line: str) -> None:
         """Show a line below the table."""
@@ -101,14 +117,20 @@ class LiveView:
 
     def finish(self) -> None:
         """Draw what came last, and leave it; the next document begins a new drawing."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-            self._closed.set()
-            self._changed.set()
-        if thread is not None:
-            thread.join(_LAST_DRAWING_S)
+        self._end()
+        _wait_for(self._ending)
 
     close = finish
+
+    def _end(self) -> None:
+        with self._lock:
+            self._drawn.last = self._known()
+            self._drawn.ended.set()
+            self._drawn.changed.set()
+            self._ending[:] = [thread for thread in self._ending if thread.is_alive()]
+            if self._thread is not None:
+                self._ending.append(self._thread)
+            self._thread = None
 
     def __enter__(self) -> LiveView:
         return self
@@ -119,34 +141,42 @@ class LiveView:
     def _draw_soon(self) -> None:
         with self._lock:
             if self._thread is None:
-                # Its own events: the last drawing of the run before may not be done yet.
-                self._closed, self._changed = threading.Event(), threading.Event()
+                # Its own: the last drawing of the run before may not be done yet.
+                self._drawn = _Drawn()
+                self.problem = None
                 self._thread = threading.Thread(
-                    target=self._draw,
-                    args=(self._changed, self._closed),
-                    daemon=True,
-                    name="live view",
+                    target=self._draw, args=(self._drawn,), daemon=True, name="live view"
                 )
                 self._thread.start()
-            self._changed.set()
+            self._drawn.changed.set()
 
-    def _draw(self, changed: threading.Event, closed: threading.Event) -> None:
+    def _known(self) -> tuple[LiveRun, tuple[Note, ...]]:
+        return self._run.copied(), tuple(self._notes)
+
+    def _draw(self, drawn: _Drawn) -> None:
         with self._drawing:
             try:
-                last = False
-                while not last:
-                    changed.wait()
-                    changed.clear()
-                    last = closed.is_set()  # asked before: what came until then is drawn
+                while True:
+                    drawn.changed.wait()
+                    drawn.changed.clear()
                     with self._lock:
-                        run, notes = self._run.copied(), tuple(self._notes)
-                    if self.problem is None:
-                        self._screen.draw(run, notes)
-                    closed.wait(0 if last else self._every_s)
+                        last = drawn.last
+                        run, notes = last or self._known()
+                    self._screen.draw(run, notes)
+                    if last:
+                        break
+                    drawn.ended.wait(self._every_s)
                 self._screen.close()
             except Exception as error:  # a terminal that is gone, say: a run does not end for it
                 self.problem = error
                 _log.debug("the live view cannot be drawn", exc_info=True)
+
+
+def _wait_for(threads: list[threading.Thread]) -> None:
+    until = time.monotonic() + _LAST_DRAWING_S
+    for thread in list(threads):
+        if thread is not threading.current_thread():  # the last one that knows of the view
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 def screen_for(console: Console) -> Screen:
@@ -254,15 +284,16 @@ class LinesScreen:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._uid = ""
-        self._drawn: set[int] = set()
+        self._serial = 0
+        self._written = 0
         self._noted = 0
         self._ended = False
 
     def draw(self, run: LiveRun, notes: Sequence[Note]) -> None:
         """Write what has not been written yet."""
+        if run.serial != self._serial:
+            self._serial, self._written, self._ended = run.serial, 0, False
         if run.uid != self._uid:
-            if self._uid:
-                self._drawn, self._ended = set(), False
             self._uid = run.uid
             told = filter(None, (run.told(key) for key in ("sample", "preset", "operator")))
             self._print(" · ".join([f"run {run.uid[:8]}", *told]))
@@ -270,10 +301,10 @@ class LinesScreen:
             if note.number > self._noted:
                 self._noted = note.number
                 self._print(note.text)
-        for number in run.numbers():
-            if number not in self._drawn:
-                self._drawn.add(number)
-                self._print(one_line(run, number))
+        new = run.arrived(self._written)
+        self._written += len(new)
+        for number in sorted(new):
+            self._print(one_line(run, number))
         if run.exit_status and not self._ended:
             self._ended = True
             self._print(progress(run))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import unicodedata
+from bisect import bisect
 from typing import Any
 
 import numpy as np
@@ -21,21 +22,56 @@ _EXCITATION_DOSE, _DEPLETION_DOSE = "microscope_excitation_dose_uJ", "microscope
 _LONGEST = 120
 
 
+class _Column:
+    """Values in the order of their images; of copies, each has as many as when it was made."""
+
+    def __init__(self, values: npt.NDArray[np.float64]) -> None:
+        self._values = values
+        self._size = len(values)
+
+    def insert(self, at: int, value: float) -> None:
+        """Put a value before another one, or at the end."""
+        if at < self._size:  # elsewhere: copies keep what they have
+            self._values = np.insert(self._values[: self._size], at, value)
+        elif self._size < len(self._values):
+            self._values[at] = value
+        else:
+            room = np.full(max(64, self._size), np.nan)
+            self._values = np.concatenate([self._values, room])
+            self._values[at] = value
+        self._size += 1
+
+    @property
+    def array(self) -> npt.NDArray[np.float64]:
+        """The values, shape (N,)."""
+        return self._values[: self._size].copy()
+
+
 class LiveRun:
     """A run as far as its documents have come; none is needed before another.
 
     An event whose descriptor has not come is one of an image if it has an objective. A document
     that comes twice counts once. A start document of another run begins anew.
+
+    What is drawn is kept as it comes, so that a drawing costs the same however many images there
+    are. Copies share it: it is added to, and what is changed otherwise is made anew.
     """
 
     def __init__(self) -> None:
+        self.serial = -1  # which run it is of those whose documents were taken
         self._forget()
 
     def _forget(self) -> None:
+        self.serial += 1
         self._start: Document = {}
         self._stop: Document = {}
         self._streams: dict[str, str] = {}
         self._images: dict[int, Document] = {}
+        self._arrived: list[int] = []
+        self._numbers: list[int] = []
+        self._count = 0
+        self._objectives: dict[str, _Column] = {}
+        self._doses = (0.0, 0.0)
 
     def take(self, name: str, doc: Document) -> None:
         """Take in a document, as a callback does."""
@@ -48,7 +84,7 @@ class LiveRun:
         elif name == "event":
             default = _KEYS.image_stream if self._has_objective(doc) else ""
             if self._streams.get(doc["descriptor"], default) == _KEYS.image_stream:
-                self._images.setdefault(int(doc["seq_num"]), doc)
+                self._add(int(doc["seq_num"]), doc)
         elif name == "event_page":
             from event_model import unpack_event_page
 
@@ -56,6 +92,27 @@ class LiveRun:
                 self.take("event", dict(event))
         elif name == "stop":
             self._stop = doc
+
+    def _add(self, number: int, event: Document) -> None:
+        if number in self._images:
+            return
+        self._images[number] = event
+        self._arrived.append(number)
+        at = bisect(self._numbers, number)
+        if at == self._count:
+            self._numbers.append(number)
+        else:
+            self._numbers = [*self._numbers[:at], number, *self._numbers[at:]]
+        data = event["data"]
+        for key in data:
+            if key.startswith(_KEYS.objective_prefix) and key not in self._objectives:
+                self._objectives[key] = _Column(np.full(self._count, np.nan))
+        for key, column in self._objectives.items():
+            column.insert(at, _number(data.get(key)))
+        doses = (_number(data.get(key)) for key in (_EXCITATION_DOSE, _DEPLETION_DOSE))
+        excitation, depletion = (0.0 if math.isnan(dose) else dose for dose in doses)
+        self._doses = self._doses[0] + excitation, self._doses[1] + depletion
+        self._count += 1
 
     def _is_another(self, start: Document) -> bool:
         uid = self._start.get("uid") or self._stop.get("run_start")
@@ -72,7 +129,7 @@ class LiveRun:
     def copied(self) -> LiveRun:
         """Copy, for whoever draws it while further documents come."""
         other = copy.copy(self)
-        other._images = dict(self._images)
+        other._objectives = {key: copy.copy(column) for key, column in self._objectives.items()}
         return other
 
     # --- the run ------------------------------------------------------------------------
@@ -96,8 +153,8 @@ class LiveRun:
         """Names of the objectives, also of those that only events tell."""
         prefix = _KEYS.objective_prefix
         found = dict.fromkeys(self._names("objectives"))
-        if not found and self._images:
-            newest = self._images[max(self._images)]
+        if not found and self._count:
+            newest = self._images[self.images]
             found = dict.fromkeys(
                 key.removeprefix(prefix) for key in newest["data"] if key.startswith(prefix)
             )
@@ -110,7 +167,7 @@ class LiveRun:
     @property
     def images(self) -> int:
         """How many images the run has taken, those included whose events have not come."""
-        return max(self._images, default=0)
+        return self._numbers[self._count - 1] if self._count else 0
 
     @property
     def images_planned(self) -> int | None:
@@ -124,7 +181,7 @@ class LiveRun:
         counts = self._stop.get("num_events") or {}
         taken = _number(counts.get(_KEYS.image_stream, 0))
         most = max(self.images, int(taken) if math.isfinite(taken) else 0)
-        return most - len(self._images)
+        return most - self._count
 
     @property
     def exit_status(self) -> str:
@@ -140,7 +197,7 @@ class LiveRun:
     def left_s(self) -> float | None:
         """Time until the last planned image at the present pace, s; None when it is not known."""
         planned = self.images_planned
-        last = sorted(self._images)[-_PACE_IMAGES:]
+        last = self.numbers(_PACE_IMAGES)
         if planned is None or self._stop or len(last) < 2:
             return None
         begun, ended = (_number(self._images[n].get("time")) for n in (last[0], last[-1]))
@@ -150,15 +207,18 @@ class LiveRun:
     @property
     def light_dose(self) -> tuple[float, float]:
         """Light on the images that have come: of the excitation, µJ, and the depletion, mJ."""
-        excitation, depletion = self.column(_EXCITATION_DOSE), self.column(_DEPLETION_DOSE)
-        return float(np.nansum(excitation)), float(np.nansum(depletion))
+        return self._doses
 
     # --- the images ---------------------------------------------------------------------
 
     def numbers(self, last: int | None = None) -> list[int]:
         """Numbers of the images that have come, from 1, in order; the last ones if so asked."""
-        found = sorted(self._images)
-        return found if last is None else found[-last:] if last else []
+        first = 0 if last is None else max(0, self._count - last)
+        return self._numbers[first : self._count]
+
+    def arrived(self, since: int) -> list[int]:
+        """Numbers of the images that came after so many others, as they came."""
+        return self._arrived[since : self._count]
 
     def value(self, number: int, key: str) -> float:
         """Value of an image's event; NaN where there is none, or it is no number."""
@@ -174,7 +234,8 @@ class LiveRun:
 
     def objective_column(self, name: str) -> npt.NDArray[np.float64]:
         """Objective of all images in order, shape (N,)."""
-        return self.column(_KEYS.objective_prefix + name)
+        column = self._objectives.get(_KEYS.objective_prefix + name)
+        return np.full(self._count, np.nan) if column is None else column.array
 
     def table(self) -> dict[str, npt.NDArray[Any]]:
         """Scalars of all images as columns, as `RunRecord.table` has them."""

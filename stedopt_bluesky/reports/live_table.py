@@ -39,7 +39,7 @@ class LiveTable:
         """Yield what rich draws."""
         run = self._run
         parts: list[RenderableType] = [_heading(run)]
-        if run.numbers():
+        if run.numbers(1):
             width = max(8, options.max_width - _BESIDE_BARS)
             parts += [Text(), _images(run), Text()]
             parts.append(_trends(run, width, ASCII_BARS if options.ascii_only else BARS))
@@ -53,7 +53,7 @@ def _heading(run: LiveRun) -> Text:
     text = Text.assemble(("run ", "bold"), run.uid[:8] or "not known yet")
     text.append("".join(f" · {word}" for word in who if word))
     text.append(f"\n{progress(run)}")
-    if run.numbers():
+    if run.numbers(1):
         excitation, depletion = run.light_dose
         text.append(f"\nlight: depletion {depletion:.3g} mJ, excitation {excitation:.3g} µJ")
         if run.missing:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
-from stedopt_bluesky.config.keys import VARIABLE, ApiKeyError, secret_from
+from stedopt_bluesky.config.keys import VARIABLE, secret_from
 
 if TYPE_CHECKING:
     from stedopt_bluesky.imspector.api import Application
@@ -88,10 +88,7 @@ class Address:
         from stedopt_bluesky.twin.line import NoTwinError, RefusedByTwinError
         from stedopt_bluesky.twin.remote import RemoteTwin
 
-        try:
-            key = secret_from(os.environ, VARIABLE)
-        except ApiKeyError as error:
-            raise ConfigError(str(error)) from None
+        key = secret_from(os.environ, VARIABLE)
         if not key:
             raise ConfigError(f"{VARIABLE}: set it to the key of {self.name}")
         try:

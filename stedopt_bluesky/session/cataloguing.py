@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
-from stedopt_bluesky.config.keys import CATALOG_VARIABLE, ApiKeyError, secret_from
+from stedopt_bluesky.config.keys import CATALOG_VARIABLE, secret_from
 
 if TYPE_CHECKING:
     from stedopt_bluesky.records.background import BackgroundIngestion
@@ -36,10 +36,7 @@ def catalog_key(uri: str, field: str) -> str:
     """
     if not uri:
         return ""
-    try:
-        key = secret_from(os.environ, CATALOG_VARIABLE)
-    except ApiKeyError as error:
-        raise ConfigError(str(error)) from None
+    key = secret_from(os.environ, CATALOG_VARIABLE)
     if not key:
         raise ConfigError(
             f"{field} = {uri!r}: set {CATALOG_VARIABLE} to a key of that server with which a "

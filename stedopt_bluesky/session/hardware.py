@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
+from stedopt_bluesky.errors import in_one_line
 from stedopt_bluesky.session.address import address_of
 from stedopt_bluesky.session.decisions import objectives_of
 from stedopt_bluesky.session.twin import check_same_twin, start_twin
@@ -90,7 +91,7 @@ def make_instrument(
     except RuntimeError as error:
         raise ConfigError(
             f"microscope.interlock_path = {interlock.path!r}: Imspector has no such status "
-            f"({' '.join(str(error).split())})"
+            f"({in_one_line(error)})"
         ) from None
     where = address_of(config).name
     if is_scanning(application):
@@ -109,7 +110,7 @@ def make_instrument(
             guard=guard,
         )
     except NoMeasurementError as error:
-        words = " ".join(str(error).split())
+        words = in_one_line(error)
         raise MicroscopeInUseError(f"{where} opens no measurement: {words}") from None
     except TooFewChannelsError as error:
         raise ConfigError(f"channels: {error}") from None

@@ -19,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from stedopt_bluesky.errors import in_one_line
 from stedopt_bluesky.imspector.watchdog import Armed, Heard, Rules, watch
 from stedopt_bluesky.session import shared_lock
 from stedopt_bluesky.session.address import Address
@@ -80,7 +81,7 @@ def main() -> None:
             raise RuntimeError("the watchdog of an earlier session is still there")
         ok = watch(messages, _connecting(spec.address), _telling(spec), spec.rules)
     except Exception as error:
-        _write(_STDOUT, f"error: {' '.join(str(error).split())}")
+        _write(_STDOUT, f"error: {in_one_line(error)}")
         ok = False
     if lock is not None:
         lock.let_go()

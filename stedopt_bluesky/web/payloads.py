@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from stedopt_bluesky.errors import in_one_line
+
 Array = npt.NDArray[Any]
 
 # Of a request: a thousand images are many, and a loop over millions of empty ones is an attack.
@@ -216,7 +218,7 @@ def options_of(array: Array, objectives: tuple[str, ...]) -> npt.NDArray[np.floa
 
 
 def _line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = in_one_line(error)
     return text[:200]
 
 

@@ -1,18 +1,20 @@
 """What a Tiled server may be told to serve: frames in HDF5 files of the catalogue's own arrays.
 
 Tiled 0.2.20 serves any file that a client registers whose address begins as that of its folder
-does, ``..`` or not, and what links and HDF5 files lead to. Of files elsewhere it lets the runs in,
-and serves nothing. A key to write runs into a catalogue is
-no key to read the server's disk.
+does, ``..`` or not, and what links and HDF5 files lead to; and it deletes the files of what is not
+``external``, wherever they are. Of files elsewhere it lets the runs in, and serves nothing. A key
+to write runs into a catalogue is no key to the server's disk.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import unicodedata
 from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlparse
 
 from stedopt_bluesky.records.assets import served_path, tiled_address
 from stedopt_bluesky.records.folder import CatalogError
@@ -20,6 +22,9 @@ from stedopt_bluesky.web.roles import App, Receive, Scope, Send, answer_json
 
 # Paths by which files become known; the data of tables and arrays come by others.
 _PATHS = ("/api/v1/register/", "/api/v1/data_source/", "/api/v1/metadata/")
+_UPDATES = _PATHS[1]
+# What a client may say of data that Tiled is to store by itself.
+_STORED_PARAMETERS = frozenset({"table_name"})
 MAX_BODY_BYTES = 16 * 2**20
 
 
@@ -54,7 +59,8 @@ class Registrations:
             if len(body) > MAX_BODY_BYTES:
                 await answer_json(send, 413, f"the body is larger than {MAX_BODY_BYTES:,} bytes")
                 return
-        if reason := self._refused(body):
+        # In a thread: a file is opened for it, which may be on a slow disk.
+        if reason := await asyncio.to_thread(self._refused, body, scope["path"]):
             await answer_json(send, 400, reason)
             return
         waiting = [{"type": "http.request", "body": body, "more_body": False}]
@@ -64,33 +70,41 @@ class Registrations:
 
         await self._app(scope, again, send)
 
-    def _refused(self, body: bytes) -> str:
+    def _refused(self, body: bytes, path: str) -> str:
         if not body:
             return ""
         try:
-            for source in _sources(json.loads(body)):
-                for asset in source.get("assets", ()):
-                    uri = str(asset["data_uri"])
-                    outside = bool(asset["parameter"]) and self._is_elsewhere(uri)
-                    files = source.get("management") == "external" or uri.startswith("file:")
-                    if files and not outside:
-                        self._check(source, uri)
+            asked = json.loads(body)
+            _check_key(asked.get("id"))
+            for source in _sources(asked):
+                if source.get("management") == "external":
+                    self._check_external(source)
+                else:
+                    _check_stored(source, updates=path.startswith(_UPDATES))
         except (CatalogError, OSError) as error:
             return f"refused: {error}"
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return "refused: not the JSON of a node and its data sources"
         return ""
 
-    def _is_elsewhere(self, uri: str) -> bool:
-        """Whether Tiled itself will serve nothing of it: what another computer has, say."""
-        path = PurePath("/", unquote(uri.removeprefix("file://localhost/")))
-        return (
-            uri.startswith("file://localhost/")
-            and ".." not in path.parts
-            and not path.is_relative_to(self._arrays)
-        )
+    def _check_external(self, source: dict[str, Any]) -> None:
+        """Check data in files that the client names."""
+        if not source["assets"]:
+            # Some of Tiled's readers take addresses from the parameters then.
+            raise CatalogError("data in files of which none is named")
+        for asset in source["assets"]:
+            uri = asset["data_uri"]
+            path = _path_of(uri)
+            # Tiled itself serves nothing of another computer's files, unless they have no part.
+            if asset["parameter"] is None or self._is_within(path):
+                self._check_own(source, uri)
 
-    def _check(self, source: dict[str, Any], uri: str) -> None:
+    def _is_within(self, path: Path) -> bool:
+        """Whether a path is in the catalogue's folder, in which Tiled serves what it finds."""
+        catalogue = self._arrays.parent
+        return path.is_relative_to(catalogue) or Path(unquote(str(path))).is_relative_to(catalogue)
+
+    def _check_own(self, source: dict[str, Any], uri: str) -> None:
         resource = {
             "data_key": str(source.get("mimetype")),
             "mimetype": source.get("mimetype"),
@@ -99,10 +113,46 @@ class Registrations:
         }
         path = served_path(resource, self._arrays)
         # Tiled opens what the address says, as it stands.
-        if uri.removeprefix("file://localhost") != tiled_address(path).removeprefix(
-            "file://localhost"
-        ):
+        if uri != tiled_address(path):
             raise CatalogError(f"{uri!r} is not how this server names {path}")
+
+
+def _path_of(uri: str) -> Path:
+    """Path that Tiled makes of an address, which must be the only one that it can be read as.
+
+    Raises
+    ------
+    CatalogError
+        When it is no address of a file, or one that is written in another way than Tiled does:
+        urlparse drops tabs, ends of lines, queries and leading spaces, and takes any case.
+    """
+    from tiled.utils import path_from_uri
+
+    path = urlparse(uri).path
+    decoded = unquote(path)
+    parts = PurePosixPath(decoded).parts
+    if (
+        uri != f"file://localhost{PurePosixPath(path)}"
+        or path.startswith("//")
+        or ".." in parts
+        or len(parts) != len(PurePosixPath(path).parts)
+        or any(c == "\\" or unicodedata.category(c).startswith("C") for c in decoded)
+    ):
+        raise CatalogError(f"{uri!r} is not the plain address of a file, file://localhost/...")
+    return path_from_uri(uri)
+
+
+def _check_stored(source: dict[str, Any], *, updates: bool) -> None:
+    """Check data that Tiled is to store where it likes."""
+    if updates or source.get("assets") or set(source.get("parameters", ())) - _STORED_PARAMETERS:
+        # Tiled 0.2.20 would delete such files along with the node.
+        raise CatalogError("where Tiled stores data by itself, no client says")
+
+
+def _check_key(key: object) -> None:
+    # Tiled 0.2.20 makes the path of what it stores of the keys.
+    if key is not None and (key in (".", "..") or set(str(key)) & set("/\\")):
+        raise CatalogError(f"{key!r} cannot be the key of a node")
 
 
 def _sources(body: Any) -> Iterator[dict[str, Any]]:

@@ -52,11 +52,13 @@ def looking_on(session: Any) -> Iterator[None]:
 @contextlib.contextmanager
 def hanging(session: Any) -> Iterator[None]:
     """Have a subscriber that takes nothing."""
-    from stedopt_bluesky.records.subscription import Subscription
+    from stedopt_bluesky.records import subscription
 
-    with Subscription(_address(session), high_water_mark=1) as subscription:
-        while not subscription.is_connected:
-            subscription.receive(50)
+    with patch.object(subscription, "HIGH_WATER_MARK", 1):
+        slow = subscription.Subscription(_address(session))
+    with slow:
+        while not slow.is_connected:
+            slow.receive(50)
         yield
 
 

@@ -43,6 +43,8 @@ from tests.postgres import running_postgres
 from tests.waiting import wait_for
 
 READER, WRITER = "areaderskeyofthetests", "awriterskeyofthetests"
+# Of the columns a, of integers, and b, of texts, as Tiled has it in a table's structure.
+ARROW_SCHEMA = TableStructure.from_dict({"a": [1], "b": ["x"]}).arrow_schema
 
 
 def client_of(address, key):
@@ -169,6 +171,85 @@ def test_no_key_reads_the_disk_of_the_server(tmp_path):
     assert code == 0
     refused = re.findall(r"RuntimeError: Refusing to serve file://localhost(\S+) because", told)
     assert set(refused) == {f"{tmp_path}/secret.h5", f"{tmp_path}/secret.csv"}
+
+
+def secret_table(uri, **more):
+    source = {
+        "structure_family": "table",
+        "structure": {"arrow_schema": ARROW_SCHEMA, "npartitions": 1, "columns": ["a", "b"]},
+        "mimetype": "text/csv",
+        "parameters": {},
+        "management": "external",
+        "assets": [{"data_uri": uri, "is_directory": False, "parameter": "data_uris", "num": 0}],
+        **more,
+    }
+    return {"structure_family": "table", "metadata": {}, "specs": [], "data_sources": [source]}
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        "file://localhost{outside}/my cata\tlogue/arrays/.\t./.\t./secret.csv",
+        "file://localhost//{outside}/my catalogue/arrays/.\t./.\t./secret.csv",
+        "FILE://localhost{outside}/my catalogue/arrays/../../secret.csv",
+    ],
+)
+@pytest.mark.parametrize("management", ["external", "immutable"])
+def test_no_spelling_of_an_address_reads_the_disk_of_the_server(served, there, management):
+    """By each of the ways by which Tiled takes addresses, and as it takes them."""
+    folder, address = served
+    outside = folder.path.parent
+    (outside / "secret.csv").write_text("a,b\n1,secret\n")
+    node = secret_table(there.format(outside=outside), management=management)
+    harmless = secret_table(f"file://localhost{outside}/elsewhere.csv")
+    headers = {"authorization": f"Apikey {WRITER}"}
+    with httpx.Client(base_url=f"{address}/api/v1", headers=headers, timeout=60) as http:
+        known = http.post("/register/", json=harmless).json()
+        source = {**node["data_sources"][0], "id": known["data_sources"][0]["id"]}
+        for method, path, body in (
+            ("POST", "/register/", node),
+            ("POST", "/metadata/", node),
+            ("PUT", f"/data_source/{known['id']}", {"data_source": source}),
+        ):
+            answer = http.request(method, path, json=body)
+            if answer.is_success:  # then at least it must not be read
+                uid = known["id"] if method == "PUT" else answer.json()["id"]
+                query = {"partition": 0, "format": "text/csv"}
+                assert "secret" not in http.get(f"/table/partition/{uid}", params=query).text
+            assert answer.status_code == 400, (method, path)
+        http.delete(f"/metadata/{known['id']}").raise_for_status()
+
+
+def test_no_key_deletes_or_writes_elsewhere_on_the_disk_of_the_server(served):
+    folder, address = served
+    outside = folder.path.parent
+    precious = outside / "precious.csv"
+    precious.write_text("a,b\n1,2\n")
+    headers = {"authorization": f"Apikey {WRITER}"}
+    with httpx.Client(base_url=f"{address}/api/v1", headers=headers, timeout=60) as http:
+        known = http.post("/register/", json=secret_table(f"file://localhost{precious}")).json()
+        (source,) = secret_table(f"file://localhost{precious}", management="writable")[
+            "data_sources"
+        ]
+        body = {"data_source": {**source, "id": known["data_sources"][0]["id"]}}
+        assert http.put(f"/data_source/{known['id']}", json=body).status_code == 400
+        query = {"external_only": False}
+        http.delete(f"/metadata/{known['id']}", params=query).raise_for_status()
+        assert precious.exists()
+        stored = secret_table("", assets=[], management="writable")
+        assert http.post("/metadata/", json={**stored, "id": ".."}).status_code == 400
+
+
+def test_no_key_has_files_opened_by_a_validation(served, stored):
+    """Tiled's plugin for it looks into files wherever they are, and writes by a GET."""
+    _, address = served
+    uid = stored.finished["uid"]
+    for key in (READER, WRITER):
+        headers = {"authorization": f"Apikey {key}"}
+        with httpx.Client(base_url=address, headers=headers, timeout=60) as http:
+            wait_for(lambda http=http: http.get(f"/api/v1/metadata/{uid}").is_success)
+            answer = http.get(f"/custom/validate/{uid}", params={"fix": True})
+            assert answer.status_code == 404
 
 
 def test_new_runs_come_in_by_themselves(served, stedopt_json, toml):

@@ -100,6 +100,20 @@ def test_what_each_service_is_kept_from(host, name):
         assert unit.get("Restart") == "on-failure"
 
 
+@pytest.mark.parametrize("name", HARDENED)
+def test_a_service_that_fails_at_once_is_given_up_neither_too_early_nor_never(host, name):
+    """OnFailure= is for what is given up; systemd's own limit, 5 in 10 s, would never be met."""
+    unit = host.unit(name)
+    if unit.get("Type") == "oneshot":
+        assert unit.all("Restart") == []
+        return
+    for setting in ("StartLimitIntervalSec", "StartLimitBurst"):
+        assert f"\n{setting}=" in (SYSTEMD / name).read_text().partition("[Service]")[0]
+    waits_s = int(unit.get("RestartSec")) * int(unit.get("StartLimitBurst"))
+    # Longer than another computer takes to start anew; and as long again may its starts take.
+    assert 60 <= waits_s <= int(unit.get("StartLimitIntervalSec")) / 2
+
+
 def test_stopping_the_queue_leaves_the_watchdog_to_its_work(host):
     # All else would kill the process that switches the lasers off.
     assert host.unit("stedopt-queue.service").get("KillMode") == "process"

@@ -75,13 +75,13 @@ def run_documents(images, uid="a-run", padding="", time_s=1_700_000_000.0, **md)
 class Emitter:
     """What a session has subscribed: journal, publisher and announcement."""
 
-    def __init__(self, folder=None, *, published=True, announced=True, high_water_mark=10_000):
+    def __init__(self, folder=None, *, published=True, announced=True):
         self.callbacks, self.closing = [], []
         if folder is not None:
             journal = Journal(folder, fsync=False)
             self._add(journal)
         if published:
-            self.publisher = Publisher(high_water_mark=high_water_mark)
+            self.publisher = Publisher()
             self._add(self.publisher)
             if folder is not None and announced:
                 self._add(Announcement(folder, self.publisher.address))

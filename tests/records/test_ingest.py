@@ -145,7 +145,8 @@ def test_what_could_not_be_taken_in_is_tried_again(opened, small, grows, retry_s
             raise OSError("the disk is full")
         return relocate(resource)
 
-    fed = Ingester(opened.folder, opened.client, fails_once, retry_s=retry_s)
+    fed = Ingester(opened.folder, opened.client, fails_once)
+    fed._retry_s = retry_s
     fed.step()
     assert fed.progress.refused == {uid: "the disk is full"}
     fed.step()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stedopt_bluesky.records import assets
 from stedopt_bluesky.records.assets import _UNREADABLE, open_to_read
 from stedopt_bluesky.records.left_open import AsClosed, is_left_open, lookup3
 
@@ -48,6 +49,26 @@ def test_a_file_that_was_left_open_is_read_and_stays_as_it_is(left_open):
         np.testing.assert_array_equal(images, file["x"][:])
     np.testing.assert_array_equal(images[:, 5, 5], np.arange(40))
     assert left_open.read_bytes() == before
+
+
+def test_what_is_to_be_served_is_looked_at_without_waiting_for_a_writer(left_open, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        assets, "open_to_read", lambda path, *, growing: asked.append(growing) or real(path)
+    )
+
+    def real(path):
+        return open_to_read(path, growing=False)
+
+    resource = {
+        "data_key": "x",
+        "mimetype": assets.HDF5,
+        "uri": f"file://localhost{left_open}",
+        "parameters": {"dataset": "x"},
+    }
+    assert assets.served_path(resource, left_open.parent) == left_open
+    assert asked
+    assert not any(asked)
 
 
 def test_other_files_are_not_left_open(left_open, tmp_path):
@@ -105,6 +126,7 @@ def test_lookup3_of_published_examples():
 READ = """
 import sys
 from pathlib import Path
+from stedopt_bluesky.records import assets
 from stedopt_bluesky.records.assets import open_to_read
 try:
     with open_to_read(Path(sys.argv[1]), growing=False) as file:

@@ -14,6 +14,7 @@ import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stedopt_bluesky.records import live
 from stedopt_bluesky.records.journal import find_run
 from stedopt_bluesky.records.live import (
     MOST_BYTES,
@@ -109,7 +110,8 @@ def test_who_has_gone_listens_no_more():
         assert not publisher.wait_for_subscriber(0.0)
 
 
-def test_a_slow_subscriber_delays_nobody_and_knows_what_it_missed():
+def test_a_slow_subscriber_delays_nobody_and_knows_what_it_missed(monkeypatch):
+    monkeypatch.setattr(live, "HIGH_WATER_MARK", 10)
     documents, doc = 3000, {**START, "text": "x" * 20_000}
     may_read, stop, taken = threading.Event(), threading.Event(), []
 
@@ -118,7 +120,7 @@ def test_a_slow_subscriber_delays_nobody_and_knows_what_it_missed():
             taken.append(received)
             may_read.wait(PATIENCE_S)
 
-    with Publisher(high_water_mark=10) as publisher:
+    with Publisher() as publisher:
         thread = threading.Thread(target=read, daemon=True)
         thread.start()
         assert publisher.wait_for_subscriber(PATIENCE_S)
@@ -232,6 +234,12 @@ HOSTILE = [
     TOKEN + b" start " + msgpack.packb({"uid": 5, "time": 1.0}),
     TOKEN + b" start " + msgpack.packb({"uid": "a"}),
     TOKEN + b" run " + msgpack.packb(START),
+    # Of event-model, and of no RunEngine.
+    TOKEN + b" bulk_events " + msgpack.packb({"a": []}),
+    TOKEN + b" bulk_events " + msgpack.packb({}),
+    TOKEN
+    + b" bulk_datum "
+    + msgpack.packb({"datum_kwarg_list": [], "resource": "r", "datum_ids": []}),
     TOKEN + b" \xff\xfe " + msgpack.packb(START),
     b"x:0:a:0 start " + msgpack.packb(START),
     b"0" * 32 + b":-1:a:0 start " + msgpack.packb(START),

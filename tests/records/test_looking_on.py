@@ -1,22 +1,46 @@
 """Whoever looks on sees every document once, however late, slow or far away."""
 
 import json
+import os
+import threading
 import time
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import zmq
+from event_model import pack_event_page
 
-from stedopt_bluesky.records import CatalogError, RunRecord, find_run, locks
+from stedopt_bluesky.records import (
+    CatalogError,
+    RunRecord,
+    find_run,
+    following,
+    journal,
+    live,
+    locks,
+    subscription,
+)
 from stedopt_bluesky.records.announcement import Announcement, announced, forget_dead
+from stedopt_bluesky.records.distant_run import _Log
+from stedopt_bluesky.records.followed_run import _Journal
 from stedopt_bluesky.records.journal import Journal
 from stedopt_bluesky.records.live import LiveError, serialize
-from stedopt_bluesky.records.looking_on import look_on
+from stedopt_bluesky.records.looking_on import _Coming, look_on
+from stedopt_bluesky.records.stored_elsewhere import StoredElsewhere
 from stedopt_bluesky.reports.live_run import LiveRun
 from tests.records.lookers import PATIENCE_S, Emitter, Looker, run_documents
 
 DOCUMENTS = run_documents(6)
 RUN = "a-run"
+
+
+@pytest.fixture
+def little_room(monkeypatch):
+    """One document waits at either end; more are lost."""
+    for module in (live, subscription):
+        monkeypatch.setattr(module, "HIGH_WATER_MARK", 1)
 
 
 def in_words(documents):
@@ -68,12 +92,12 @@ def test_who_is_late_is_told_and_sees_all(folder):
     assert [seen.source for seen in looker.seen][:5] == ["journal"] * 5
 
 
-def test_who_is_slow_catches_up_and_has_the_whole_table(folder):
+def test_who_is_slow_catches_up_and_has_the_whole_table(folder, little_room):
     """Sixty megabytes, more than all buffers hold, while nothing is taken."""
     documents = run_documents(1000, padding="x" * 60_000)
-    with Emitter(folder, high_water_mark=1) as emit:
+    with Emitter(folder) as emit:
         emit(documents[:3])
-        looker = Looker(folder, high_water_mark=1)
+        looker = Looker(folder)
         looker.wait_until(lambda looker: len(looker.seen) == 3)
         assert emit.publisher.wait_for_subscriber(PATIENCE_S)
         rest = iter(documents[3:])
@@ -189,6 +213,42 @@ def test_of_several_runs_the_newest(folder):
     assert looker.said[0] == "2 runs are under way: this is b-run, the newest; also a-run"
 
 
+def test_of_runs_that_begin_together_none_is_left_out(folder, monkeypatch):
+    """And where nothing comes, nothing is listed."""
+    uids = ["d-run", "b-run", "c-run"]
+    with Emitter(folder) as emit:
+        emit(DOCUMENTS)
+    coming = _Coming(folder)
+    for n, uid in enumerate(uids):
+        with Emitter(folder) as emit:
+            emit(run_documents(1, uid=uid, time_s=1_700_001_000.0 + n))
+    assert [path.stem for path in (coming.next(), coming.next(), coming.next())] == uids
+    (year,) = folder.journal.iterdir()
+    os.utime(year, (1_700_000_000, 1_700_000_000))  # changed long ago
+    assert coming.next() is None
+    listed = []
+    monkeypatch.setattr(journal, "_files", lambda year: listed.append(year) or [])
+    assert coming.next() is None
+    assert listed == []
+
+
+def test_a_problem_that_is_over_is_told_no_more(folder):
+    """A record was half written when the journal was looked at."""
+    writer = Journal(folder, fsync=False)
+    for document in DOCUMENTS[:4]:
+        writer(*document)
+    writer.close()
+    path = find_run(folder, RUN)
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'["event"', b'["ev', 1))
+    log = _Journal(path)
+    assert [seen.name for seen in log.rest()] == ["start", "descriptor"]
+    assert "is damaged" in log.problem
+    path.write_bytes(whole)
+    assert [seen.name for seen in log.rest()] == ["event", "event"]
+    assert log.problem == ""
+
+
 # --- an address -------------------------------------------------------------------------
 
 
@@ -214,10 +274,10 @@ def test_an_address_and_a_folder_with_the_run(folder):
         assert in_words(looker.ended()) == in_words(DOCUMENTS)
 
 
-def test_who_is_slow_and_far_away_knows_how_many_it_missed():
+def test_who_is_slow_and_far_away_knows_how_many_it_missed(little_room):
     documents = run_documents(1000, padding="x" * 60_000)
-    with Emitter(high_water_mark=1) as emit:
-        looker = Looker(address=emit.publisher.address, high_water_mark=1)
+    with Emitter() as emit:
+        looker = Looker(address=emit.publisher.address)
         assert emit.publisher.wait_for_subscriber(PATIENCE_S)
         emit(documents[:1])
         looker.wait_until(lambda looker: len(looker.seen) == 1)
@@ -258,6 +318,57 @@ def test_a_run_whose_end_was_missed_ends_when_the_next_one_begins():
         looker.stop.set()
         assert in_words(looker.ended()) == in_words([*DOCUMENTS[:4], *other])
     assert "the end of run a-run was missed: another one has begun" in looker.said
+
+
+def test_every_datum_and_every_page_comes_once():
+    resource = {
+        "uid": "r", "run_start": RUN, "spec": "x", "root": "/", "resource_path": "x",
+        "resource_kwargs": {},
+    }  # fmt: skip
+    data = [("datum", {"datum_id": f"r/{n}", "resource": "r", "datum_kwargs": {}}) for n in (0, 1)]
+    page = ("event_page", pack_event_page(*(doc for name, doc in DOCUMENTS if name == "event")))
+    documents = [*DOCUMENTS[:2], ("resource", resource), *data, *data, page, page, DOCUMENTS[-1]]
+    with Emitter() as emit:
+        looker = Looker(address=emit.publisher.address)
+        assert emit.publisher.wait_for_subscriber(PATIENCE_S)
+        emit(documents)
+        names = [name for name, _ in looker.ended()]
+    assert names == ["start", "descriptor", "resource", "datum", "datum", "event_page", "stop"]
+
+
+def test_a_document_costs_the_same_however_many_came_before():
+    log = _Log()
+    for name, doc in run_documents(20_000)[:-1]:
+        assert log.is_new(name, doc)
+    begun = time.process_time()
+    for _ in range(2000):
+        assert not log.is_lacking
+    assert time.process_time() - begun < 0.5  # 0.003 s; with a look at every number 2 s
+
+
+def test_what_a_server_has_of_one_run_is_none_of_the_next_ones(monkeypatch):
+    """Of two runs, one right after the other; the server answers late."""
+    may_answer = threading.Event()
+
+    class Client(dict):
+        context = SimpleNamespace(close=lambda: None)
+
+    def connected(uri, key):
+        may_answer.wait(PATIENCE_S)
+        return Client(
+            {uid: SimpleNamespace(documents=partial(run_documents, 2, uid)) for uid in "ab"}
+        )
+
+    monkeypatch.setattr(following, "connected", connected)
+    elsewhere = StoredElsewhere("http://localhost:1", "k" * 20, pytest.fail)
+    elsewhere.ask("a")
+    elsewhere.ask("b")  # not yet: the first question is not answered
+    may_answer.set()
+    elsewhere._thread.join(PATIENCE_S)
+    elsewhere.ask("b")  # at once, though another run was asked for a moment ago
+    elsewhere._thread.join(PATIENCE_S)
+    assert in_words(elsewhere.take("b")) == in_words(run_documents(2, "b"))
+    assert elsewhere.take("a") == []
 
 
 def test_a_publisher_that_goes_is_told():

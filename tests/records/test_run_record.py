@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from event_model import pack_event_page
 
+from stedopt_bluesky.records import run_record
+from stedopt_bluesky.records.assets import read_frames
 from stedopt_bluesky.records.folder import CatalogError
 from stedopt_bluesky.records.journal import append, find_run
 from stedopt_bluesky.records.run_record import DocumentKeys, RunRecord
@@ -70,8 +72,13 @@ def test_images_follow_a_catalogue_that_was_moved(stored, tmp_path):
     assert moved.images("microscope_sted1").tobytes() == here.tobytes()
 
 
-def test_images_of_a_run_in_progress_are_readable(folder, small):
-    seen = []
+def test_images_of_a_run_in_progress_are_readable(folder, small, monkeypatch):
+    seen, grows = [], []
+    monkeypatch.setattr(
+        run_record,
+        "read_frames",
+        lambda *given, growing: grows.append(growing) or read_frames(*given, growing=growing),
+    )
 
     def look(n):
         if n == 2:
@@ -82,6 +89,13 @@ def test_images_of_a_run_in_progress_are_readable(folder, small):
     small["record_run"](folder, 3, before_image=look)
     assert seen[0].stop is None
     assert seen[1].shape == (2, 6, 5)
+    assert grows
+    assert all(grows)
+    grows.clear()
+    # What was read then has no end, and nobody writes it any more: no writer is waited for.
+    assert seen[0].images("microscope_sted1").shape == (2, 6, 5)
+    assert grows
+    assert not any(grows)
 
 
 def test_pages_are_read_as_their_events(record, tmp_path):

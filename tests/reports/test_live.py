@@ -2,6 +2,7 @@
 
 import io
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -44,6 +45,24 @@ class Recording:
         self.closed += 1
 
 
+ENDS = """
+import time
+from stedopt_bluesky.reports.live import LiveView
+from tests.records.lookers import run_documents
+
+class Slow:
+    def draw(self, run, notes):
+        time.sleep(0.3)
+        self.images = run.images
+    def close(self):
+        print(self.images, "closed")
+
+view = LiveView(Slow())
+for name, doc in run_documents(6):
+    view(name, doc)
+"""
+
+
 def feed(view, documents):
     for name, doc in documents:
         view(name, doc)
@@ -59,6 +78,7 @@ def test_what_comes_while_it_draws_is_drawn_together():
     assert screen.drawn == []
     screen.may_draw.set()
     feed(view, DOCUMENTS[-1:])
+    view.close()
     assert screen.drawn[-1] == ("a-run", 6, 0, [])
     assert len(screen.drawn) <= 3
     assert screen.closed == 1
@@ -83,8 +103,32 @@ def test_every_run_is_drawn_anew():
     screen = Recording()
     view = LiveView(screen)
     feed(view, [*DOCUMENTS, *run_documents(2, uid="b-run", time_s=1_700_000_500.0)])
+    view.close()
     assert screen.closed == 2
     assert screen.drawn[-1][:2] == ("b-run", 2)
+
+
+def test_the_end_of_a_run_waits_for_no_drawing():
+    """Nor is the last drawing of a run one of the next run, which has begun meanwhile."""
+    screen = Recording()
+    screen.may_draw.clear()
+    view = LiveView(screen)
+    begun = time.monotonic()
+    feed(view, [*DOCUMENTS, *run_documents(2, uid="b-run", time_s=1_700_000_500.0)])
+    assert time.monotonic() - begun < 2  # the drawing is held up for longer
+    assert screen.drawn == []
+    screen.may_draw.set()
+    view.close()
+    assert [drawn for drawn in screen.drawn if drawn[:2] == ("a-run", 6)]
+    assert screen.drawn[-1][:2] == ("b-run", 2)
+    assert screen.closed == 2
+
+
+def test_a_program_that_ends_waits_for_the_last_drawing():
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.split() == ["6", "closed"], done.stderr
 
 
 def test_documents_after_the_stop_document():
@@ -104,13 +148,37 @@ def test_a_screen_that_fails_does_not_fail_the_run():
     view = LiveView(Broken())
     feed(view, DOCUMENTS)
     feed(view, DOCUMENTS)
+    view.close()
     assert isinstance(view.problem, BrokenPipeError)
     assert view.run.images == 6
 
 
+def test_a_problem_of_one_run_is_none_of_the_next_one():
+    class BrokenOnce(Recording):
+        broken = True
+
+        def draw(self, run, notes):
+            if self.broken:
+                raise BrokenPipeError
+            super().draw(run, notes)
+
+    screen = BrokenOnce()
+    view = LiveView(screen)
+    feed(view, DOCUMENTS)
+    view.close()
+    assert isinstance(view.problem, BrokenPipeError)
+    screen.broken = False
+    feed(view, run_documents(2, uid="b-run", time_s=1_700_000_500.0))
+    view.close()
+    assert view.problem is None
+    assert screen.drawn[-1][:2] == ("b-run", 2)
+
+
 def test_as_a_callback_of_a_run_engine():
     screen = Recording()
-    RunEngine({}, context_managers=[])(count([det], 3), LiveView(screen))
+    view = LiveView(screen)
+    RunEngine({}, context_managers=[])(count([det], 3), view)
+    view.close()
     assert screen.closed == 1
     assert screen.drawn[-1][1] == 3
 
@@ -122,6 +190,7 @@ def test_lines():
     view.note("a note [b]")
     feed(view, DOCUMENTS[2:])
     feed(view, run_documents(2, uid="b-run", time_s=1_700_000_500.0))
+    view.close()
     lines = file.getvalue().splitlines()
     assert lines[0] == "run a-run · actin · classical · Ada"
     assert lines.count("a note [b]") == 1
@@ -135,7 +204,8 @@ def test_a_terminal_is_given_back():
     file = io.StringIO()
     console = Console(file=file, width=90, height=40, force_terminal=True, legacy_windows=False)
     assert isinstance(screen_for(console), TerminalScreen)
-    feed(LiveView(TerminalScreen(console), per_s=1000), DOCUMENTS)
+    with LiveView(TerminalScreen(console), per_s=1000) as view:
+        feed(view, DOCUMENTS)
     text = file.getvalue()
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor
     assert "ended: success" in text
@@ -156,6 +226,7 @@ def test_a_cell_of_a_notebook():
     documents = run_documents(3, sample="<script>[red]\x1b[2J")
     view = LiveView(NotebookScreen(display), per_s=1000)
     feed(view, documents)
+    view.close()
     bundle, raw = shown[-1]
     assert raw
     assert "&lt;script&gt;[red][2J" in bundle["text/html"]
@@ -213,4 +284,7 @@ def execute(client, code):
 
     reply = client.execute_interactive(code, timeout=60, allow_stdin=False, output_hook=hook)
     assert reply["content"]["status"] == "ok", reply["content"]
+    # The last drawing may come after the end of the cell, which does not wait for it.
+    while messages and "ended" not in messages[-1][1]["data"]["text/plain"]:
+        hook(client.get_iopub_msg(timeout=PATIENCE_S))
     return messages

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import threading
 
 import h5py
 import numpy as np
 import pytest
 
+from stedopt_bluesky.records.assets import served_path
+from stedopt_bluesky.web import registrations
 from stedopt_bluesky.web.registrations import MAX_BODY_BYTES, Registrations
 
 
@@ -94,6 +97,110 @@ def test_nothing_else_is_registered(arrays, address, more):
         assert (status, had) == (400, None)
 
 
+@pytest.mark.parametrize("management", ["external", "writable", "immutable", "locked"])
+@pytest.mark.parametrize("parameter", ["data_uris", None])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "FILE://localhost{outside}/secret",
+        " file://localhost{outside}/secret",
+        "\x1ffile://localhost{outside}/secret",
+        "fi\tle://localhost{outside}/secret",
+        "file://localhost{outside}/cata\tlogue/arrays/.\t./.\t./secret",
+        "file://localhost{outside}/cata\nlogue/arrays/own.h5",
+        "file://localhost{outside}/x/.\r./catalogue/arrays/own.h5",
+        "file://localhost/{outside}/secret",
+        "file://localhost//{outside}/catalogue/arrays/own.h5",
+        "file://localhost///{outside}/catalogue/arrays/own.h5",
+        "file://localhost/./{outside}/catalogue/arrays/own.h5",
+        "file://localhost{outside}/catalogue/arrays/own.h5?a",
+        "file://localhost{outside}/catalogue/arrays/own.h5#a",
+        "file://localhost{outside}/elsewhere?/../catalogue/arrays/own.h5",
+        "file://localhost{outside}/catalogue/%61rrays/own.h5",
+        "file://localhost{outside}/catalogue%2farrays/own.h5",
+        "file://localhost{outside}/elsewhere/%2e%2e/secret",
+        "file://localhost{outside}/elsewhere%00",
+        "file://localhost{outside}/elsewhere\\..\\secret",
+        "file://localhost{outside}/catalogue/tiled/data/x",
+        "file://microscope{outside}/secret",
+        "file://{outside}/secret",
+        "file:{outside}/secret",
+        "{outside}/secret",
+        "duckdb://{outside}/catalogue/tiled/tables.duckdb",
+        "http://localhost/secret",
+        7,
+        None,
+    ],
+)
+def test_an_address_that_could_be_read_in_two_ways_is_refused(
+    arrays, address, management, parameter
+):
+    uri = address
+    if isinstance(address, str):
+        uri = address.format(outside=arrays.parent.parent)
+    whole = node(uri, mimetype="text/csv")
+    (source,) = whole["data_sources"]
+    source["management"] = management
+    source["assets"][0]["parameter"] = parameter
+    for path, body in (
+        ("/api/v1/register/a", whole),
+        ("/api/v1/metadata/a", whole),
+        ("/api/v1/data_source/a", {"data_source": source}),
+    ):
+        assert asked(arrays, json.dumps(body).encode(), path) == (400, None)
+
+
+@pytest.mark.parametrize("where", ["{arrays}/own.h5", "/on/the/microscope/arrays/x.h5"])
+@pytest.mark.parametrize("management", ["writable", "immutable", "locked", None])
+def test_files_that_tiled_would_delete_are_its_own_alone(arrays, where, management):
+    body = node("file://localhost" + where.format(arrays=arrays))
+    assert asked(arrays, json.dumps(body).encode())[0] == 200
+    (source,) = body["data_sources"]
+    source["management"] = management
+    assert asked(arrays, json.dumps(body).encode()) == (400, None)
+    del source["management"]  # Tiled takes it for its own
+    assert asked(arrays, json.dumps(body).encode()) == (400, None)
+
+
+@pytest.mark.parametrize("management", ["external", "writable"])
+def test_parameters_name_no_file(arrays, management):
+    body = node("", mimetype="multipart/related;type=image/tiff")
+    (source,) = body["data_sources"]
+    source |= {
+        "management": management,
+        "assets": [],
+        "parameters": {"data_uris": [f"file://localhost{arrays.parent.parent}/secret"]},
+    }
+    assert asked(arrays, json.dumps(body).encode()) == (400, None)
+
+
+def test_what_tiled_stores_itself_passes_and_is_not_turned_into_something_else(arrays):
+    source = {"mimetype": "application/x-tiled-sql-table", "management": "writable", "assets": []}
+    for parameters in ({}, {"table_name": "some_table"}):
+        source["parameters"] = parameters
+        body = json.dumps({"data_sources": [source]}).encode()
+        assert asked(arrays, body, "/api/v1/metadata/a") == (200, body)
+        body = json.dumps({"data_source": {**source, "id": 1}}).encode()
+        assert asked(arrays, body, "/api/v1/data_source/a") == (400, None)
+
+
+@pytest.mark.parametrize(("key", "status"), [
+    ("..", 400), (".", 400), ("a/../../b", 400), ("a\\b", 400), ("a..b", 200), (None, 200),
+])  # fmt: skip
+def test_keys_lead_nowhere(arrays, key, status):
+    body = json.dumps({"id": key, "structure_family": "container", "metadata": {}}).encode()
+    assert asked(arrays, body, "/api/v1/metadata/a")[0] == status
+
+
+@pytest.mark.parametrize("name", ["with a space.h5", "with%20percent.h5", "mit Umlaut ä.h5"])
+def test_other_names_of_files_are_plain(arrays, name):
+    with h5py.File(arrays / name, "w") as file:
+        file["frames"] = np.zeros((2, 3, 3))
+    for folder in (arrays, "/on/the/microscope/arrays"):
+        body = json.dumps(node(f"file://localhost{folder}/{name}")).encode()
+        assert asked(arrays, body) == (200, body)
+
+
 @pytest.mark.parametrize(
     "body",
     [b"{", b"[]", b"7", b"\xff", b"[" * 100_000, b'{"data_sources": 7}',
@@ -101,6 +208,19 @@ def test_nothing_else_is_registered(arrays, address, more):
 )  # fmt: skip
 def test_what_is_no_registration(arrays, body):
     assert asked(arrays, body) == (400, None)
+
+
+def test_no_file_is_opened_where_the_server_answers(arrays, monkeypatch):
+    threads = []
+    monkeypatch.setattr(
+        registrations,
+        "served_path",
+        lambda *given: threads.append(threading.current_thread()) or served_path(*given),
+    )
+    body = json.dumps(node(f"file://localhost{arrays}/own.h5")).encode()
+    assert asked(arrays, body) == (200, body)
+    (thread,) = threads
+    assert thread is not threading.main_thread()
 
 
 def test_runs_of_another_computer_pass_without_their_images(arrays):
