@@ -30,11 +30,11 @@ demo: $(VENV)/.run-installed      ## optimise a simulated STED microscope: 60 im
 	$(BIN)/stedopt run --catalog demo --figure demo/run.png
 
 test: $(VENV)/.dev-installed lint types   ## linters, types, tests, documentation
-	$(BIN)/python -m pytest -n 2 -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
 	$(MAKE) docs
 
 coverage: $(VENV)/.dev-installed  ## the tests, and which lines they run: a quarter slower
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term -q
 
 lint: $(VENV)/.dev-installed      ## ruff, the floors' contracts, the facility's containers
 	$(BIN)/ruff check .

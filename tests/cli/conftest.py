@@ -14,12 +14,16 @@ from typer.testing import CliRunner
 from stedopt_bluesky.cli import app
 from stedopt_bluesky.session import deciding
 
-# A field of 30 µm has 121 regions of actin; an image of 64 × 64 pixels takes 20 ms.
+# A field of 30 µm has 121 regions of actin; an image of 64 × 64 pixels takes 20 ms. A process that
+# feeds the catalogue takes seconds of the processor for each run.
 SMALL_TOML = """
 preset = "classical"
 images = 3
 seed = 1
 operator = "Ada"
+
+[catalog]
+background = false
 
 [microscope]
 field_um = 30.0
@@ -63,9 +67,17 @@ def interrupt_while_choosing(monkeypatch, iteration, number=signal.SIGINT, then=
 
 @pytest.fixture(scope="session")
 def toml(tmp_path_factory):
-    """A small experiment as a file."""
+    """A small experiment as a file; its runs are in no catalogue until they are ingested."""
     path = tmp_path_factory.mktemp("config") / "small.toml"
     path.write_text(SMALL_TOML)
+    return path
+
+
+@pytest.fixture(scope="session")
+def fed_toml(toml):
+    """The same, with a catalogue that is fed beside it, as by default."""
+    path = toml.with_name("fed.toml")
+    path.write_text(SMALL_TOML.replace("background = false", "background = true"))
     return path
 
 
