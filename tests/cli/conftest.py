@@ -13,23 +13,9 @@ from typer.testing import CliRunner
 
 from stedopt_bluesky.cli import app
 from stedopt_bluesky.session import deciding
+from tests.small import small_toml
 
-# A field of 30 µm has 121 regions of actin; an image of 64 × 64 pixels takes 20 ms.
-SMALL_TOML = """
-preset = "classical"
-images = 3
-seed = 1
-operator = "Ada"
-
-[microscope]
-field_um = 30.0
-
-[overview]
-size_um = 30.0
-
-[imaging]
-region_size_um = 1.28
-"""
+SMALL_TOML = small_toml(images=3, seed=1, operator="Ada")
 
 
 def call(*arguments):

@@ -67,9 +67,9 @@ def test_a_superblock_that_is_damaged_anywhere_is_told(left_open, tmp_path, plac
     content[place] ^= 1
     path = tmp_path / "x.h5"
     path.write_bytes(content)
-    with pytest.raises(OSError, match="superblock .* is damaged"):
+    with pytest.raises(OSError, match=r"superblock .* is damaged"):
         AsClosed(path)
-    with pytest.raises(OSError, match="open file|superblock"):
+    with pytest.raises(OSError, match=r"open file|superblock"):
         open_to_read(path, growing=False)
 
 

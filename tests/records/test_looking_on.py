@@ -5,30 +5,29 @@ import time
 
 import numpy as np
 import pytest
-import zmq
 
 from stedopt_bluesky.records import CatalogError, RunRecord, find_run, locks
 from stedopt_bluesky.records.announcement import Announcement, announced, forget_dead
 from stedopt_bluesky.records.journal import Journal
 from stedopt_bluesky.records.live import LiveError, serialize
 from stedopt_bluesky.records.looking_on import look_on
-from stedopt_bluesky.reports.live_run import LiveRun
-from tests.records.lookers import PATIENCE_S, Emitter, Looker, run_documents
+from tests.records.lookers import (
+    PATIENCE_S,
+    Emitter,
+    Looker,
+    in_words,
+    model_of,
+    publishing_anything,
+    run_documents,
+)
 
 DOCUMENTS = run_documents(6)
 RUN = "a-run"
 
 
-def in_words(documents):
-    """As JSON: NaN is no NaN's equal."""
-    return [json.dumps([name, doc]) for name, doc in documents]
-
-
 def same_table(looker, folder, run=RUN):
     """Whether what a looker has seen makes the same table as the run's journal."""
-    model = LiveRun()
-    for seen in looker.seen:
-        model.take(seen.name, seen.doc)
+    model = model_of((seen.name, seen.doc) for seen in looker.seen)
     whole = RunRecord.read(find_run(folder, run)).table("primary")
     assert model.missing == 0
     assert set(model.table()) == set(whole)
@@ -93,8 +92,7 @@ def test_who_is_slow_catches_up_and_has_the_whole_table(folder):
 
 
 def test_what_was_lost_on_the_way_is_told_and_read_from_the_journal(folder):
-    with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
-        address = f"127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
+    with publishing_anything() as (socket, address):
         announcement = Announcement(folder, address)
         with Emitter(folder, published=False) as emit:
             announcement(*DOCUMENTS[0])
@@ -123,8 +121,7 @@ def test_without_a_publisher_the_journal_is_followed(folder):
 
 
 def test_hostile_messages_are_told_and_do_not_end_it(folder):
-    with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
-        address = f"127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
+    with publishing_anything() as (socket, address):
         announcement = Announcement(folder, address)
         with Emitter(folder, published=False) as emit:
             announcement(*DOCUMENTS[0])
