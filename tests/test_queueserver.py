@@ -16,6 +16,7 @@ import yaml
 from stedopt_bluesky.config.keys import VARIABLE as KEY_VARIABLE
 from stedopt_bluesky.records import Catalog, CatalogFolder, RunRecord, find_run, list_runs
 from stedopt_bluesky.records.resume import RESUMES
+from tests.small import small_toml
 from tests.waiting import free_ports, wait_for
 
 qserver = pytest.importorskip("bluesky_queueserver")
@@ -28,17 +29,7 @@ pytestmark = [
 ]
 
 PROFILES = Path(__file__).parents[1] / "profiles"
-# A small sample is made in a moment; any piece of it will do.
-CONFIG = """
-preset = "classical"
-seed = 3
-[microscope]
-field_um = 30
-[overview]
-size_um = 30
-[imaging]
-region_size_um = 1.28
-"""
+CONFIG = small_toml(seed=3)
 # What the test has to know of the microscope, and no user of a queue.
 LASERS = """
 import multiprocessing.util

@@ -14,26 +14,10 @@ from typer.testing import CliRunner
 
 from stedopt_bluesky.cli import app
 from tests.cli.services import end, serving
+from tests.small import small_toml
 
 WRITER, READER, WRONG = "awriterskeyofthistest", "areaderskeyofthistest", "awrongkeyofthistest"
 PASSWORD = "thepasswordofthistest"  # noqa: S105  the point of the test
-TOML = """
-preset = "classical"
-images = 1
-seed = 1
-
-[microscope]
-field_um = 30.0
-
-[overview]
-size_um = 30.0
-
-[imaging]
-region_size_um = 1.28
-
-[catalog]
-uri = "{address}"
-"""
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc here")
@@ -99,7 +83,8 @@ def test_no_key_is_written_printed_or_shown(tmp_path, monkeypatch):
     with CommandLines() as lines:
         with serving("catalog", "--catalog", catalogs[0], key=WRITER) as (process, address):
             toml = tmp_path / "small.toml"
-            toml.write_text(TOML.format(address=address))
+            served = f'[catalog]\nuri = "{address}"\n'
+            toml.write_text(small_toml(served, images=1, seed=1))
             assert stedopt("run", str(toml), "--catalog", catalogs[1], key=WRITER) == 0
             assert stedopt("ingest", "--catalog", catalogs[1], "--to", address, key=WRONG) == 2
             assert stedopt("run", str(toml), "--catalog", catalogs[2], key=WRONG) == 0

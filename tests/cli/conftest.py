@@ -13,27 +13,11 @@ from typer.testing import CliRunner
 
 from stedopt_bluesky.cli import app
 from stedopt_bluesky.session import deciding
+from tests.small import small_toml
 
-# A field of 30 µm has 121 regions of actin; an image of 64 × 64 pixels takes 20 ms. A process that
-# feeds the catalogue takes seconds of the processor for each run.
-SMALL_TOML = """
-preset = "classical"
-images = 3
-seed = 1
-operator = "Ada"
-
-[catalog]
-background = false
-
-[microscope]
-field_um = 30.0
-
-[overview]
-size_um = 30.0
-
-[imaging]
-region_size_um = 1.28
-"""
+# A process that feeds the catalogue takes seconds of the processor for each run.
+UNFED = "[catalog]\nbackground = false\n"
+SMALL_TOML = small_toml(UNFED, images=3, seed=1, operator="Ada")
 
 
 def call(*arguments):
@@ -77,7 +61,7 @@ def toml(tmp_path_factory):
 def fed_toml(toml):
     """The same, with a catalogue that is fed beside it, as by default."""
     path = toml.with_name("fed.toml")
-    path.write_text(SMALL_TOML.replace("background = false", "background = true"))
+    path.write_text(SMALL_TOML.replace(UNFED, ""))
     return path
 
 

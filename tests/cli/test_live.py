@@ -12,9 +12,8 @@ import time
 import pytest
 
 from stedopt_bluesky.records import CatalogFolder, RunRecord, find_run, journal_paths
-from stedopt_bluesky.reports.live_run import LiveRun
 from tests.cli.services import serving
-from tests.records.lookers import Emitter, run_documents
+from tests.records.lookers import Emitter, model_of, run_documents
 
 PATIENCE_S = 100
 READER, WRITER = "areaderskeyofthetests", "awriterskeyofthetests"
@@ -122,9 +121,7 @@ def test_a_late_one_far_away_catches_up_from_a_tiled_server(folder, tmp_path):
     assert READER not in err + out
     seen = [json.loads(line) for line in out.splitlines()]
     assert {s["source"] for s in seen} == {"live", "catalogue"}
-    model = LiveRun()
-    for s in seen:
-        model.take(s["name"], s["doc"])
+    model = model_of((s["name"], s["doc"]) for s in seen)
     table = RunRecord.read(find_run(folder, "a-run")).table("primary")
     assert model.missing == 0
     for key in ("seq_num", "objective_resolution_nm", "depletion_power_mW"):

@@ -17,7 +17,6 @@ import httpx
 import numpy as np
 import pytest
 from databroker.queries import Key
-from event_model import compose_run
 from tiled.structures.array import ArrayStructure
 from tiled.structures.table import TableStructure
 
@@ -34,12 +33,12 @@ from stedopt_bluesky.records import (
 )
 from stedopt_bluesky.records.background import BackgroundIngestion
 from stedopt_bluesky.records.following import Target
-from stedopt_bluesky.records.journal import Journal
 from stedopt_bluesky.records.tiled_server import is_filled, own_api_key
 from stedopt_bluesky.web.catalog_service import catalog_app
 from stedopt_bluesky.web.roles import Role
 from tests.cli.services import end, serving
 from tests.postgres import running_postgres
+from tests.small import empty_catalogue
 from tests.waiting import wait_for
 
 READER, WRITER = "areaderskeyofthetests", "awriterskeyofthetests"
@@ -331,14 +330,6 @@ def test_the_server_feeds_itself_whatever_it_listens_on(host):
         address = urlsplit(serving_catalog._own_address(listener))
         assert address.hostname == ("::1" if ":" in host else "127.0.0.1")
         closing.enter_context(socket.create_connection((address.hostname, address.port)))
-
-
-def empty_catalogue(path):
-    folder = CatalogFolder.create_or_open(path)
-    journal, run = Journal(folder), compose_run(uid="empty")
-    journal("start", run.start_doc)
-    journal("stop", run.compose_stop())
-    return folder
 
 
 def test_databases_are_filled_when_they_are_filled(tmp_path):

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
 
-from stedopt_bluesky.cli import app
 from stedopt_bluesky.config import load_config
+from tests.commands import parsed
 from tests.facility.units import FACILITY, ROOT, SYSTEMD
+from tests.small import small_toml
 
 RESTORED = "/var/tmp/restored"  # noqa: S108  the guide's, replaced
 GUIDE = (ROOT / "docs" / "how-to" / "deploy.md").read_text("utf-8")
@@ -44,11 +44,7 @@ def test_the_guide_has_commands():
 
 @pytest.mark.parametrize("line", dict.fromkeys(commands()))
 def test_every_command_is_one_that_the_program_has(line):
-    context = typer.main.get_command(app).make_context("stedopt", shlex.split(line, posix=False))
-    while rest := [*context._protected_args, *context.args]:
-        name, found, arguments = context.command.resolve_command(context, rest)
-        context = found.make_context(name, arguments, parent=context)
-    assert not hasattr(context.command, "commands"), line
+    parsed(shlex.split(line, posix=False))
 
 
 def test_every_file_and_unit_that_it_names_is_there():
@@ -187,10 +183,7 @@ def test_a_key_is_changed_as_it_says(tmp_path):
 @needs_rsync
 def test_a_backup_is_restored_as_it_says(tmp_path, places):
     program = [Path(sys.executable).parent / "stedopt"]
-    (tmp_path / "small.toml").write_text(
-        'preset = "classical"\nimages = 2\n[imaging]\nregion_size_um = 1.28\n'
-        "[catalog]\nbackground = false\n"
-    )
+    (tmp_path / "small.toml").write_text(small_toml("[catalog]\nbackground = false\n", images=2))
     subprocess.run(
         [*program, "run", "small.toml", "--catalog", "catalogue"],
         cwd=tmp_path, check=True, capture_output=True,

@@ -6,21 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.facility.units import FACILITY
+from tests.small import small_toml
 from tests.waiting import free_ports
 
-TOML = """
-preset = "classical"
-images = 2
-seed = 1
-[microscope]
-field_um = 30.0
-[overview]
-size_um = 30.0
-[imaging]
-region_size_um = 1.28
-[catalog]
-background = false
-"""
+TOML = small_toml("[catalog]\nbackground = false\n", images=2, seed=1)
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,9 @@ import subprocess
 import sys
 
 import pytest
-import typer
 import yaml
 
-from stedopt_bluesky.cli import app
+from tests.commands import parsed
 from tests.facility.units import FACILITY, ROOT
 
 COMPOSE = FACILITY / "compose.yaml"
@@ -48,26 +47,16 @@ def test_a_compose_that_is_here_reads_it(tmp_path, monkeypatch):
     subprocess.run(["docker", "compose", "-f", COMPOSE, "config", "--quiet"], check=True)
 
 
-def parsed(command):
-    """Read a command line as the program does, without doing it; its last command's context."""
-    group = typer.main.get_command(app)
-    context = group.make_context("stedopt", list(command[1:]))
-    while rest := [*context._protected_args, *context.args]:
-        name, found, arguments = context.command.resolve_command(context, rest)
-        context = found.make_context(name, arguments, parent=context)
-    return context
-
-
 def test_every_command_of_the_program_is_one_that_it_has(services):
     commands = [s["command"] for s in services.values() if s.get("command", [""])[0] == "stedopt"]
     assert commands
     for command in commands:
-        context = parsed(command)
+        context = parsed(command[1:])
         assert context.command_path == "stedopt serve catalog"
         assert context.params["port"] == 8000
         assert context.params["feed"] is False
         with pytest.raises(Exception, match="No such option"):
-            parsed([*command, "--no-such-option"])
+            parsed([*command[1:], "--no-such-option"])
 
 
 def test_only_the_proxy_can_be_reached(services):

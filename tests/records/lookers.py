@@ -1,15 +1,40 @@
 """A run that is made document by document, as a session would: journal, publisher, announcement."""
 
+import contextlib
+import json
 import threading
 import time
 from collections import deque
+
+import zmq
 
 from stedopt_bluesky.records.announcement import Announcement
 from stedopt_bluesky.records.journal import Journal
 from stedopt_bluesky.records.live import Publisher
 from stedopt_bluesky.records.looking_on import look_on
+from stedopt_bluesky.reports.live_run import LiveRun
 
 PATIENCE_S = 30
+
+
+def in_words(documents):
+    """As JSON: NaN is no NaN's equal, and a tuple comes as a list."""
+    return [json.dumps([name, doc]) for name, doc in documents]
+
+
+def model_of(documents):
+    """What a live view knows of a run after these documents."""
+    run = LiveRun()
+    for name, doc in documents:
+        run.take(name, doc)
+    return run
+
+
+@contextlib.contextmanager
+def publishing_anything():
+    """A socket that publishes whatever it is given, and its address."""
+    with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
+        yield socket, f"127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
 
 
 def run_documents(images, uid="a-run", padding="", time_s=1_700_000_000.0, **md):

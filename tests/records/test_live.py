@@ -10,7 +10,6 @@ from subprocess import PIPE, Popen
 import msgpack
 import numpy as np
 import pytest
-import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +27,7 @@ from stedopt_bluesky.records.live import (
 from stedopt_bluesky.records.replay import emit
 from stedopt_bluesky.records.run_record import RunRecord
 from stedopt_bluesky.records.subscription import subscribe
+from tests.records.lookers import in_words, publishing_anything
 from tests.waiting import free_ports
 
 PATIENCE_S = 20
@@ -39,11 +39,6 @@ START = {"uid": "a", "time": 1.0}
 def record(stored):
     folder, uid, _ = stored
     return RunRecord.read(find_run(folder, uid))
-
-
-def in_words(documents):
-    """As JSON: NaN is no NaN's equal, and a tuple comes as a list."""
-    return [json.dumps([name, doc]) for name, doc in documents]
 
 
 class Listener(threading.Thread):
@@ -297,9 +292,8 @@ def test_what_json_has_no_word_for_is_not_sent(value):
 
 
 def test_a_subscriber_outlives_hostile_messages():
-    with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
-        port = socket.bind_to_random_port("tcp://127.0.0.1")
-        listener = Listener(f"127.0.0.1:{port}")
+    with publishing_anything() as (socket, address):
+        listener = Listener(address)
         assert socket.poll(PATIENCE_S * 1000)
         for message in HOSTILE:
             socket.send(message)
@@ -316,9 +310,8 @@ def test_a_subscriber_outlives_hostile_messages():
 
 
 def test_an_oversized_message_does_not_come():
-    with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
-        port = socket.bind_to_random_port("tcp://127.0.0.1")
-        listener = Listener(f"127.0.0.1:{port}")
+    with publishing_anything() as (socket, address):
+        listener = Listener(address)
         assert socket.poll(PATIENCE_S * 1000)
         socket.send(b"1" * 32 + b":0:a:0 start " + b"x" * (MOST_BYTES + 2000))
         # It is cut off, and comes back.

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import zmq
 from event_model import pack_event_page
 
 from stedopt_bluesky.records import (
@@ -29,8 +28,15 @@ from stedopt_bluesky.records.journal import Journal
 from stedopt_bluesky.records.live import LiveError, serialize
 from stedopt_bluesky.records.looking_on import _Coming, look_on
 from stedopt_bluesky.records.stored_elsewhere import StoredElsewhere
-from stedopt_bluesky.reports.live_run import LiveRun
-from tests.records.lookers import PATIENCE_S, Emitter, Looker, run_documents
+from tests.records.lookers import (
+    PATIENCE_S,
+    Emitter,
+    Looker,
+    in_words,
+    model_of,
+    publishing_anything,
+    run_documents,
+)
 
 DOCUMENTS = run_documents(6)
 RUN = "a-run"
@@ -43,16 +49,9 @@ def little_room(monkeypatch):
         monkeypatch.setattr(module, "HIGH_WATER_MARK", 1)
 
 
-def in_words(documents):
-    """As JSON: NaN is no NaN's equal."""
-    return [json.dumps([name, doc]) for name, doc in documents]
-
-
 def same_table(looker, folder, run=RUN):
     """Whether what a looker has seen makes the same table as the run's journal."""
-    model = LiveRun()
-    for seen in looker.seen:
-        model.take(seen.name, seen.doc)
+    model = model_of((seen.name, seen.doc) for seen in looker.seen)
     whole = RunRecord.read(find_run(folder, run)).table("primary")
     assert model.missing == 0
     assert set(model.table()) == set(whole)
@@ -117,8 +116,7 @@ def test_who_is_slow_catches_up_and_has_the_whole_table(folder, little_room):
 
 
 def test_what_was_lost_on_the_way_is_told_and_read_from_the_journal(folder):
-    with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
-        address = f"127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
+    with publishing_anything() as (socket, address):
         announcement = Announcement(folder, address)
         with Emitter(folder, published=False) as emit:
             announcement(*DOCUMENTS[0])
@@ -147,8 +145,7 @@ def test_without_a_publisher_the_journal_is_followed(folder):
 
 
 def test_hostile_messages_are_told_and_do_not_end_it(folder):
-    with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
-        address = f"127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
+    with publishing_anything() as (socket, address):
         announcement = Announcement(folder, address)
         with Emitter(folder, published=False) as emit:
             announcement(*DOCUMENTS[0])

@@ -5,17 +5,10 @@ import time
 import numpy as np
 import pytest
 
-from stedopt_bluesky.reports.live_run import LiveRun, plain_text
-from tests.records.lookers import run_documents
+from stedopt_bluesky.reports.live_run import plain_text
+from tests.records.lookers import model_of, run_documents
 
 DOCUMENTS = run_documents(6)
-
-
-def model_of(documents):
-    run = LiveRun()
-    for name, doc in documents:
-        run.take(name, doc)
-    return run
 
 
 def test_a_run_from_its_beginning_to_its_end():

@@ -5,14 +5,7 @@ from rich.console import Console
 
 from stedopt_bluesky.reports.live_run import LiveRun
 from stedopt_bluesky.reports.live_table import LiveTable, one_line
-from tests.records.lookers import run_documents
-
-
-def model_of(documents):
-    run = LiveRun()
-    for name, doc in documents:
-        run.take(name, doc)
-    return run
+from tests.records.lookers import model_of, run_documents
 
 
 def drawn(run, notes=(), width=80, encoding="utf-8", **options):

@@ -1,12 +1,11 @@
 """Which catalogue is fed, and by what."""
 
 import pytest
-from event_model import compose_run
 
 from stedopt_bluesky.config import ConfigError, preset
-from stedopt_bluesky.records import Catalog, CatalogFolder
-from stedopt_bluesky.records.journal import Journal
+from stedopt_bluesky.records import Catalog
 from stedopt_bluesky.session import catalog_key, check_catalog, fed, target_of
+from tests.small import empty_catalogue
 
 URI = "http://127.0.0.1:1"
 CONFIG = preset("classical")
@@ -14,11 +13,7 @@ CONFIG = preset("classical")
 
 @pytest.fixture
 def folder(tmp_path):
-    folder = CatalogFolder.create_or_open(tmp_path / "cat")
-    journal, run = Journal(folder), compose_run(uid="empty")
-    journal("start", run.start_doc)
-    journal("stop", run.compose_stop())
-    return folder
+    return empty_catalogue(tmp_path / "cat")
 
 
 def test_the_folders_own_catalogue_is_fed_beside(folder):
