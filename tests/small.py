@@ -23,7 +23,7 @@ region_size_um = 1.28
 def small_toml(more="", **fields):
     """Configuration with fields of its top level, and further sections."""
     own = "".join(f"{name} = {json.dumps(value)}\n" for name, value in fields.items())
-    return f'preset = "classical"\n{own}{_SECTIONS}{more}'
+    return f'preset = "classical"\n{own}{more}{_SECTIONS}'
 
 
 def empty_catalogue(path):

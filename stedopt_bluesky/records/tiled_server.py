@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import secrets
 import shutil
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,6 +168,9 @@ def create_tables(database: str) -> None:
     Exception
         Whatever SQLAlchemy, its drivers and Tiled raise of one that cannot be used.
     """
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
     from sqlalchemy.ext.asyncio import create_async_engine
     from tiled.alembic_utils import UninitializedDatabase, stamp_head
     from tiled.catalog.alembic_constants import ALEMBIC_DIR, ALEMBIC_INI_TEMPLATE_PATH

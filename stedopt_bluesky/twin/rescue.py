@@ -20,10 +20,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
-from scipy.signal import fftconvolve
 from scipy.special import pdtr, pdtrc
-from scipy.stats import poisson
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -140,6 +137,10 @@ class RescueRule:
 
     def _missed(self, photons: FloatArray) -> Iterator[tuple[LowerThreshold, FloatArray]]:
         """Yield each threshold with the share that is left there, by counts, (counts, N)."""
+        # Where a start would wait for them: only for RESCue.
+        from scipy.signal import fftconvolve
+        from scipy.stats import poisson
+
         # A pixel that has the most counts of a threshold is never left; one at the upper is gone.
         most = max((threshold.counts for threshold in self.lower), default=0)
         numbers = np.arange(min(most, self.upper or most))[:, np.newaxis]
@@ -208,6 +209,8 @@ def automatic(signal_level: float, strength: float) -> tuple[LowerThreshold, ...
     tuple of LowerThreshold
         Those that come within the dwelltime.
     """
+    from scipy.optimize import brentq
+
     level = np.array([signal_level])
     share = min(strength, 100.0) / 100 / len(AUTOMATIC_COUNTS)
     thresholds: tuple[LowerThreshold, ...] = ()

@@ -1,6 +1,5 @@
 """The command line in this process, and a catalogue with three runs to look at."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -47,6 +46,18 @@ def interrupt_while_choosing(monkeypatch, iteration, number=signal.SIGINT, then=
         return interrupting
 
     monkeypatch.setattr(deciding, "make_choose", make_choose)
+
+
+@pytest.fixture
+def pictures():
+    """With it runs are drawn as for a user."""
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(request, monkeypatch):
+    """A picture takes most of a run of three images: only who asks for `pictures` has one."""
+    if "pictures" not in request.fixturenames:
+        monkeypatch.setattr("stedopt_bluesky.cli.showing._save_figure", lambda *_, **__: None)
 
 
 @pytest.fixture(scope="session")
@@ -127,14 +138,6 @@ def journal():
         return found
 
     return path
-
-
-@pytest.fixture
-def without_store(monkeypatch):
-    """Leave out Tiled, where a test is not about it: it is slow."""
-    from stedopt_bluesky.cli import performing
-
-    monkeypatch.setattr(performing, "fed", lambda *_: contextlib.nullcontext())
 
 
 @pytest.fixture

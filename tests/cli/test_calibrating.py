@@ -94,9 +94,7 @@ def test_the_help_teaches(stedopt):
     assert "stedopt calibrate check powers.csv" in text
 
 
-def test_a_run_takes_the_powers_from_the_file(
-    stedopt_json, without_store, toml, tmp_path, monkeypatch
-):
+def test_a_run_takes_the_powers_from_the_file(stedopt_json, toml, tmp_path, monkeypatch):
     """And its start document holds the points: who goes on with it needs no file."""
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.records.journal import find_run

@@ -100,7 +100,7 @@ def test_progress_is_shown_where_many_journals_are_read(stedopt, copied, monkeyp
             pass
 
     monkeypatch.setattr("stedopt_bluesky.experiments.progress.ExperimentProgress", Bar)
-    monkeypatch.setattr(listing, "MOST_ROWS", 2)
+    monkeypatch.setattr(listing, "_FEW_JOURNALS", 2)
     copied_index = CatalogFolder.open(copied.catalog).index
     copied_index.unlink(missing_ok=True)
     stedopt("runs", "--catalog", copied.catalog, "--json")

@@ -30,14 +30,16 @@ def test_a_run_as_json(stored):
         assert figure.read(8) == b"\x89PNG\r\n\x1a\n"
 
 
-def test_a_run_is_in_the_databases_when_it_has_ended(stored):
-    with Catalog(CatalogFolder.open(stored.catalog)) as catalog:
-        summaries = {run.uid: run for run in catalog.runs()}
-        images = catalog.images(stored.finished["uid"], "microscope_sted1")
-    assert set(summaries) == {stored.finished["uid"], stored.aborted["uid"], stored.resumed["uid"]}
+def test_a_run_is_in_the_databases_when_it_has_ended(stedopt_json, fed_toml, tmp_path):
+    run, _ = stedopt_json("run", fed_toml, "--catalog", tmp_path / "cat")
+    with Catalog(CatalogFolder.open(tmp_path / "cat"), fill=False) as catalog:
+        (summary,) = catalog.runs()
+        images = catalog.images(run["uid"], "microscope_sted1")
+    assert (summary.uid, summary.exit_status) == (run["uid"], "success")
     assert images.shape == (3, 64, 64)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_a_run_in_words_ends_with_what_to_do_next(stedopt, small, tmp_path, monkeypatch):
     """The commands that are printed are run as they stand."""
     monkeypatch.chdir(tmp_path)
@@ -71,9 +73,10 @@ def press(*_, **__):
     raise KeyboardInterrupt
 
 
-def test_ctrl_c_while_a_run_is_stored_loses_nothing(stedopt, small, monkeypatch):
+def test_ctrl_c_while_a_run_is_stored_loses_nothing(stedopt, fed_toml, tmp_path, monkeypatch):
     monkeypatch.setattr(BackgroundIngestion, "finish", press)
-    result = stedopt(*small, "--images", 5000)
+    fed = ("run", fed_toml, "--catalog", tmp_path / "cat")
+    result = stedopt(*fed, "--images", 5000)
     assert result.exit_code == 130
     told = re.search(r"it is kept: (.*)$", result.stderr, re.MULTILINE).group(1)
     on = re.search(r"^go on with it: (.*)$", result.stderr, re.MULTILINE).group(1)
@@ -81,7 +84,7 @@ def test_ctrl_c_while_a_run_is_stored_loses_nothing(stedopt, small, monkeypatch)
     assert shlex.split(on)[1] == "resume"
 
     # Nothing to go on with where all images are there.
-    result = stedopt(*small, "--images", 1)
+    result = stedopt(*fed, "--images", 1)
     assert result.exit_code == 130
     told = re.search(r"it is kept: (.*)$", result.stderr, re.MULTILINE).group(1)
     assert "go on with it" not in result.stderr
@@ -92,7 +95,6 @@ def test_ctrl_c_while_a_run_is_stored_loses_nothing(stedopt, small, monkeypatch)
 # --- what goes wrong --------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("without_store")
 def test_a_scan_that_fails_is_told_in_plain_words(stedopt_json, small, monkeypatch):
     scans, start = itertools.count(), TwinApplication.start
 
@@ -111,7 +113,6 @@ def test_a_scan_that_fails_is_told_in_plain_words(stedopt_json, small, monkeypat
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.usefixtures("without_store")
 def test_an_imspector_that_refuses_is_told_in_its_words(stedopt, small, monkeypatch):
     def refuse(self):
         raise RuntimeError("no licence")
@@ -127,7 +128,6 @@ def test_an_imspector_that_refuses_is_told_in_its_words(stedopt, small, monkeypa
     assert not small[-1].exists()
 
 
-@pytest.mark.usefixtures("without_store")
 def test_an_imspector_that_dies_in_a_run_is_told_with_the_command_to_go_on(
     stedopt_json, small, monkeypatch
 ):
@@ -147,7 +147,6 @@ def test_an_imspector_that_dies_in_a_run_is_told_with_the_command_to_go_on(
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.usefixtures("without_store")
 def test_images_that_cannot_be_rated_are_warned_of(stedopt_json, small, monkeypatch):
     def broken(images):
         raise ZeroDivisionError("division by zero")
@@ -164,13 +163,13 @@ def test_images_that_cannot_be_rated_are_warned_of(stedopt_json, small, monkeypa
 
 
 def test_a_catalogue_that_is_open_elsewhere_does_not_lose_the_run(
-    stedopt, stedopt_json, small, monkeypatch
+    stedopt, stedopt_json, fed_toml, tmp_path, monkeypatch
 ):
     """What is printed brings it in, once the catalogue is free."""
     monkeypatch.setattr("sys.argv", ["stedopt"])
-    folder = CatalogFolder.create_or_open(small[-1])
+    folder = CatalogFolder.create_or_open(tmp_path / "cat")
     with Catalog(folder):
-        run, result = stedopt_json(*small, "--images", 1)
+        run, result = stedopt_json("run", fed_toml, "--catalog", folder.path, "--images", 1)
     assert result.exit_code == 0
     (warning,) = re.findall(r"^warning: the run is kept in its journal.*$", result.stderr, re.M)
     reason, command = warning.split("; later: ")
@@ -186,7 +185,7 @@ def test_a_catalogue_that_is_open_elsewhere_does_not_lose_the_run(
         assert {stored.uid for stored in catalog.runs()} == {run["uid"]}
 
 
-@pytest.mark.usefixtures("without_store")
+@pytest.mark.usefixtures("pictures")
 def test_a_picture_that_cannot_be_saved_does_not_lose_the_summary(stedopt_json, small, monkeypatch):
     def refuse(*_, **__):
         raise OSError(28, "No space left on device")
@@ -199,7 +198,6 @@ def test_a_picture_that_cannot_be_saved_does_not_lose_the_summary(stedopt_json, 
     assert "was not saved: [Errno 28] No space left on device" in result.stderr
 
 
-@pytest.mark.usefixtures("without_store")
 def test_a_full_disk_ends_the_run_in_one_line(stedopt, small, monkeypatch):
     writes, write = itertools.count(), os.write
 
@@ -225,7 +223,6 @@ def closed(catalog):
     return b'\n["stop",' in path.read_bytes()
 
 
-@pytest.mark.usefixtures("without_store")
 @pytest.mark.parametrize(
     ("number", "reason", "images", "code"),
     [
@@ -264,7 +261,6 @@ def test_signals_close_the_run(
     assert run["commands"]["continue"].startswith("stedopt resume ")
 
 
-@pytest.mark.usefixtures("without_store")
 def test_an_interrupt_during_the_last_image_lets_the_run_end_well(stedopt_json, small, interrupt):
     interrupt(2)
     run, result = stedopt_json(*small)

@@ -11,8 +11,6 @@ from stedopt_bluesky.session import config_of, prior_of
 from stedopt_bluesky.session.reduced import reduced
 from stedopt_bluesky.session.stored import reduced_from
 
-pytestmark = pytest.mark.usefixtures("without_store")
-
 TABLE = "excitation_power_uW,depletion_power_mW,dwelltime_us,snr,resolution_nm,photobleaching\n"
 
 

@@ -167,7 +167,7 @@ def test_a_network_that_does_not_know_the_objectives_is_not_asked(stedopt, store
     assert_one_line(result, "no shipped network chooses by")
 
 
-def test_a_run_that_prescribed_has_no_regret(stedopt, stedopt_json, small, without_store, tmp_path):
+def test_a_run_that_prescribed_has_no_regret(stedopt, stedopt_json, small, tmp_path):
     """Its clouds hold but one option: what it thought of others is not known."""
     shown, _ = stedopt_json(*small, "--strategy", "grid_search")
     where = ("--catalog", tmp_path / "cat", "--strategy", "kernel_ts")
@@ -219,9 +219,7 @@ def test_what_another_network_would_have_chosen(stedopt_json, stored, journal, n
     assert report["asked"]["choice.network"] == str(network)
 
 
-def test_the_whole_plan_with_another_network(
-    stedopt_json, stored, journal, without_store, network, tmp_path
-):
+def test_the_whole_plan_with_another_network(stedopt_json, stored, journal, network, tmp_path):
     into = tmp_path / "again"
     replayed, result = stedopt_json(
         "replay", stored.finished["uid"], "--microscope", "--preference-network", network,
@@ -309,7 +307,7 @@ def test_steps_on_the_grid_by_hand():
 
 
 @pytest.mark.parametrize("name", ["finished", "aborted", "resumed"])
-def test_the_whole_plan_is_run_again(stedopt_json, stored, journal, without_store, tmp_path, name):
+def test_the_whole_plan_is_run_again(stedopt_json, stored, journal, tmp_path, name):
     uid = getattr(stored, name)["uid"]
     into = tmp_path / "again"
     replayed, result = stedopt_json(
@@ -338,7 +336,7 @@ def test_the_whole_plan_is_run_again(stedopt_json, stored, journal, without_stor
     assert replayed["commands"]["continue"] is None
 
 
-def test_a_replay_is_told_apart(stedopt, stedopt_json, copied, without_store):
+def test_a_replay_is_told_apart(stedopt, stedopt_json, copied):
     where = ("--catalog", copied.catalog)
     result = stedopt(
         "replay", copied.finished["uid"], "--microscope", "--strategy", "random", *where
@@ -362,7 +360,7 @@ def test_a_replay_is_told_apart(stedopt, stedopt_json, copied, without_store):
     assert f"run {uid[:8]} has another run's images" in result.stderr
 
 
-def test_a_replay_that_differs(stedopt, copied, journal, tamper, without_store):
+def test_a_replay_that_differs(stedopt, copied, journal, tamper):
     """The record tells another choice than the program makes."""
     tamper(journal(copied.catalog, copied.finished["uid"]), change_decision)
     where = ("--catalog", copied.catalog)

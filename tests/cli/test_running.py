@@ -2,7 +2,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 import tifffile
 
 from stedopt_bluesky.records import CatalogFolder, RunRecord
@@ -17,7 +16,6 @@ def places(record):
 # --- beginning ----------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("without_store")
 def test_options_change_the_configuration(stedopt_json, small):
     options = ("--images", 1, "--seed", 9, "--operator", "Eve", "--strategy", "random")
     run, _ = stedopt_json(*small, *options)
@@ -25,7 +23,6 @@ def test_options_change_the_configuration(stedopt_json, small):
     assert len(run["images"]) == 1
 
 
-@pytest.mark.usefixtures("without_store")
 def test_an_image_as_the_sample_is_found_again_from_any_folder(
     stedopt_json, small, tmp_path, monkeypatch
 ):
@@ -44,7 +41,7 @@ def test_an_image_as_the_sample_is_found_again_from_any_folder(
     assert result.exit_code == 0, result.stderr
 
 
-@pytest.mark.usefixtures("without_store")
+@pytest.mark.usefixtures("pictures")
 def test_an_empty_sample_says_that_there_is_nothing_to_image(stedopt_json, small, tmp_path):
     dim = np.zeros((200, 200))
     dim[0, 0] = 1.0  # one pixel that is not 0: an image, with nothing to see
@@ -59,7 +56,6 @@ def test_an_empty_sample_says_that_there_is_nothing_to_image(stedopt_json, small
     assert "the run ended early: images = 3: only 0 regions" in result.stderr
 
 
-@pytest.mark.usefixtures("without_store")
 def test_too_many_images_are_told_with_the_command_for_as_many_as_there_are(stedopt_json, small):
     run, result = stedopt_json(*small, "--images", 5000)
 
@@ -68,7 +64,6 @@ def test_too_many_images_are_told_with_the_command_for_as_many_as_there_are(sted
     assert f"--images {regions} " in run["commands"]["continue"]
 
 
-@pytest.mark.usefixtures("without_store")
 def test_fields_without_more_regions_are_no_reason_to_go_on(stedopt_json, small, tmp_path):
     fields = tmp_path / "fields.toml"
     fields.write_text(Path(small[1]).read_text() + "\n[stage]\ncolumns = 2\nstep_um = 8.0\n")
@@ -107,7 +102,6 @@ def test_a_resumed_run_images_no_region_again(stored, stedopt_json, small):
     assert "overview" not in records["resumed"].streams
 
 
-@pytest.mark.usefixtures("without_store")
 def test_a_resumed_run_decides_as_if_it_had_not_stopped(stored, stedopt_json, small):
     """Regions as an uninterrupted run; choices as a strategy with the joined observations."""
     records = records_of(stored)
@@ -122,7 +116,6 @@ def test_a_resumed_run_decides_as_if_it_had_not_stopped(stored, stedopt_json, sm
     assert places(RunRecord.read(path)) == places(records["aborted"]) + places(records["resumed"])
 
 
-@pytest.mark.usefixtures("without_store")
 def test_a_resumed_run_can_be_resumed_and_replayed(copied, stedopt_json):
     where = ("--catalog", copied.catalog)
     third, _ = stedopt_json("resume", copied.resumed["uid"], "--images", 2, *where)
@@ -147,7 +140,6 @@ def test_a_run_that_is_being_written_cannot_be_resumed(copied, stedopt, journal)
     assert "still being written" in result.stderr
 
 
-@pytest.mark.usefixtures("without_store")
 def test_a_run_that_its_program_left_open_is_closed_and_gone_on_with(copied, stedopt_json, journal):
     path = journal(copied.catalog, copied.aborted["uid"])
     whole = path.read_bytes().splitlines(keepends=True)

@@ -32,7 +32,6 @@ def with_host(toml, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("without_store")
 def test_a_run_on_a_served_twin(served, with_host, stedopt_json, tmp_path, monkeypatch):
     monkeypatch.setenv("STEDOPT_API_KEY", KEY)
     assert re.fullmatch(r"127\.0\.0\.1:\d+", served)
@@ -51,7 +50,6 @@ def test_a_run_on_a_served_twin(served, with_host, stedopt_json, tmp_path, monke
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("without_store")
 def test_an_open_interlock_ends_a_run_of_the_command_line(
     served, with_host, stedopt_json, tmp_path, monkeypatch
 ):
@@ -80,7 +78,6 @@ def _parts(address):
     return host, int(port)
 
 
-@pytest.mark.usefixtures("without_store")
 def test_a_second_session_is_refused(served, with_host, stedopt, tmp_path, monkeypatch):
     from stedopt_bluesky.session.address import Address
     from stedopt_bluesky.session.occupancy import occupied

@@ -3,6 +3,8 @@ import pytest
 from stedopt_bluesky.cli.showing import check_figure
 from stedopt_bluesky.config import ConfigError
 
+pytestmark = pytest.mark.usefixtures("pictures")
+
 
 def test_show_tells_what_the_run_told(stedopt_json, stored):
     shown, result = stedopt_json("show", stored.finished["uid"][:8], "--catalog", stored.catalog)

@@ -22,14 +22,6 @@ weight = 0.1
 """
 NAMES = ["kernel_ts", "kernel_ucb", "nsga2", "grid_search", "random"]
 
-pytestmark = pytest.mark.usefixtures("without_store")
-
-
-@pytest.fixture
-def without_picture(monkeypatch):
-    """Leave out the figure, which takes most of a run of three images."""
-    monkeypatch.setattr("stedopt_bluesky.cli.showing._save_figure", lambda *_, **__: None)
-
 
 @pytest.fixture
 def begin(toml, tmp_path, stedopt_json):
@@ -48,7 +40,6 @@ def begin(toml, tmp_path, stedopt_json):
     return run
 
 
-@pytest.mark.usefixtures("without_picture")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_of_any_strategy_is_resumed_and_replayed(
     name, begin, tmp_path, stedopt_json, journal
@@ -74,7 +65,6 @@ def test_a_run_of_any_strategy_is_resumed_and_replayed(
     assert strategy.iteration == 6
 
 
-@pytest.mark.usefixtures("without_picture")
 @pytest.mark.slow
 def test_a_run_of_botorch_is_replayed(begin, tmp_path, stedopt_json):
     """A few images only: each of its decisions takes a fraction of a second."""
@@ -85,6 +75,7 @@ def test_a_run_of_botorch_is_replayed(begin, tmp_path, stedopt_json):
     assert (replayed["decisions"], replayed["differing"]) == (3, 0)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_grid_search_images_the_grid_in_its_order(begin, tmp_path, journal):
     done = begin("grid_search", 4)
     assert done["figure"] is not None
