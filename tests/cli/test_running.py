@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tifffile
 
 from stedopt_bluesky.records import CatalogFolder, RunRecord
