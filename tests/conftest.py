@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from bluesky import RunEngine
 from hypothesis import settings
@@ -14,6 +16,9 @@ from stedopt_bluesky.imspector.instrument import Instrument
 from stedopt_bluesky.imspector.laser_line import LaserLine
 from stedopt_bluesky.session import make_station, occupancy
 from stedopt_bluesky.twin import TwinApplication, make_sample
+
+# The collector of cycles walks through all that is imported: seldom is often enough for tests.
+gc.set_threshold(100_000, 50, 100)
 
 # No test is timed: other work may slow down an example.
 settings.register_profile("untimed", deadline=None)

@@ -14,7 +14,7 @@ from stedopt_bluesky.records.resume import RESUMES
 PROFILE = Path(__file__).parents[1] / "profiles" / "profile_stedopt"
 # A small sample is made in a moment; any piece of it will do.
 CONFIG = """
-preset = "demo"
+preset = "classical"
 [microscope]
 field_um = 12
 [overview]
@@ -66,7 +66,7 @@ def test_a_run_of_two_images_is_kept(profile):
     assert "run it:     RE(optimize(images=5))" in ended.stdout
     assert "power: True" in ended.stdout
     (run,) = runs(profile)
-    assert (run.images, run.exit_status, run.preset) == (2, "success", "demo")
+    assert (run.images, run.exit_status, run.preset) == (2, "success", "classical")
 
 
 @pytest.mark.slow
@@ -113,7 +113,7 @@ def test_magics_and_the_catalogue_that_opens_when_it_is_used(profile):
     assert "%show nowhere: no run in" in out + ended.stderr
     assert "%live now: %live or %live off" in out + ended.stderr
     # No terminal: a line for each image, of the one run that was watched.
-    assert out.count(f"run {second.uid[:8]} · actin · demo") == 1
+    assert out.count(f"run {second.uid[:8]} · actin · classical") == 1
     assert out.count("image 1 of 1: excitation power") == 1
     assert out.count("image 1 of 1: ended: success") == 1
     assert "hook: True" in out

@@ -35,7 +35,9 @@ def on_twin(tmp_path):
 
 @pytest.mark.slow
 @needs_mount
-@pytest.mark.parametrize(("small", "kib"), [("", 420), ("journal", 48)])
+@pytest.mark.parametrize(
+    ("small", "kib"), [pytest.param("", 420, marks=pytest.mark.campaign), ("journal", 48)]
+)
 def test_a_full_disk(on_twin, tmp_path, small, kib):
     twin, toml = on_twin
     out, catalog = tmp_path / "out", tmp_path / "cat"
@@ -65,7 +67,7 @@ def test_a_full_disk(on_twin, tmp_path, small, kib):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kilobytes", [180, 20])
+@pytest.mark.parametrize("kilobytes", [pytest.param(180, marks=pytest.mark.campaign), 20])
 def test_files_that_may_not_grow(on_twin, tmp_path, kilobytes):
     """The images cannot grow beyond the first limit, nor the journal beyond the second."""
     twin, toml = on_twin

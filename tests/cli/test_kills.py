@@ -18,8 +18,12 @@ SOON_S = 5.0
     ("number", "after_s", "fed"),
     # From the first light of a run that has four seconds of light or more: in the overview or the
     # first image, and later. A loaded machine makes the run longer, and not these moments later.
-    # What feeds the catalogue takes half of the time, and once with each signal is enough.
-    [(signal.SIGKILL, 0.6, True), (signal.SIGKILL, 2.4, False), (signal.SIGINT, 2.4, True)],
+    # What feeds the catalogue takes half of the time. test_interrupts has SIGINT, too.
+    [
+        pytest.param(signal.SIGKILL, 0.6, True, marks=pytest.mark.campaign),
+        (signal.SIGKILL, 2.4, False),
+        pytest.param(signal.SIGINT, 2.4, True, marks=pytest.mark.campaign),
+    ],
 )
 def test_a_killed_run_leaves_it_dark_and_is_gone_on_with(tmp_path, number, after_s, fed):
     left = trial(number, after_s, tmp_path, fed=fed)

@@ -85,7 +85,8 @@ def processor_s(*command):
 def test_without_an_imspector_the_error_comes_within_a_second(tmp_path):
     pytest.importorskip("specpy")
     run = [sys.executable, "-m", "stedopt_bluesky.cli", "run", "--microscope", "specpy"]
-    assert processor_s(*run, "--catalog", tmp_path / "cat") < 1.0
+    # What else the machine does makes it longer, and never shorter.
+    assert min(processor_s(*run, "--catalog", tmp_path / "cat") for _ in range(3)) < 1.0
 
 
 def test_any_terminal_can_be_written_to():

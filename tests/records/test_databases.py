@@ -29,14 +29,13 @@ def filled(tmp_path_factory, small):
 
 
 @pytest.fixture
-def copied(filled, tmp_path):
-    """The same, to be changed, with databases of its own."""
-    folder = CatalogFolder.open(
-        shutil.copytree(filled[0].path, tmp_path / "copy", ignore=shutil.ignore_patterns("tiled"))
-    )
-    with Catalog(folder):
-        pass
-    return folder, filled[1]
+def copied(filled, tmp_path_factory):
+    """The same, to be changed, and changed back: at another place the databases are made anew."""
+    folder, uids = filled
+    kept = shutil.copytree(folder.path, tmp_path_factory.mktemp("kept") / "copy")
+    yield folder, uids
+    shutil.rmtree(folder.path)
+    shutil.move(kept, folder.path)
 
 
 def answers(catalog, uid):

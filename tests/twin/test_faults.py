@@ -56,8 +56,16 @@ def _impatient(monkeypatch):
     monkeypatch.setattr(microscope_module, "_DEADLINE_MARGIN_S", 0.3)
 
 
-# The last scan of the second image, the first and the middle one of the third.
-@pytest.mark.parametrize("scan", [6, 7, 8])
+# The last scan of the second image, the first and the middle one of the third; twenty moments of
+# each are in benchmarks.faults.
+@pytest.mark.parametrize(
+    "scan",
+    [
+        pytest.param(6, marks=pytest.mark.campaign),
+        pytest.param(7, marks=pytest.mark.campaign),
+        8,
+    ],
+)
 @pytest.mark.parametrize("fault", sorted(set(FAULTS) - set(OF_THE_STAGE)))
 def test_a_fault_in_an_image(fault, scan, tmp_path):
     outcome = trial(fault, scan, tmp_path / "catalog")
@@ -65,7 +73,7 @@ def test_a_fault_in_an_image(fault, scan, tmp_path):
     assert outcome.zeroed
     assert outcome.kept == outcome.taken >= outcome.whole
     assert outcome.resumed == IMAGES
-    # A setting is refused where one is made: between two images.
+    # A setting is refused where one is made: after the last scan of an image.
     if fault in GOES_ON or (fault == "setting refused" and scan != 6):
         assert outcome.status == "success"
         assert outcome.taken == IMAGES
@@ -73,6 +81,14 @@ def test_a_fault_in_an_image(fault, scan, tmp_path):
         assert outcome.status == "fail"
         assert outcome.taken < IMAGES
         assert re.search(ENDS[fault], outcome.reason)
+
+
+def test_a_setting_that_is_refused_between_two_images_ends_the_run(tmp_path):
+    outcome = trial("setting refused", 6, tmp_path / "catalog")
+    assert (outcome.dark, outcome.zeroed, outcome.status) == (True, True, "fail")
+    assert outcome.kept == outcome.taken < IMAGES
+    assert re.search(ENDS["setting refused"], outcome.reason)
+    assert outcome.resumed == IMAGES
 
 
 # The second overview, and the last scan of the first image after it.
@@ -115,7 +131,15 @@ def test_an_unknown_fault_is_refused(sample):
 
 # In the overview, in the first image, in the third, and in the second field.
 @pytest.mark.slow
-@pytest.mark.parametrize("scan", [0, 2, 8, SECOND_OVERVIEW + 2])
+@pytest.mark.parametrize(
+    "scan",
+    [
+        pytest.param(0, marks=pytest.mark.campaign),
+        2,
+        pytest.param(8, marks=pytest.mark.campaign),
+        pytest.param(SECOND_OVERVIEW + 2, marks=pytest.mark.campaign),
+    ],
+)
 def test_a_connection_to_a_served_twin_that_is_lost_and_comes_back(scan, tmp_path):
     outcome = lost(scan, 0.01, tmp_path / "catalog")
     assert outcome.dark
@@ -141,7 +165,7 @@ def test_a_twin_that_is_served_a_little_later(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kibibytes", [66, 120, 240])
+@pytest.mark.parametrize("kibibytes", [66, pytest.param(120, marks=pytest.mark.campaign), 240])
 def test_files_that_may_not_grow(kibibytes, tmp_path):
     outcome = full(kibibytes, tmp_path / "catalog")
     assert outcome.dark
