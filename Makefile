@@ -30,7 +30,7 @@ demo: $(VENV)/.run-installed      ## optimise a simulated STED microscope: 60 im
 	$(BIN)/stedopt run --catalog demo --figure demo/run.png
 
 test: $(VENV)/.dev-installed lint types   ## linters, types, tests, documentation
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal -q
 	$(MAKE) docs
 
 coverage: $(VENV)/.dev-installed  ## the tests, and which lines they run: a quarter slower
