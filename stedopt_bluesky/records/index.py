@@ -92,9 +92,9 @@ class RunIndex:
             try:
                 self._update(progress)
             except sqlite3.OperationalError as error:
-                if "readonly" not in str(error):  # busy
+                if _is_busy(error):
                     raise
-                # A catalogue of somebody else, or on a medium that may only be read.
+                # A catalogue of somebody else, a medium that may only be read, a full disk.
                 copy = sqlite3.connect(":memory:")
                 self._open.backup(copy)
                 self._open.close()
@@ -106,8 +106,7 @@ class RunIndex:
     def _make_anew(self, progress: Callable[[int, int], object] = lambda done, total: None) -> None:
         """Forget a damaged index: it holds nothing that the journals do not."""
         self._open.close()
-        self._folder.index.unlink(missing_ok=True)
-        self._db = _made(self._folder.index)
+        self._db = _anew(self._folder.index)
         self._update(progress)
 
     def _update(self, progress: Callable[[int, int], object]) -> None:
@@ -165,7 +164,7 @@ class RunIndex:
         with _clear_errors(self._folder.index):
             try:
                 return self._open.execute(question, [*values, *more]).fetchall()
-            except sqlite3.OperationalError:  # busy
+            except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError:
                 self._make_anew()
@@ -244,12 +243,24 @@ def _opened(path: Path) -> sqlite3.Connection:
     try:
         return _made(path)
     except sqlite3.OperationalError as error:
-        if "locked" in str(error):
+        if _is_busy(error):
             raise
         return _made(Path(":memory:"))
-    except sqlite3.DatabaseError:  # damaged: it holds nothing that the journals do not
-        path.unlink()
-        return _made(path)
+    except sqlite3.DatabaseError:
+        return _anew(path)
+
+
+def _anew(path: Path) -> sqlite3.Connection:
+    """Make a damaged index anew; in memory where it cannot be removed."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return _made(Path(":memory:"))
+    return _made(path)
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return "locked" in str(error)
 
 
 def _made(path: Path) -> sqlite3.Connection:

@@ -307,14 +307,15 @@ class NewJournals:
         """Journals in the folders that have changed since the last look; at first, all."""
         found: list[Path] = []
         for year in _years(self._folder):
-            # Asked before it is listed. What comes within the clock's grain of that may have the
-            # same time: a folder that has just changed is listed once more.
-            changed_ns = os.stat(year).st_mtime_ns
-            if self._listed.get(year) == changed_ns:
-                continue
-            settled = time.time_ns() - changed_ns > _CLOCK_GRAIN_NS
-            self._listed[year] = changed_ns if settled else -1
-            found += [Path(entry.path) for entry in _files(year)]
+            with contextlib.suppress(FileNotFoundError):  # moved away meanwhile
+                # Asked before it is listed. What comes within the clock's grain of that may have
+                # the same time: a folder that has just changed is listed once more.
+                changed_ns = os.stat(year).st_mtime_ns
+                if self._listed.get(year) == changed_ns:
+                    continue
+                settled = time.time_ns() - changed_ns > _CLOCK_GRAIN_NS
+                self._listed[year] = changed_ns if settled else -1
+                found += [Path(entry.path) for entry in _files(year)]
         return found
 
 

@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from event_model import compose_run
@@ -88,12 +89,32 @@ def test_a_copied_journal_hides_not_the_first(folder):
     assert [run.uid for run in list_runs(folder)] == ["one", "one"]
 
 
+@pytest.mark.parametrize("removable", [True, False])
 @pytest.mark.parametrize("content", [b"", b"no database" * 500])
-def test_a_damaged_index_is_made_anew(folder, content):
+def test_a_damaged_index_is_made_anew(folder, monkeypatch, content, removable):
     empty_run(folder, "a")
     list_runs(folder)
     folder.index.write_bytes(content)
+    if not removable:  # as in a folder of somebody else
+
+        def refuse(*_, **__):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "unlink", refuse)
     assert [run.uid for run in list_runs(folder)] == ["a"]
+
+
+def test_on_a_full_disk_runs_are_listed_all_the_same(folder):
+    empty_run(folder, "a")
+    list_runs(folder)
+    for number in range(50):
+        empty_run(folder, f"run{number}")
+    with RunIndex(folder) as index:
+        # So many pages and no more, as on a disk without room.
+        index._db.execute("PRAGMA max_page_count = 1")
+        index.update()
+        assert index.count(RunQuery()) == 51
+        assert len(index.find(RunQuery())) == 51
 
 
 @pytest.mark.parametrize("question", [RunQuery(), RunQuery(where=(Condition("images", ">", 5),))])

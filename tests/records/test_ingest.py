@@ -33,6 +33,13 @@ def empty_run(journal, uid, time=1.7e9, *, stop=True):
     return run
 
 
+def damaged_beside(path):
+    """A journal `bad` without one record, beside another one."""
+    bad = path.with_name("bad.jsonl")
+    bad.write_bytes(b"garbage\ngarbage\n")
+    return bad
+
+
 def test_runs_come_in_in_the_order_in_which_they_began(opened):
     journal = Journal(opened.folder, fsync=False)
     for uid, time in (("c", 3.0), ("a", 2.0), ("b", 1.0)):
@@ -113,8 +120,7 @@ def test_a_run_whose_program_died_is_closed_and_comes_in(opened):
 def test_a_journal_that_cannot_be_taken_in_is_told_once_and_hinders_nobody(opened):
     journal = Journal(opened.folder, fsync=False)
     empty_run(journal, "good")
-    path = find_run(opened.folder, "good").with_name("bad.jsonl")
-    path.write_bytes(b"garbage\ngarbage\n")
+    path = damaged_beside(find_run(opened.folder, "good"))
     fed = ingester(opened)
     fed.step()
     assert fed.progress.runs == ["good"]
@@ -157,8 +163,7 @@ def test_what_could_not_be_taken_in_is_tried_again(opened, small, grows, retry_s
 def test_a_journal_that_is_taken_away_is_forgotten(opened):
     journal = Journal(opened.folder, fsync=False)
     empty_run(journal, "one")
-    path = find_run(opened.folder, "one").with_name("bad.jsonl")
-    path.write_bytes(b"garbage\ngarbage\n")
+    path = damaged_beside(find_run(opened.folder, "one"))
     fed = ingester(opened)
     fed.step()
     assert fed.refused_sizes() == {path: 16}
