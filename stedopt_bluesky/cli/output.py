@@ -66,32 +66,34 @@ def nobody_reads() -> None:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
+# What is wrong with a request, and where it is defined.
+_WRONG = {
+    "ConfigError": "config.errors",
+    "CatalogError": "records.folder",
+    "DatasetError": "networks.datasets",
+    "ExportError": "records.export",
+    "MicroscopeInUseError": "session.occupancy",
+    "NoImspectorError": "imspector.connect",
+    "TrainingError": "networks.history",
+    "WeightsError": "networks.weights",
+}
+
+
 @contextlib.contextmanager
 def clear_errors() -> Iterator[None]:
     """Say what is wrong with a request in one line, and exit with code 2; no traceback."""
-    from stedopt_bluesky.config import ConfigError
-    from stedopt_bluesky.imspector.connect import NoImspectorError
-    from stedopt_bluesky.networks.datasets import DatasetError
-    from stedopt_bluesky.networks.history import TrainingError
-    from stedopt_bluesky.networks.weights import WeightsError
-    from stedopt_bluesky.records.export import ExportError
-    from stedopt_bluesky.records.folder import CatalogError
-    from stedopt_bluesky.session.occupancy import MicroscopeInUseError
-
-    wrong = (
-        ConfigError,
-        CatalogError,
-        DatasetError,
-        ExportError,
-        MicroscopeInUseError,
-        NoImspectorError,
-        TrainingError,
-        WeightsError,
-    )
     try:
         yield
-    except wrong as error:
+    except Exception as error:
+        if not isinstance(error, _wrong()):
+            raise
         fail(str(error))
+
+
+def _wrong() -> tuple[type[Exception], ...]:
+    """Errors that can have been raised: no command waits for the import of the others."""
+    places = {name: f"stedopt_bluesky.{place}" for name, place in _WRONG.items()}
+    return tuple(getattr(sys.modules[p], name) for name, p in places.items() if p in sys.modules)
 
 
 def fail(message: str, code: int = 2) -> NoReturn:

@@ -1,3 +1,4 @@
+import importlib
 import logging
 import sys
 
@@ -14,6 +15,20 @@ def test_an_error_is_one_line_whatever_it_says(capsys):
     captured = capsys.readouterr()
     assert captured.err == "error: x = [bold]3[/] not allowed\n"
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(("name", "place"), output._WRONG.items())
+def test_what_is_wrong_with_a_request_is_told_with_exit_code_2(capsys, name, place):
+    error = getattr(importlib.import_module(f"stedopt_bluesky.{place}"), name)
+    with pytest.raises(output.typer.Exit) as left, output.clear_errors():
+        raise error("the reason")
+    assert left.value.exit_code == 2
+    assert capsys.readouterr().err == "error: the reason\n"
+
+
+def test_what_is_wrong_with_the_program_is_not_hidden():
+    with pytest.raises(ValueError, match="the reason"), output.clear_errors():
+        raise ValueError("the reason")
 
 
 def test_what_the_package_logs_is_a_warning_in_one_line(capsys):
