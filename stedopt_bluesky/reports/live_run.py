@@ -36,6 +36,7 @@ class _Column:
         elif self._size < len(self._values):
             self._values[at] = value
         else:
+            # Doubled, so that an image costs the same however many there are; at first 64.
             room = np.full(max(64, self._size), np.nan)
             self._values = np.concatenate([self._values, room])
             self._values[at] = value
