@@ -13,6 +13,7 @@ from stedopt_bluesky.acquisition import ImageSet, PriorObservation, Region
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
 from stedopt_bluesky.session.deciding import Deciding, decide, same_networks
 from stedopt_bluesky.session.hardware import open_instrument, watched
+from stedopt_bluesky.session.memory import return_large_arrays
 from stedopt_bluesky.session.metadata import start_metadata
 from stedopt_bluesky.session.networks import Networks
 from stedopt_bluesky.session.places import places_of, spines_of, tiles_of
@@ -325,6 +326,7 @@ def open_session(
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.records.journal import Journal
 
+    return_large_arrays()
     places_of(config)  # regions that cannot be imaged are told before the microscope is set up
     with contextlib.ExitStack() as closing:
         watchdog = closing.enter_context(watched(config, folder))
