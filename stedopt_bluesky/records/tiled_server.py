@@ -45,7 +45,7 @@ def tiled_configuration(folder: CatalogFolder, api_key: str, database: str = "")
         "trees": [
             {
                 "path": "/",
-                "tree": "catalog",
+                "tree": "stedopt_bluesky.records.tiled_tree:runs",
                 "args": {
                     "uri": database or _database(folder),
                     "init_if_not_exists": make_tables,
@@ -177,6 +177,8 @@ def create_tables(database: str) -> None:
     from tiled.catalog.core import check_catalog_database, initialize_database
     from tiled.utils import ensure_specified_sql_driver
 
+    from stedopt_bluesky.records.tiled_tree import prepare_questions
+
     address = ensure_specified_sql_driver(database)
 
     async def initialize() -> bool:
@@ -185,6 +187,7 @@ def create_tables(database: str) -> None:
             await check_catalog_database(engine)
         except UninitializedDatabase:
             await initialize_database(engine)
+            await prepare_questions(engine)
             return True
         finally:
             await engine.dispose()

@@ -61,8 +61,8 @@ def another(
     renamed: dict[str, str] = {}
     begun = _FIRST_S + _SPAN_S * number / total
     first = documents[0][1]["time"]
-    # Of what the twin's run has reached and used.
-    reached, used = rng.random(), rng.uniform(0.5, 1.5)
+    # Not the twin's run's own: the same seed decides otherwise on another processor.
+    reached, dwelltime_us = rng.random(), rng.uniform(4.0, 100.0)
 
     def new(uid: str) -> str:
         head, *tail = uid.split("/")
@@ -87,8 +87,8 @@ def another(
             doc |= {"exit_status": "fail", "reason": "the microscope failed"}
         if name == "event":
             data = doc["data"]
-            data |= {k: v * reached for k, v in data.items() if k.startswith("objective_")}
-            data |= {k: v * used for k, v in data.items() if k == "dwelltime_us"}
+            data |= {k: reached for k in data if k.startswith("objective_")}
+            data |= {k: dwelltime_us for k in data if k == "dwelltime_us"}
         found.append((name, doc))
     return found
 
@@ -163,10 +163,10 @@ QUERIES: dict[str, dict[str, Any]] = {
     "a week": {"since": _FIRST_S + _SPAN_S / 2, "until": _FIRST_S + _SPAN_S / 2 + 7 * 86_400},
     "exit status": {"exit_status": "fail"},
     "network": {"network": "network-07"},
-    "objective reached": {"where": ["snr >= 0.28"]},
+    "objective reached": {"where": ["snr >= 0.9"]},
     "setting used": {"where": ["dwelltime_us < 5"]},
     "objective, sample and date": {
-        "where": ["snr >= 0.1"],
+        "where": ["snr >= 0.5"],
         "sample": "sample 7",
         "since": _FIRST_S + _SPAN_S / 2,
     },

@@ -1,5 +1,6 @@
 """``stedopt serve catalog``: a real server, real clients, keys that allow what they say."""
 
+import asyncio
 import contextlib
 import dataclasses
 import os
@@ -12,6 +13,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import asyncpg
 import h5py
 import httpx
 import numpy as np
@@ -429,6 +431,16 @@ def test_the_tables_are_made_where_there_are_none(postgres, tmp_path):
     for _ in range(2):  # the second time they are there
         catalog_app(folder, {WRITER: Role.write}, postgres)
     assert not (folder.tiled / "catalog.db").exists()
+    # Documents stay in the rows of runs.
+    assert asyncio.run(_options_of_nodes(postgres)) == ["toast_tuple_target=8160"]
+
+
+async def _options_of_nodes(address):
+    connection = await asyncpg.connect(address)
+    try:
+        return await connection.fetchval("SELECT reloptions FROM pg_class WHERE relname = 'nodes'")
+    finally:
+        await connection.close()
 
 
 @pytest.mark.slow
