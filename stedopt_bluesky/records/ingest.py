@@ -248,7 +248,10 @@ class _Feed:
         self._path = path
         self._relocate = relocate
         self._position = 0
-        self._write: Any = TiledWriter(client, batch_size=batch)
+        # What a TiledWriter makes for each run. The writer itself goes by event_model's RunRouter,
+        # and that one (1.24) keeps every stream_datum until the run ends.
+        (write,), _ = TiledWriter(client, batch_size=batch)._factory("start", {})
+        self._write: Any = write
         self._reached = Reached()
         self.ended = False
 

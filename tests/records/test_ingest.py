@@ -1,12 +1,14 @@
 """From the journals into Tiled: followed, interrupted, again and again, with the same end."""
 
+import gc
+
 import pytest
 import stamina
 from event_model import compose_run
 
-from stedopt_bluesky.records import Catalog, CatalogFolder, find_run, list_runs
+from stedopt_bluesky.records import Catalog, CatalogFolder, find_run, list_runs, locks
 from stedopt_bluesky.records.ingest import Ingester, TiledDownError, relocation
-from stedopt_bluesky.records.journal import Journal
+from stedopt_bluesky.records.journal import Journal, lock_path
 from stedopt_bluesky.records.recovery import BROKEN_REASON
 
 
@@ -53,6 +55,26 @@ def test_runs_come_in_in_the_order_in_which_they_began(opened):
     again = ingester(opened)
     assert again.step() == 0
     assert again.progress.runs == []
+
+
+def test_of_the_images_that_are_in_no_document_is_kept(opened, small):
+    """A run may have ten thousand."""
+
+    def kept():
+        gc.collect()
+        return sum(type(o) is dict and "stream_resource" in o and "indices" in o for o in found())
+
+    found = gc.get_objects
+    uid, documents = small["record_run"](opened.folder, 30)
+    path = find_run(opened.folder, uid)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))  # has not ended
+    images = sum(name == "stream_datum" for name, _ in documents)
+    lock = locks.hold(lock_path(opened.folder, path))
+    before, fed = kept(), ingester(opened)
+    assert fed.step() == len(documents) - 1
+    assert fed.following
+    assert kept() - before < images / 2  # those of the last batch
+    locks.let_go(lock)
 
 
 def test_a_run_under_way_is_followed_to_its_end(opened, small):
