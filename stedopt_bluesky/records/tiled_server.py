@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 API_KEY_BYTES = 32
 
 
-def tiled_configuration(folder: CatalogFolder, api_key: str, database: str = "") -> dict[str, Any]:
+def tiled_configuration(
+    folder: CatalogFolder, api_key: str, database: str = "", *, streamed: bool = False
+) -> dict[str, Any]:
     """Tiled's configuration of this catalogue, also for ``tiled serve config``.
 
     Parameters
@@ -35,6 +37,8 @@ def tiled_configuration(folder: CatalogFolder, api_key: str, database: str = "")
         Whoever has it may read and write.
     database : str
         Address of a PostgreSQL database; ``""``: the folder's own, SQLite and DuckDB.
+    streamed : bool
+        Whether runs can be followed over a WebSocket; only where there is a port.
     """
     own_tables = f"duckdb:///{(folder.tiled / 'tables.duckdb').as_posix()}"
     # Tiled makes tables in a process of its own: 3 s even when they are there, and a password
@@ -47,6 +51,7 @@ def tiled_configuration(folder: CatalogFolder, api_key: str, database: str = "")
                 "path": "/",
                 "tree": "stedopt_bluesky.records.tiled_tree:runs",
                 "args": {
+                    "streamed": streamed,
                     "uri": database or _database(folder),
                     "init_if_not_exists": make_tables,
                     "specs": [{"name": "CatalogOfBlueskyRuns", "version": "3.0"}],
@@ -69,7 +74,6 @@ def tiled_configuration(folder: CatalogFolder, api_key: str, database: str = "")
         },
         # Files as they lie on the disk: Tiled 0.2.20 gives away any that was ever registered.
         "expose_raw_assets": False,
-        "streaming_cache": {"uri": "memory"},
     }
 
 

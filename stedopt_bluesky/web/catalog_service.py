@@ -44,7 +44,7 @@ def catalog_app(folder: CatalogFolder, keys: Mapping[str, Role], database: str =
         create_tables(database)
     else:
         prepare_storage(folder)
-    app = build_app_from_config(tiled_configuration(folder, own_key, database))
+    app = build_app_from_config(tiled_configuration(folder, own_key, database, streamed=True))
     return Roles(Registrations(app, folder.arrays), keys, own_key)
 
 
