@@ -147,10 +147,11 @@ def connected(uri: str, api_key: str) -> CatalogOfBlueskyRuns:
         When it refuses the key.
     """
     import httpx
+
+    # One way of trying again is enough: ours, which tells of it. Read when Tiled is imported.
+    os.environ.setdefault("TILED_RETRY_ATTEMPTS", "2")
     from tiled.client import from_uri
 
-    # One way of trying again is enough: ours, which tells of it.
-    os.environ.setdefault("TILED_RETRY_ATTEMPTS", "2")
     try:
         return from_uri(uri, api_key=api_key or None)
     except httpx.HTTPStatusError as error:

@@ -147,6 +147,20 @@ def test_a_server_that_never_comes_is_given_up_in_the_end(folder):
     assert "does not answer" in told[0].why
 
 
+def test_a_server_that_is_not_there_is_told_at_once():
+    """Tiled's own way of trying again takes 45 s, and is settled when it is imported."""
+    program = (
+        "from stedopt_bluesky.records.following import connected, TiledDownError\n"
+        "try: connected('http://127.0.0.1:1', 'key')\n"
+        "except TiledDownError: from tiled.client.utils import TILED_RETRY_ATTEMPTS as n\n"
+        "print(n)"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TILED_")}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout.strip() == "2"
+
+
 def test_beside_a_session_its_runs_come_in(folder, small):
     with BackgroundIngestion(Target(folder)) as ingestion:
         uid, _ = small["record_run"](folder, 5)
