@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 
 import pytest
 from bluesky import RunEngine
@@ -19,6 +20,10 @@ from stedopt_bluesky.twin import TwinApplication, make_sample
 
 # The collector of cycles walks through all that is imported: seldom is often enough for tests.
 gc.set_threshold(100_000, 50, 100)
+
+# A shell has what it starts in the background ignore Ctrl-C, and what that starts, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test is timed: other work may slow down an example.
 settings.register_profile("untimed", deadline=None)
