@@ -276,7 +276,9 @@ class Options:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which option was chosen, and by whom.
+    """Which option was chosen, by whom, and how that came about.
+
+    Two choices are equal when the same option was chosen by the same.
 
     Parameters
     ----------
@@ -284,10 +286,25 @@ class Choice:
         Row of the cloud of options, 0 … G-1.
     chosen_by : str
         Who or what chose, for example ``"weighted_rule"``.
+    took_s : float
+        Time from the question to the answer that counted, s; 0 where nobody was asked.
+    suggested_index : int
+        Row that was suggested to who chose; -1: none was.
+    suggested_by : str
+        Who or what suggested it.
+    taken_back : int
+        How many answers were taken back before this one.
+    shown : str
+        How the options were shown to who chose.
     """
 
     index: int
     chosen_by: str
+    took_s: float = field(default=0.0, compare=False, kw_only=True)
+    suggested_index: int = field(default=-1, compare=False, kw_only=True)
+    suggested_by: str = field(default="", compare=False, kw_only=True)
+    taken_back: int = field(default=0, compare=False, kw_only=True)
+    shown: str = field(default="", compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -134,6 +134,10 @@ def run(
         float | None,
         typer.Option(help="Share of its choices that the region holds (left out: 0.5)."),
     ] = None,
+    terminal: Annotated[
+        bool,
+        typer.Option("--terminal", help="Choose each option yourself, at this terminal."),
+    ] = False,
     figure: Annotated[
         Path | None,
         typer.Option(
@@ -180,6 +184,7 @@ def run(
             regions=regions,
             reduce_to=reduce_to,
             reduce_share=reduce_share,
+            in_terminal=terminal,
         )
 
 
@@ -189,6 +194,10 @@ def resume(
     images: Annotated[
         int | None, typer.Option(help="How many more; left out: to the planned number.")
     ] = None,
+    terminal: Annotated[
+        bool,
+        typer.Option("--terminal", help="Choose each option yourself, at this terminal."),
+    ] = False,
     figure: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Where to save the picture.")
     ] = None,
@@ -203,7 +212,14 @@ def resume(
     from stedopt_bluesky.cli.running import go_on
 
     with clear_errors():
-        go_on(uid, images, catalog=catalog, figure=figure, as_json=as_json)
+        go_on(
+            uid,
+            images,
+            catalog=catalog,
+            figure=figure,
+            as_json=as_json,
+            in_terminal=terminal,
+        )
 
 
 @app.command()

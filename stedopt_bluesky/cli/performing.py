@@ -33,10 +33,13 @@ from stedopt_bluesky.session import (
 
 if TYPE_CHECKING:
     from stedopt_bluesky.acquisition import PriorObservation
+    from stedopt_bluesky.devices.expert import Expert
     from stedopt_bluesky.devices.replayed import Given
     from stedopt_bluesky.imspector.api import Application
+    from stedopt_bluesky.plans.asking import Chooser
     from stedopt_bluesky.records.background import BackgroundIngestion
     from stedopt_bluesky.records.folder import CatalogFolder
+    from stedopt_bluesky.reports.progress import RunProgress
     from stedopt_bluesky.session import Networks, Session
     from stedopt_bluesky.session.places import Places
 
@@ -75,6 +78,8 @@ class Task:
         What is imaged with; None: what the configuration says is connected to.
     given : callable or None
         Tells which recorded images the application has answered with, if it has.
+    in_terminal : bool
+        Whether each option is chosen by a person at the terminal.
     then : callable or None
         From the run's uid to what else is said of it: a line's label and text, and plain data
         for ``--json``.
@@ -94,6 +99,7 @@ class Task:
     light_before: Sequence[tuple[tuple[float, float], float, float]] = ()
     application: Application | None = None
     given: Callable[[], Given] | None = None
+    in_terminal: bool = False
     then: Callable[[str], tuple[tuple[str, str], Mapping[str, Any]]] | None = None
 
 
@@ -169,6 +175,7 @@ def _image(
     if networks is None:
         with console.status("loading the networks ..."):
             networks = open_networks(task.config)
+    expert, choose = _asked(task, networks)
     engine = make_engine()
     uid = problem = ""
     ingestion = None
@@ -187,9 +194,10 @@ def _image(
                 light_before=task.light_before,
                 run_engine=engine,
                 given=task.given,
+                choose=choose,
             ) as session:
                 ingestion = feeding.enter_context(fed(session.config, session.folder))
-                uid, problem = _run(session, task)
+                uid, problem = _run(session, task, expert)
         except typer.Exit:  # a RuntimeError too; its reason has been told
             raise
         except RuntimeError as error:  # what Imspector refuses, in the vendor's words
@@ -200,7 +208,18 @@ def _image(
     return uid, problem, ingestion
 
 
-def _run(session: Session, task: Task) -> tuple[str, str]:
+def _asked(task: Task, networks: Networks) -> tuple[Expert | None, Chooser | None]:
+    """Who is asked for each choice; None: nobody is."""
+    if not task.in_terminal:
+        return None, None
+    from stedopt_bluesky.devices.expert import Expert
+    from stedopt_bluesky.session.asking import make_expert_choice
+
+    expert = Expert(name="expert")
+    return expert, make_expert_choice(task.config, expert, networks)
+
+
+def _run(session: Session, task: Task, expert: Expert | None) -> tuple[str, str]:
     from bluesky.utils import RunEngineInterrupted
 
     from stedopt_bluesky.reports.progress import RunProgress
@@ -224,6 +243,7 @@ def _run(session: Session, task: Task) -> tuple[str, str]:
     with (
         contextlib.redirect_stdout(io.StringIO()),
         Interrupts(session.run_engine, console.print) as interrupts,
+        _at_terminal(expert, session, progress),
     ):
         engine: Any = session.run_engine  # its hook is typed as None
         engine.waiting_hook = progress.waiting
@@ -241,6 +261,25 @@ def _run(session: Session, task: Task) -> tuple[str, str]:
     if not started:
         fail(problem or "the run did not begin", code=1)
     return started[0], problem
+
+
+def _at_terminal(
+    expert: Expert | None, session: Session, progress: RunProgress
+) -> contextlib.AbstractContextManager[Any]:
+    """Have what an expert is asked answered at the terminal, while entered."""
+    if expert is None:
+        return contextlib.nullcontext()
+    from stedopt_bluesky.cli.terminal_expert import TerminalExpert, lines_of_terminal
+
+    return TerminalExpert(
+        expert,
+        session.station.rating.objectives,
+        console,
+        lines_of_terminal(),
+        name=session.config.operator,
+        hide=progress.hidden,
+        undo_s=session.config.expert.undo_s,
+    )
 
 
 def _store(

@@ -32,6 +32,7 @@ def begin(
     regions: Path | None = None,
     reduce_to: str = "",
     reduce_share: float | None = None,
+    in_terminal: bool = False,
 ) -> None:
     """Run an experiment from a file, a preset or the default.
 
@@ -49,6 +50,8 @@ def begin(
         Run, by uid, to whose most chosen region the grid is reduced; empty: it is not.
     reduce_share : float, optional
         Share of that run's choices that the region holds; a half when left out.
+    in_terminal : bool
+        Whether each option is chosen by a person at the terminal.
 
     Raises
     ------
@@ -65,11 +68,27 @@ def begin(
         raise ConfigError("prior.weight: only together with earlier runs or a CSV file")
     config, reduced_from = _reduced(config, catalog, reduce_to, reduce_share)
     prior = _prior(config, catalog)
-    perform(Task(config, catalog, figure, as_json, prior=prior, reduced_from=reduced_from))
+    perform(
+        Task(
+            config,
+            catalog,
+            figure,
+            as_json,
+            prior=prior,
+            reduced_from=reduced_from,
+            in_terminal=in_terminal,
+        )
+    )
 
 
 def go_on(
-    uid: str, images: int | None, *, catalog: Path, figure: Path | None, as_json: bool
+    uid: str,
+    images: int | None,
+    *,
+    catalog: Path,
+    figure: Path | None,
+    as_json: bool,
+    in_terminal: bool = False,
 ) -> None:
     """Go on with a stored run.
 
@@ -96,6 +115,7 @@ def go_on(
             earlier.networks,
             earlier.stage_origin_um,
             light_of(earlier.chain),
+            in_terminal=in_terminal,
         )
     )
 

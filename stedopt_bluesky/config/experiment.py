@@ -27,6 +27,7 @@ from stedopt_bluesky.config.checks import (
     check_uncaging,
 )
 from stedopt_bluesky.config.errors import ConfigError, FieldError, one_line, shown
+from stedopt_bluesky.config.expert import ExpertConfig
 from stedopt_bluesky.config.lasers import DepletionConfig, ExcitationConfig, LaserConfig
 from stedopt_bluesky.config.live import LiveConfig
 from stedopt_bluesky.config.microscope import MicroscopeConfig, SampleConfig
@@ -89,6 +90,7 @@ class ExperimentConfig(Section):
     time_lapse: TimeLapseConfig = TimeLapseConfig()
     quality: QualityConfig = QualityConfig()
     choice: ChoiceConfig = ChoiceConfig()
+    expert: ExpertConfig = ExpertConfig()
     bandit: BanditConfig = BanditConfig()
     prior: PriorConfig = PriorConfig()
     parameters: tuple[ParameterConfig, ...] = Field(

@@ -17,13 +17,14 @@ from stedopt_bluesky.devices.background import complete_in_background
 from stedopt_bluesky.devices.image_store import ImageStore, StoresArrays
 
 Choose = Callable[[Options], Choice]
+_OF_A_CHOICE = ("chosen_by", "took_s", "suggested_index", "suggested_by", "taken_back", "shown")
 
 
 class Decision(StoresArrays, Device):
     """Set a cloud of options, and it is done when one of them has been chosen.
 
-    The cloud (float64, G × M) goes to HDF5 as a stream asset; iteration, index
-    and who chose are scalars of the Event.
+    The cloud (float64, G × M) goes to HDF5 as a stream asset; iteration, index, who chose and how
+    that came about (see :class:`~stedopt_bluesky.acquisition.Choice`) are scalars of the Event.
 
     Parameters
     ----------
@@ -38,6 +39,11 @@ class Decision(StoresArrays, Device):
     iteration = Cpt(Signal, value=0)
     index = Cpt(Signal, value=0)
     chosen_by = Cpt(Signal, value="")
+    took_s = Cpt(Signal, value=0.0)
+    suggested_index = Cpt(Signal, value=-1)
+    suggested_by = Cpt(Signal, value="")
+    taken_back = Cpt(Signal, value=0)
+    shown = Cpt(Signal, value="")
     rewindable = Cpt(Signal, value=False, kind="omitted")
 
     def __init__(
@@ -91,7 +97,8 @@ class Decision(StoresArrays, Device):
             self._store.write({self._key: np.ascontiguousarray(options.values, np.float64)})
             self.iteration.put(options.iteration)
             self.index.put(index)
-            self.chosen_by.put(choice.chosen_by)
+            for name in _OF_A_CHOICE:
+                getattr(self, name).put(getattr(choice, name))
 
         return complete_in_background(self, decide)
 

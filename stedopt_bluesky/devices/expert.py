@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import operator
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -25,8 +27,9 @@ class NoQuestionError(ValueError):
 class Expert(Device):
     """Set a cloud of options, and it is done when somebody has called :meth:`choose`.
 
-    The signals `asked` (iteration of the cloud that waits) and `answer` (index of the option)
-    are there to be watched; both are -1 while there is none.
+    Until the question is withdrawn, an answer can be taken back. The signals `asked` (iteration of
+    the cloud that waits) and `answer` (index of the option) are there to be watched; both are -1
+    while there is none.
     """
 
     asked = Cpt(Signal, value=NONE, kind="omitted")
@@ -37,19 +40,40 @@ class Expert(Device):
         # Answers come from other threads than the plan's.
         self._lock = threading.Lock()
         self._options: Options | None = None
+        self._suggestion: Choice | None = None
         self._choice: Choice | None = None
         self._status: Status | None = None
+        self._asked_s = self._answered_s = 0.0
+        self._taken_back = 0
 
-    def set(self, options: Options) -> Status:
-        """Ask; the Status is done when the answer is there, or the question is withdrawn."""
+    def set(self, options: Options, *, suggestion: Choice | None = None) -> Status:
+        """Ask; the Status is done when an answer is there, or the question is withdrawn.
+
+        Parameters
+        ----------
+        options : Options
+            What is chosen from.
+        suggestion : Choice, optional
+            What is suggested, and by whom.
+        """
         with self._lock:
             # A pause may repeat the message of a question that waits already.
             if self._options is options and self._status is not None:
                 return self._status
             self._options, self._choice, self._status = options, None, Status(self)
+            self._suggestion, self._taken_back = suggestion, 0
+            self._asked_s = time.monotonic()
             self.answer.put(NONE)
             self.asked.put(options.iteration)
             return self._status
+
+    @property
+    def question(self) -> tuple[Options, Choice | None] | None:
+        """What waits for an answer, and what is suggested; None when nothing waits."""
+        with self._lock:
+            if self._options is None or self._choice is not None:
+                return None
+            return self._options, self._suggestion
 
     def pending(self) -> dict[str, Any] | None:
         """Tell what is asked, in plain data; None when nothing is.
@@ -59,22 +83,25 @@ class Expert(Device):
         dict or None
             ``iteration``; ``objectives`` and ``parameters``, the names of the columns of
             ``values`` (one row per option, None for what is not a number) and of
-            ``configurations``; ``imaged``, rows that were imaged before.
+            ``configurations``; ``imaged``, rows that were imaged before; ``suggestion``, row and
+            who suggests it, ``{"index": 3, "by": "preference_network"}``, or None.
         """
-        with self._lock:
-            options = self._options
-            if options is None or self._choice is not None:
-                return None
-            return {
-                "iteration": int(options.iteration),
-                "objectives": list(options.objectives),
-                "parameters": list(options.parameters),
-                "values": [[_plain(v) for v in row] for row in options.values.tolist()],
-                "configurations": options.configurations.tolist(),
-                "imaged": [int(row) for row in options.imaged],
-            }
+        if (question := self.question) is None:
+            return None
+        options, suggestion = question
+        return {
+            "iteration": int(options.iteration),
+            "objectives": list(options.objectives),
+            "parameters": list(options.parameters),
+            "values": [[_plain(v) for v in row] for row in options.values.tolist()],
+            "configurations": options.configurations.tolist(),
+            "imaged": [int(row) for row in options.imaged],
+            "suggestion": suggestion and {"index": suggestion.index, "by": suggestion.chosen_by},
+        }
 
-    def choose(self, iteration: int, index: int, chosen_by: str = "expert") -> None:
+    def choose(
+        self, iteration: int, index: int, chosen_by: str = "expert", *, shown: str = ""
+    ) -> None:
         """Answer.
 
         Parameters
@@ -86,6 +113,8 @@ class Expert(Device):
             Row of the cloud.
         chosen_by : str
             Who chose; stands in the record.
+        shown : str
+            How the options were shown; stands in the record.
 
         Raises
         ------
@@ -98,33 +127,71 @@ class Expert(Device):
         """
         iteration, index = operator.index(iteration), operator.index(index)
         with self._lock:
-            options, status = self._options, self._status
-            if options is None or status is None or self._choice is not None:
+            options, status = self._question(iteration)
+            if self._choice is not None:
                 raise NoQuestionError(f"iteration = {iteration}: no choice is waited for")
-            if iteration != options.iteration:
-                raise NoQuestionError(
-                    f"iteration = {iteration}: the choice of iteration {options.iteration} is "
-                    "waited for"
-                )
             if not 0 <= index < len(options.values):
                 raise ValueError(f"index = {index}: 0 to {len(options.values) - 1} are there")
             if np.isnan(options.values[index]).all():
                 raise ValueError(f"index = {index}: this option is not on offer")
             if not chosen_by.strip():
                 raise ValueError(f"chosen_by = {chosen_by!r}: a name")
-            self._choice = Choice(index, chosen_by.strip())
+            self._answered_s = time.monotonic()
+            self._choice = Choice(index, chosen_by.strip(), shown=shown)
             self.answer.put(index)
-        status.set_finished()
+        if not status.done:  # as it is when an answer was taken back
+            status.set_finished()
+
+    def take_back(self, iteration: int) -> None:
+        """Take an answer back, while it has not been acted upon; the question waits again.
+
+        Raises
+        ------
+        NoQuestionError
+            When there is none to take back: it was acted upon, or another cloud is asked for.
+        """
+        iteration = operator.index(iteration)
+        with self._lock:
+            self._question(iteration)
+            if self._choice is None:
+                raise NoQuestionError(f"iteration = {iteration}: there is no choice to take back")
+            self._choice = None
+            self._taken_back += 1
+            self.answer.put(NONE)
+
+    def answered_for_s(self) -> float | None:
+        """Tell how long there has been an answer, s; None while there is none."""
+        with self._lock:
+            return None if self._choice is None else time.monotonic() - self._answered_s
 
     def withdraw(self) -> Choice | None:
         """End the question; the answer, None when there was none."""
         with self._lock:
-            choice, status = self._choice, self._status
-            self._options = self._choice = self._status = None
+            choice, status, suggestion = self._choice, self._status, self._suggestion
+            if choice is not None:
+                choice = dataclasses.replace(
+                    choice,
+                    took_s=self._answered_s - self._asked_s,
+                    suggested_index=NONE if suggestion is None else suggestion.index,
+                    suggested_by="" if suggestion is None else suggestion.chosen_by,
+                    taken_back=self._taken_back,
+                )
+            self._options = self._choice = self._status = self._suggestion = None
             self.asked.put(NONE)
-        if choice is None and status is not None:
+        if status is not None and not status.done:
             status.set_finished()
         return choice
+
+    def _question(self, iteration: int) -> tuple[Options, Status]:
+        """What is asked, when it is what somebody answers to; the lock is held."""
+        if self._options is None or self._status is None:
+            raise NoQuestionError(f"iteration = {iteration}: no choice is waited for")
+        if iteration != self._options.iteration:
+            raise NoQuestionError(
+                f"iteration = {iteration}: the choice of iteration {self._options.iteration} is "
+                "waited for"
+            )
+        return self._options, self._status
 
 
 def _plain(value: float) -> float | None:

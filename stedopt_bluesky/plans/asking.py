@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 
 from bluesky import plan_stubs as bps
@@ -13,7 +14,7 @@ from stedopt_bluesky.devices.decision import Choose
 from stedopt_bluesky.devices.expert import Expert
 
 # How often the plan looks for an answer, s.
-LOOK_EVERY_S = 0.1
+LOOK_EVERY_S = 0.05
 
 
 class NobodyChoseError(RuntimeError):
@@ -32,23 +33,32 @@ class ExpertChoice:
         From options to a choice: who chooses when nobody did in time.
     timeout_s : float
         How long is waited for each choice, s; time in which the plan is paused does not count.
+        Infinite: as long as it takes.
     stops_if_late : bool
         Whether the run ends when nobody chose in time, in place of `otherwise` choosing.
+    suggest : callable, optional
+        From options to a choice: what is suggested to the person.
+    undo_s : float
+        How long a choice can be taken back before its image is taken, s.
 
     Raises
     ------
     ValueError
-        When ``timeout_s`` is not above 0.
+        When ``timeout_s`` is not above 0, or ``undo_s`` below it.
     """
 
     expert: Expert
     otherwise: Choose
     timeout_s: float = 600.0
     stops_if_late: bool = False
+    suggest: Choose | None = None
+    undo_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.timeout_s < math.inf:
-            raise ValueError(f"timeout_s = {self.timeout_s:g}: above 0 s, finite")
+        if not self.timeout_s > 0:
+            raise ValueError(f"timeout_s = {self.timeout_s:g}: above 0 s")
+        if not 0 <= self.undo_s < math.inf:
+            raise ValueError(f"undo_s = {self.undo_s:g}: at least 0 s, finite")
 
     def ask(self, options: Options) -> MsgGenerator[Choice]:
         """Ask and wait; nothing is lit meanwhile.
@@ -58,15 +68,22 @@ class ExpertChoice:
         NobodyChoseError
             When nobody did in time and the run is to end then.
         """
-        status = yield from bps.abs_set(self.expert, options)
+        suggestion = self.suggest(options) if self.suggest is not None else None
+        status = yield from bps.abs_set(self.expert, options, suggestion=suggestion)
         if status is None:  # nobody answers a plan that is only looked at
             return self.otherwise(options)
         try:
-            looks = math.ceil(self.timeout_s / LOOK_EVERY_S)
-            while looks > 0 and not status.done:
+            waited_s = 0.0
+            while waited_s < self.timeout_s:
+                answered_s = self.expert.answered_for_s()
+                if answered_s is not None and answered_s >= self.undo_s:
+                    break
+                before_s = time.monotonic()
                 yield from bps.checkpoint()
                 yield from bps.sleep(LOOK_EVERY_S)
-                looks -= 1
+                if answered_s is None:
+                    # All that is longer is a pause.
+                    waited_s += min(time.monotonic() - before_s, 2 * LOOK_EVERY_S)
         finally:
             choice = self.expert.withdraw()
         if choice is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -51,6 +52,7 @@ class RunProgress:
         self._said = time.monotonic()
         self._primary: set[str] = set()
         self._images = 0
+        self._closed = False
         self._task = self._progress.add_task("overview", total=None)
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
@@ -90,8 +92,19 @@ class RunProgress:
         done = f"{task.completed:.0f} of {task.total:.0f} images{left}"
         self._console.print(f"{done}: {self._progress.last_image}", soft_wrap=True)
 
+    @contextlib.contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Leave the terminal to others while entered."""
+        shown = self._progress.live.is_started
+        if shown:
+            self._progress.stop()
+        yield
+        if shown and not self._closed:
+            self._progress.start()
+
     def close(self) -> None:
         """Leave the bar as it is and give the terminal back; safe to call twice."""
+        self._closed = True
         self._progress.stop()
 
 

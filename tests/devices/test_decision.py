@@ -57,6 +57,11 @@ def test_decisions_and_their_clouds_are_events(tmp_path, run_engine, documents):
             "decision_iteration": n,
             "decision_index": index,
             "decision_chosen_by": "expert",
+            "decision_took_s": 0.0,
+            "decision_suggested_index": -1,
+            "decision_suggested_by": "",
+            "decision_taken_back": 0,
+            "decision_shown": "",
             "decision_arrays_blake2b": checksum_of({"decision_cloud": cloud(n).values}),
         }
         for n, index in enumerate([3, 0, 5])

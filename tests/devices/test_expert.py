@@ -1,6 +1,7 @@
 """A person's answer: to the question that waits, to no other, and only with what is on offer."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -42,9 +43,12 @@ def test_a_question_is_plain_data(expert):
         "values": [[0.5, 1.0], [None, None], [0.25, None]],
         "configurations": [[10.0], [20.0], [30.0]],
         "imaged": [2],
+        "suggestion": None,
     }
     expert.choose(4, 0)
     assert expert.pending() is None
+    expert.set(cloud(5), suggestion=Choice(2, "preference_network"))
+    assert expert.pending()["suggestion"] == {"index": 2, "by": "preference_network"}
 
 
 @pytest.mark.parametrize(
@@ -90,3 +94,50 @@ def test_the_same_question_again_is_the_same_one(expert):
     status = expert.set(asked)
     assert expert.set(asked) is status
     assert expert.set(cloud(1)) is not status
+
+
+def test_an_answer_is_taken_back_until_it_is_acted_upon(expert):
+    with pytest.raises(NoQuestionError, match="iteration = 4: no choice is waited for"):
+        expert.take_back(4)
+    status = expert.set(cloud(4))
+    with pytest.raises(NoQuestionError, match="there is no choice to take back"):
+        expert.take_back(4)
+    expert.choose(4, 2)
+    with pytest.raises(NoQuestionError, match="the choice of iteration 4 is waited for"):
+        expert.take_back(3)
+    expert.take_back(4)
+    assert expert.answer.get() == -1
+    assert expert.answered_for_s() is None
+    assert expert.pending()["iteration"] == 4
+    expert.choose(4, 0, "AD")
+    assert 0 <= expert.answered_for_s() < 5
+    assert expert.withdraw().taken_back == 1
+    status.wait(5)
+    with pytest.raises(NoQuestionError):
+        expert.take_back(4)
+    expert.set(cloud(5))
+    expert.choose(5, 0)
+    assert expert.withdraw().taken_back == 0
+
+
+def test_of_two_who_answer_at_once_one_does():
+    """Whoever was first; the other one is told."""
+    for _ in range(50):
+        expert, told = Expert(name="expert"), []
+        expert.set(cloud(0))
+        together = threading.Barrier(2)
+
+        def answer(index, expert=expert, told=told, together=together):
+            together.wait(5)
+            try:
+                expert.choose(0, index, str(index))
+            except NoQuestionError:
+                told.append(index)
+
+        threads = [threading.Thread(target=answer, args=(index,)) for index in (0, 2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(5)
+        (late,) = told
+        assert expert.withdraw().index == 2 - late

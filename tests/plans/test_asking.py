@@ -1,5 +1,6 @@
 """A person is asked: the plan can be paused and aborted meanwhile, and knows what is late."""
 
+import math
 import threading
 import time
 
@@ -111,7 +112,53 @@ def test_nobody_is_asked_by_a_plan_that_is_only_looked_at(bench, expert):
     assert expert.asked.get() == -1
 
 
-@pytest.mark.parametrize("timeout_s", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("timeout_s", [0.0, -1.0, float("nan")])
 def test_a_time_that_is_none_is_refused(expert, timeout_s):
-    with pytest.raises(ValueError, match=r"timeout_s = .*: above 0 s, finite"):
+    with pytest.raises(ValueError, match=r"timeout_s = .*: above 0 s"):
         ExpertChoice(expert, first, timeout_s)
+
+
+@pytest.mark.parametrize("undo_s", [-1.0, float("nan"), float("inf")])
+def test_an_undo_that_never_ends_is_refused(expert, undo_s):
+    with pytest.raises(ValueError, match=r"undo_s = .*: at least 0 s, finite"):
+        ExpertChoice(expert, first, undo_s=undo_s)
+
+
+def test_how_a_choice_came_about_is_an_event(bench, expert):
+    """What was suggested, taken back, shown, and how long it took, of the second image."""
+    begun = time.monotonic()
+
+    def answer():
+        wait_for_question(expert, 0)
+        expert.choose(0, 7, "AD")
+        wait_for_question(expert, 1)
+        assert expert.pending()["suggestion"] == {"index": 0, "by": "first"}
+        expert.choose(1, 2, "AD", shown="snr, photobleaching")
+        expert.take_back(1)
+        time.sleep(0.1)
+        expert.choose(1, 3, "BC", shown="snr, imaging_time_s")
+
+    answering = in_thread(answer)
+    asked = ExpertChoice(expert, first, math.inf, suggest=first, undo_s=0.3)
+    bench.engine(bench.plan(choose=asked, images=2))
+    answering.join(WAIT_S)
+    took_s = time.monotonic() - begun
+    assert choices(bench) == [(7, "AD"), (3, "BC")]
+    data = bench.events("decision")[1]["data"]
+    assert data["decision_suggested_index"] == 0
+    assert data["decision_suggested_by"] == "first"
+    assert data["decision_taken_back"] == 1
+    assert data["decision_shown"] == "snr, imaging_time_s"
+    assert 0.1 <= data["decision_took_s"] < took_s - 0.6  # without the time for taking it back
+
+
+def test_a_choice_that_was_taken_back_is_no_choice(bench, expert):
+    def answer():
+        wait_for_question(expert, 0)
+        expert.choose(0, 7)
+        expert.take_back(0)
+
+    answering = in_thread(answer)
+    bench.engine(bench.plan(choose=ExpertChoice(expert, first, 0.3, undo_s=0.2), images=1))
+    answering.join(WAIT_S)
+    assert choices(bench) == [(0, "first")]

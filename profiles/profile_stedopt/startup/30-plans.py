@@ -179,7 +179,7 @@ def _chooser(config, chooser, timeout_s, if_late, preference=None):
     if chooser == "rule":
         return None
     rule = make_choose(config, preference)
-    return ExpertChoice(expert, rule, timeout_s, stops_if_late=if_late == "stop")
+    return ExpertChoice(expert, rule, timeout_s, stops_if_late=if_late == "stop", suggest=rule)
 
 
 def _region(place):
