@@ -15,7 +15,7 @@ from stedopt_bluesky.cli.cataloguing import catalog_app
 from stedopt_bluesky.cli.experiments import experiments_app
 from stedopt_bluesky.cli.live import live
 from stedopt_bluesky.cli.networks import serve_app, weights_app
-from stedopt_bluesky.cli.options import DEFAULT_CATALOG, Catalog, Json, Uid
+from stedopt_bluesky.cli.options import DEFAULT_CATALOG, Asks, Catalog, Json, Uid
 from stedopt_bluesky.cli.output import OneLineErrors, clear_errors, console, print_json
 from stedopt_bluesky.cli.train import train_app
 
@@ -134,6 +134,10 @@ def run(
         float | None,
         typer.Option(help="Share of its choices that the region holds (left out: 0.5)."),
     ] = None,
+    expert: Annotated[
+        bool,
+        typer.Option("--expert", help="Choose each option yourself, on a page in your browser."),
+    ] = False,
     terminal: Annotated[
         bool,
         typer.Option("--terminal", help="Choose each option yourself, at this terminal."),
@@ -184,8 +188,17 @@ def run(
             regions=regions,
             reduce_to=reduce_to,
             reduce_share=reduce_share,
-            in_terminal=terminal,
+            asks=_asks(page=expert, terminal=terminal),
         )
+
+
+def _asks(*, page: bool, terminal: bool) -> Asks:
+    """Where a person chooses."""
+    from stedopt_bluesky.config import ConfigError
+
+    if page and terminal:
+        raise ConfigError("expert: not together with --terminal; choose on the page or there")
+    return "page" if page else "terminal" if terminal else ""
 
 
 @app.command()
@@ -194,6 +207,10 @@ def resume(
     images: Annotated[
         int | None, typer.Option(help="How many more; left out: to the planned number.")
     ] = None,
+    expert: Annotated[
+        bool,
+        typer.Option("--expert", help="Choose each option yourself, on a page in your browser."),
+    ] = False,
     terminal: Annotated[
         bool,
         typer.Option("--terminal", help="Choose each option yourself, at this terminal."),
@@ -218,7 +235,7 @@ def resume(
             catalog=catalog,
             figure=figure,
             as_json=as_json,
-            in_terminal=terminal,
+            asks=_asks(page=expert, terminal=terminal),
         )
 
 

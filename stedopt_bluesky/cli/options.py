@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,3 +22,6 @@ Json = Annotated[
 Uid = Annotated[str, typer.Argument(metavar="UID", help="A run's uid, or its first characters.")]
 
 DEFAULT_CATALOG = Path("stedopt-data")
+
+# Where a person chooses each option, if one does.
+Asks = Literal["", "page", "terminal"]

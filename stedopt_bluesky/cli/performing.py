@@ -6,7 +6,7 @@ import contextlib
 import io
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,9 @@ from stedopt_bluesky.cli.interrupts import (
     make_engine,
     terminate_cleanly,
 )
+from stedopt_bluesky.cli.options import Asks
 from stedopt_bluesky.cli.output import console, fail, program, warn, warnings_in_one_line
-from stedopt_bluesky.config import ExperimentConfig
+from stedopt_bluesky.config import ConfigError, ExperimentConfig
 from stedopt_bluesky.session import (
     Observation,
     check_catalog,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from stedopt_bluesky.reports.progress import RunProgress
     from stedopt_bluesky.session import Networks, Session
     from stedopt_bluesky.session.places import Places
+    from stedopt_bluesky.web.page.choose_view import Desk
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,8 @@ class Task:
         What is imaged with; None: what the configuration says is connected to.
     given : callable or None
         Tells which recorded images the application has answered with, if it has.
-    in_terminal : bool
-        Whether each option is chosen by a person at the terminal.
+    asks : {"", "page", "terminal"}
+        Where a person chooses each option, if one does.
     then : callable or None
         From the run's uid to what else is said of it: a line's label and text, and plain data
         for ``--json``.
@@ -99,7 +101,7 @@ class Task:
     light_before: Sequence[tuple[tuple[float, float], float, float]] = ()
     application: Application | None = None
     given: Callable[[], Given] | None = None
-    in_terminal: bool = False
+    asks: Asks = ""
     then: Callable[[str], tuple[tuple[str, str], Mapping[str, Any]]] | None = None
 
 
@@ -210,7 +212,7 @@ def _image(
 
 def _asked(task: Task, networks: Networks) -> tuple[Expert | None, Chooser | None]:
     """Who is asked for each choice; None: nobody is."""
-    if not task.in_terminal:
+    if not task.asks:
         return None, None
     from stedopt_bluesky.devices.expert import Expert
     from stedopt_bluesky.session.asking import make_expert_choice
@@ -243,7 +245,7 @@ def _run(session: Session, task: Task, expert: Expert | None) -> tuple[str, str]
     with (
         contextlib.redirect_stdout(io.StringIO()),
         Interrupts(session.run_engine, console.print) as interrupts,
-        _at_terminal(expert, session, progress),
+        _answered(expert, session, task.asks, progress),
     ):
         engine: Any = session.run_engine  # its hook is typed as None
         engine.waiting_hook = progress.waiting
@@ -263,23 +265,56 @@ def _run(session: Session, task: Task, expert: Expert | None) -> tuple[str, str]
     return started[0], problem
 
 
-def _at_terminal(
-    expert: Expert | None, session: Session, progress: RunProgress
+def _answered(
+    expert: Expert | None, session: Session, asks: Asks, progress: RunProgress
 ) -> contextlib.AbstractContextManager[Any]:
-    """Have what an expert is asked answered at the terminal, while entered."""
+    """Have what an expert is asked answered, while entered."""
     if expert is None:
         return contextlib.nullcontext()
-    from stedopt_bluesky.cli.terminal_expert import TerminalExpert, lines_of_terminal
+    objectives, config = session.station.rating.objectives, session.config
+    if asks == "terminal":
+        from stedopt_bluesky.cli.terminal_expert import TerminalExpert, lines_of_terminal
 
-    return TerminalExpert(
-        expert,
-        session.station.rating.objectives,
-        console,
-        lines_of_terminal(),
-        name=session.config.operator,
-        hide=progress.hidden,
-        undo_s=session.config.expert.undo_s,
+        return TerminalExpert(
+            expert,
+            objectives,
+            console,
+            lines_of_terminal(),
+            name=config.operator,
+            hide=progress.hidden,
+            undo_s=config.expert.undo_s,
+        )
+    from stedopt_bluesky.web.page.choose_view import Desk
+
+    name = config.operator or "expert"
+    return _page(
+        Desk(expert, objectives, name, config.seed, config.expert.undo_s), config.expert.port
     )
+
+
+@contextlib.contextmanager
+def _page(desk: Desk, port: int) -> Iterator[None]:
+    """Serve the page while entered.
+
+    Raises
+    ------
+    ConfigError
+        When the port is taken.
+    """
+    from stedopt_bluesky.errors import in_one_line
+    from stedopt_bluesky.web.page.server import PageServer
+
+    with contextlib.ExitStack() as serving:
+        try:
+            serving.enter_context(PageServer(desk, tell_link, port))
+        except OSError as error:
+            raise ConfigError(f"expert.port = {port}: {in_one_line(error)}") from None
+        yield
+
+
+def tell_link(link: str) -> None:
+    """Tell where the page is: each link works once."""
+    console.print(f"the page, by a link that works once: {link}", markup=False, soft_wrap=True)
 
 
 def _store(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stedopt_bluesky.cli.options import Asks
 from stedopt_bluesky.cli.output import console, warnings_in_one_line
 from stedopt_bluesky.cli.performing import Task, perform
 from stedopt_bluesky.config import (
@@ -32,7 +33,7 @@ def begin(
     regions: Path | None = None,
     reduce_to: str = "",
     reduce_share: float | None = None,
-    in_terminal: bool = False,
+    asks: Asks = "",
 ) -> None:
     """Run an experiment from a file, a preset or the default.
 
@@ -50,8 +51,8 @@ def begin(
         Run, by uid, to whose most chosen region the grid is reduced; empty: it is not.
     reduce_share : float, optional
         Share of that run's choices that the region holds; a half when left out.
-    in_terminal : bool
-        Whether each option is chosen by a person at the terminal.
+    asks : {"", "page", "terminal"}
+        Where a person chooses each option, if one does.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def begin(
             as_json,
             prior=prior,
             reduced_from=reduced_from,
-            in_terminal=in_terminal,
+            asks=asks,
         )
     )
 
@@ -88,7 +89,7 @@ def go_on(
     catalog: Path,
     figure: Path | None,
     as_json: bool,
-    in_terminal: bool = False,
+    asks: Asks = "",
 ) -> None:
     """Go on with a stored run.
 
@@ -115,7 +116,7 @@ def go_on(
             earlier.networks,
             earlier.stage_origin_um,
             light_of(earlier.chain),
-            in_terminal=in_terminal,
+            asks=asks,
         )
     )
 

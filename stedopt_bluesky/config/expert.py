@@ -10,7 +10,7 @@ from stedopt_bluesky.config.sections import Section
 
 
 class ExpertConfig(Section):
-    """A person who is asked for each choice, with `stedopt run --terminal`."""
+    """A person who is asked for each choice, with `stedopt run --expert` or `--terminal`."""
 
     timeout_s: Annotated[float, Field(gt=0, le=86_400)] = Field(
         600.0, description="How long is waited for each choice, s, pauses not counted; to a day."
@@ -22,4 +22,7 @@ class ExpertConfig(Section):
     )
     undo_s: Annotated[float, Field(ge=0, le=60)] = Field(
         0.0, description="How long a choice can be taken back before its image is taken, s."
+    )
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0, description="Port of the page on this computer; 0: any that is free."
     )

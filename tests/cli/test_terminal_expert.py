@@ -234,3 +234,11 @@ def test_a_run_whose_options_a_person_chooses(tmp_path):
     assert data[2]["decision_chosen_by"] == data[2]["decision_suggested_by"] != "AD"
     assert all(d["decision_took_s"] > 0 for d in data)
     assert "Traceback" not in done.stderr
+
+
+def test_the_page_and_the_terminal_are_not_both_asked(stedopt):
+    result = stedopt("run", "--expert", "--terminal")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "error: expert: not together with --terminal; choose on the page or there\n"
+    )

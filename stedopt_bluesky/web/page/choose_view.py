@@ -1,0 +1,241 @@
+"""The view in which a person chooses: the cloud, the option in words, and what can be done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from stedopt_bluesky.acquisition import Choice, Objective, Options
+from stedopt_bluesky.devices.expert import Expert, NoQuestionError
+from stedopt_bluesky.preference.ties import one_of_equals
+from stedopt_bluesky.reports.labels import axis_label
+from stedopt_bluesky.web.page.cloud_figure import (
+    View,
+    at_same_place,
+    cloud_figure,
+    in_words,
+    on_front,
+    selection,
+)
+
+# How often a browser looks for what is new, s.
+LOOK_EVERY_S = 0.1
+_NOTHING = "Nothing is asked. The plan images, or waits for the microscope."
+# Rows of what was clicked, pointed at: the least that the browser has to send.
+_ROW = "(event) => emit(event.points[0].customdata)"
+
+
+@dataclass
+class Desk:
+    """What the page is about: one for all browsers.
+
+    Parameters
+    ----------
+    expert : Expert
+        Whose questions are answered.
+    objectives : sequence of Objective
+        In the order of the cloud's columns.
+    name : str
+        Who answers, unless a browser says otherwise.
+    seed : int
+        Of the draw among options that lie at the same place.
+    undo_s : float
+        How long an answer can be taken back, s.
+    """
+
+    expert: Expert
+    objectives: Sequence[Objective]
+    name: str = "expert"
+    seed: int = 0
+    undo_s: float = 0.0
+    last: str = field(default="", init=False)
+
+
+class ChooseView:
+    """The cloud of options in one browser.
+
+    Parameters
+    ----------
+    desk : Desk
+        What is asked.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        from nicegui import ui
+
+        self._desk = desk
+        self._options: Options | None = None
+        self._suggestion: Choice | None = None
+        self._selected: int | None = None
+        self._view = View.of([o.name for o in desk.objectives])
+        self._answered: int | None = None
+
+        ui.colors(primary="#0b57a4")  # white letters on it can be read
+        self._heading = ui.label(_NOTHING).classes("text-xl").props("role=status aria-live=polite")
+        names = {o.name: axis_label(o.name) for o in desk.objectives}
+        with ui.row().classes("items-center") as self._axes:
+            for attribute, label in (("x", "x axis"), ("y", "y axis"), ("colour", "colour")):
+                ui.select(
+                    names,
+                    value=getattr(self._view, attribute),
+                    label=label,
+                    on_change=lambda event, a=attribute: self._show_as(**{a: event.value}),
+                ).classes("w-48").mark(f"axis-{attribute}")
+            self._who = ui.input("who chooses", value=desk.name).classes("w-40").mark("who")
+        self._plot = ui.plotly({"data": [], "layout": {}}).classes("w-full").style("height: 55vh")
+        self._plot.on("plotly_click", self._clicked, js_handler=_ROW)
+        self._plot.on("plotly_hover", self._pointed_at, js_handler=_ROW, throttle=0.05)
+        self._hovered = ui.label("").classes("min-h-6 text-gray-700").mark("hovered")
+        self._chosen = ui.label("").classes("min-h-6 font-bold").mark("selected")
+        with ui.row():
+            self._take = ui.button("Image it (Enter)", on_click=self.take).mark("take")
+            self._adopt = ui.button("As suggested (s)", on_click=self.adopt).mark("adopt")
+            self._undo = ui.button("Take back (u)", on_click=self.take_back).mark("undo")
+        ui.label(
+            "Click an option, or go along those that none is better than with ← and →."
+        ).classes("text-sm text-gray-700")
+        ui.keyboard(on_key=self._key)
+        ui.timer(LOOK_EVERY_S, self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what is asked now, when that is another question."""
+        question = self._desk.expert.question
+        options = None if question is None else question[0]
+        if options is not self._options:
+            self._options = options
+            self._suggestion = None if question is None else question[1]
+            self._selected = None
+            self._draw()
+        waits, taken = options is not None, self._taken_back_until() > 0
+        self._take.set_enabled(waits and self._selected is not None)
+        self._adopt.set_enabled(waits and self._suggestion is not None)
+        self._undo.set_enabled(taken)
+        if not waits:
+            self._heading.set_text(self._desk.last if taken else _NOTHING)
+
+    def take(self) -> None:
+        """Answer with the option that is selected."""
+        if self._options is not None and self._selected is not None:
+            self._answer(self._options, self._selected)
+
+    def adopt(self) -> None:
+        """Answer with the option that is suggested."""
+        if self._options is not None and self._suggestion is not None:
+            self._answer(self._options, self._suggestion.index)
+
+    def take_back(self) -> None:
+        """Take the last answer back, while its image is not taken."""
+        from nicegui import ui
+
+        if self._answered is None:
+            return
+        try:
+            self._desk.expert.take_back(self._answered)
+        except NoQuestionError:
+            ui.notify("Too late: the image is taken.")
+        self._answered = None
+        self.refresh()
+
+    def _answer(self, options: Options, row: int) -> None:
+        from nicegui import ui
+
+        name = str(self._who.value or "").strip() or self._desk.name
+        try:
+            self._desk.expert.choose(options.iteration, row, name, shown=f"page, {self._view}")
+        except NoQuestionError:
+            ui.notify("Too late: this choice is made.", type="warning")
+        except ValueError as error:
+            ui.notify(str(error), type="warning")
+        else:
+            self._answered = options.iteration
+            self._desk.last = f"{name} has chosen {in_words(options, self._desk.objectives, row)}"
+        self.refresh()
+
+    def _taken_back_until(self) -> float:
+        """Seconds in which the answer of this browser can be taken back."""
+        answered_s = self._desk.expert.answered_for_s()
+        if self._answered is None or answered_s is None:
+            return 0.0
+        return max(0.0, self._desk.undo_s - answered_s)
+
+    def _show_as(self, **change: str) -> None:
+        self._view = View(
+            **{"x": self._view.x, "y": self._view.y, "colour": self._view.colour, **change}
+        )
+        self._draw()
+
+    def _select(self, row: int) -> None:
+        if self._options is None:
+            return
+        self._selected = row
+        # Not the whole cloud again: it may have ten thousand points.
+        self._plot.run_plot_method("restyle", *selection(self._options, self._view, row))
+        self._say_selected()
+
+    def _clicked(self, event: Any) -> None:
+        if self._options is None or not isinstance(event.args, int):
+            return
+        rows = at_same_place(self._options, self._view, event.args)
+        self._select(one_of_equals(rows, self._options, self._desk.objectives, self._desk.seed))
+
+    def _pointed_at(self, event: Any) -> None:
+        if self._options is not None and isinstance(event.args, int):
+            self._hovered.set_text(in_words(self._options, self._desk.objectives, event.args))
+
+    def _along_front(self, step: int) -> None:
+        options = self._options
+        if options is None:
+            return
+        rows = on_front(options, self._desk.objectives)
+        if not rows.size:
+            return
+        x = options.values[rows, list(options.objectives).index(self._view.x)]
+        rows = rows[np.argsort(x, kind="stable")]
+        there = np.flatnonzero(rows == self._selected)
+        place = int(there[0]) + step if there.size else (0 if step > 0 else len(rows) - 1)
+        self._select(int(rows[np.clip(place, 0, len(rows) - 1)]))
+
+    def _key(self, event: Any) -> None:
+        if not event.action.keydown:
+            return
+        if event.key.enter:
+            self.take()
+        elif event.key == "s":
+            self.adopt()
+        elif event.key == "u":
+            self.take_back()
+        elif event.key.arrow_right:
+            self._along_front(1)
+        elif event.key.arrow_left:
+            self._along_front(-1)
+
+    def _draw(self) -> None:
+        options = self._options
+        self._axes.set_visibility(options is not None)
+        self._plot.set_visibility(options is not None)
+        if options is None:
+            self._hovered.set_text("")
+            self._say_selected()
+            return
+        self._heading.set_text(f"Image {options.iteration + 1}: which option?")
+        suggested = None if self._suggestion is None else self._suggestion.index
+        self._plot.update_figure(
+            cloud_figure(
+                options,
+                self._desk.objectives,
+                self._view,
+                suggested=suggested,
+                selected=self._selected,
+            )
+        )
+        self._say_selected()
+
+    def _say_selected(self) -> None:
+        words = ""
+        if self._options is not None and self._selected is not None:
+            words = f"Selected: {in_words(self._options, self._desk.objectives, self._selected)}"
+        self._chosen.set_text(words)

@@ -1,0 +1,106 @@
+"""The page's server: in a thread beside the plan, on this computer alone."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from stedopt_bluesky.web.page.links import LINK, Links, OnlyByLink
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from stedopt_bluesky.web.page.choose_view import Desk
+
+# How long the server may take to start, s.
+_START_S = 30.0
+
+
+class PageServer:
+    """Serves the page of one desk while entered; NiceGUI has one application per process.
+
+    Parameters
+    ----------
+    desk : Desk
+        What the page is about.
+    port : int
+        Where it listens on this computer; 0: any that is free.
+    tell : callable
+        Told each link that works: at first, and the next one when one was used.
+    """
+
+    def __init__(self, desk: Desk, tell: Callable[[str], object], port: int = 0) -> None:
+        self._desk = desk
+        self._tell = tell
+        self._wanted = port
+        self._links = Links(used=self._tell_next)
+        self._socket: socket.socket | None = None
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        if self._socket is None:
+            raise RuntimeError("the page is not served")
+        return int(self._socket.getsockname()[1])
+
+    def __enter__(self) -> PageServer:
+        """Listen and serve.
+
+        Raises
+        ------
+        OSError
+            When the port is taken.
+        RuntimeError
+            When the server does not start.
+        """
+        import uvicorn
+        from fastapi import FastAPI
+        from nicegui import ui
+
+        from stedopt_bluesky.web.page.choose_view import ChooseView
+
+        self._socket = socket.create_server(("127.0.0.1", self._wanted))
+        desk = self._desk
+
+        @ui.page("/", title="stedopt")
+        def choose() -> None:
+            ChooseView(desk)
+
+        api = FastAPI(openapi_url=None)
+        ui.run_with(api, show_welcome_message=False)
+        guarded = OnlyByLink(api, self._links, self.port)
+        config = uvicorn.Config(guarded, log_level="critical", access_log=False, lifespan="on")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name="page", daemon=True
+        )
+        self._thread.start()
+        until = time.monotonic() + _START_S
+        while not self._server.started:
+            if time.monotonic() > until or not self._thread.is_alive():
+                self.__exit__(None, None, None)
+                raise RuntimeError("the page's server has not started")
+            time.sleep(0.01)
+        self._tell_next()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = self._server.force_exit = True
+            self._thread.join(5)
+        if self._socket is not None:
+            self._socket.close()
+
+    def _tell_next(self) -> None:
+        self._tell(f"http://127.0.0.1:{self.port}/?{LINK}={self._links.new()}")

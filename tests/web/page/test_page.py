@@ -1,0 +1,209 @@
+"""The page in a real browser: a run whose options are chosen by clicks and keys."""
+
+import contextlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from stedopt_bluesky.records import CatalogFolder, RunRecord, journal_paths
+from tests.small import small_toml
+from tests.waiting import wait_for
+from tests.web.page.browser import browser
+
+LINK = re.compile(r"http://127\.0\.0\.1:\d+/\?link=\S+")
+# An operator whose name a page that does not escape it would run.
+HOSTILE = "<img src=x onerror=document.title='taken'>"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+class Run:
+    """`stedopt run --expert`, and the links that it tells."""
+
+    def __init__(self, folder, *, more="", **fields):
+        self.catalog = folder / "catalogue"
+        toml = folder / "small.toml"
+        toml.write_text(small_toml(more, seed=1, **fields))
+        command = [sys.executable, "-m", "stedopt_bluesky.cli", "run", toml, "--expert"]
+        self.process = subprocess.Popen(
+            [*command, "--catalog", self.catalog], stderr=subprocess.PIPE, text=True
+        )
+        self.links, self.told = [], []
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+        wait_for(lambda: self.links)
+
+    def _read(self):
+        for line in self.process.stderr:
+            self.told.append(line)
+            self.links += LINK.findall(line)
+
+    def ended(self):
+        assert self.process.wait(60) == 0, "".join(self.told)
+        self._reading.join(10)
+
+    def decisions(self):
+        (path,) = journal_paths(CatalogFolder.open(self.catalog))
+        return [event["data"] for event in RunRecord.read(path).events("decision")]
+
+
+@contextlib.contextmanager
+def running(folder, **fields):
+    run = Run(folder, **fields)
+    try:
+        yield run
+    finally:
+        run.process.kill()
+        run.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    with browser(tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver
+
+
+def asked(driver, image):
+    """Wait until the page asks for this image, and its cloud is drawn."""
+    wait_for(lambda: f"Image {image}: which option?" in driver.page_source)
+    wait_for(lambda: driver.find_elements("css selector", ".nsewdrag"))
+
+
+def press(driver, *keys):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    ActionChains(driver).send_keys(*keys).perform()
+
+
+def text_of(driver, beginning):
+    found = [e.text for e in driver.find_elements("css selector", ".nicegui-label, div")]
+    return next((text for text in found if text.startswith(beginning)), "")
+
+
+def button(driver, words):
+    (found,) = [
+        e for e in driver.find_elements("css selector", "button") if words in e.text.lower()
+    ]
+    return found
+
+
+def test_a_run_is_done_by_keys_and_clicks(tmp_path, chromium):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    with running(tmp_path, images=4, operator=HOSTILE) as run:
+        chromium.get(run.links[0])
+        # The link is not in the address any more.
+        assert chromium.current_url == run.links[0].partition("?")[0]
+
+        asked(chromium, 1)
+        assert not button(chromium, "image it").is_enabled()
+        press(chromium, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+        wait_for(lambda: text_of(chromium, "Selected: "))
+        assert "depletion power" in text_of(chromium, "Selected: ")
+        press(chromium, Keys.ENTER)
+
+        asked(chromium, 2)
+        press(chromium, "s")
+
+        asked(chromium, 3)
+        plot = chromium.find_element("css selector", ".nsewdrag")
+        x, y = chromium.execute_script(
+            "const d = document.querySelector('.js-plotly-plot'), f = d._fullLayout, t = d.data[2];"
+            "const s = d.data[0];"
+            "return [f.xaxis.l2p(s.x[40]) - f._size.w / 2, f.yaxis.l2p(s.y[40]) - f._size.h / 2]"
+        )
+        ActionChains(chromium).move_to_element_with_offset(plot, round(x), round(y)).perform()
+        wait_for(lambda: text_of(chromium, "depletion power") or text_of(chromium, "excitation"))
+        ActionChains(chromium).click().perform()
+        wait_for(lambda: text_of(chromium, "Selected: "))
+        button(chromium, "image it").click()
+
+        asked(chromium, 4)
+        button(chromium, "as suggested").click()
+        run.ended()
+        decisions = run.decisions()
+    assert [d["decision_chosen_by"] for d in decisions] == [HOSTILE] * 4
+    assert chromium.title == "stedopt"
+    for number in (1, 3):
+        assert decisions[number]["decision_index"] == decisions[number]["decision_suggested_index"]
+    assert all(d["decision_shown"].startswith("page, x ") for d in decisions)
+    assert all(d["decision_took_s"] > 0 for d in decisions)
+
+
+def test_it_goes_on_where_it_is_opened_next_and_one_decision_wins(tmp_path, chromium):
+    with running(tmp_path, images=2, more="[expert]\nundo_s = 1.0\n") as run:
+        chromium.get(run.links[0])
+        asked(chromium, 1)
+        chromium.get("about:blank")  # the page is closed: the question waits
+        wait_for(lambda: len(run.links) == 2)
+        with browser(tmp_path / "other") as other:
+            other.get(run.links[0])
+            wait_for(lambda: "was used" in other.page_source)
+            other.get(run.links[1])
+            asked(other, 1)
+            chromium.get(run.links[0].partition("?")[0])  # the same browser is known
+            asked(chromium, 1)
+            press(other, "s")
+            wait_for(lambda: "Nothing is asked" in chromium.page_source)
+            press(other, "u")
+            asked(chromium, 1)
+            asked(other, 1)
+            press(chromium, "s")
+            asked(other, 2)
+            press(other, "s")
+            run.ended()
+        first, second = run.decisions()
+    assert first["decision_taken_back"] == 1
+    assert second["decision_taken_back"] == 0
+
+
+def test_nobody_gets_in_without_a_link(tmp_path, chromium):
+    with running(tmp_path, images=1) as run:
+        address = run.links[0].partition("?")[0]
+        for wrong in (address, f"{address}?link=wrong", run.links[0][:-1]):
+            chromium.get(wrong)
+            wait_for(lambda: "A link is needed" in chromium.page_source)
+            assert "which option" not in chromium.page_source
+        chromium.get(run.links[0])
+        asked(chromium, 1)
+        press(chromium, "s")
+        run.ended()
+
+
+def test_a_port_that_is_taken_is_told_before_the_run(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        toml = tmp_path / "small.toml"
+        toml.write_text(small_toml(f"[expert]\nport = {taken.getsockname()[1]}\n", images=1))
+        command = [sys.executable, "-m", "stedopt_bluesky.cli", "run", toml, "--expert"]
+        done = subprocess.run(
+            [*command, "--catalog", tmp_path / "cat"], capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: expert.port = ")
+    assert "in use" in line
+    assert list((tmp_path / "cat").rglob("*.jsonl")) == []
+
+
+def test_ctrl_c_while_the_page_is_asked_ends_the_run(tmp_path):
+    with running(tmp_path, images=3) as run:
+        wait_for(lambda: any("page" in line for line in run.told))
+        (path,) = wait_for_journals(run.catalog)
+        wait_for(lambda: b'"overview"' in path.read_bytes())
+        time.sleep(0.5)  # it asks by now, or soon
+        run.process.send_signal(signal.SIGINT)
+        assert run.process.wait(60) == 130
+        run._reading.join(10)
+    assert "Traceback" not in "".join(run.told)
+
+
+def wait_for_journals(catalog):
+    wait_for(lambda: catalog.exists() and journal_paths(CatalogFolder.open(catalog)))
+    return journal_paths(CatalogFolder.open(catalog))
