@@ -15,7 +15,15 @@ from stedopt_bluesky.cli.cataloguing import catalog_app
 from stedopt_bluesky.cli.experiments import experiments_app
 from stedopt_bluesky.cli.live import live
 from stedopt_bluesky.cli.networks import serve_app, weights_app
-from stedopt_bluesky.cli.options import DEFAULT_CATALOG, Asks, Catalog, Json, Uid
+from stedopt_bluesky.cli.options import (
+    DEFAULT_CATALOG,
+    Asks,
+    AtTheTerminal,
+    Catalog,
+    Json,
+    OnThePage,
+    Uid,
+)
 from stedopt_bluesky.cli.output import OneLineErrors, clear_errors, console, print_json
 from stedopt_bluesky.cli.train import train_app
 
@@ -134,14 +142,8 @@ def run(
         float | None,
         typer.Option(help="Share of its choices that the region holds (left out: 0.5)."),
     ] = None,
-    expert: Annotated[
-        bool,
-        typer.Option("--expert", help="Choose each option yourself, on a page in your browser."),
-    ] = False,
-    terminal: Annotated[
-        bool,
-        typer.Option("--terminal", help="Choose each option yourself, at this terminal."),
-    ] = False,
+    expert: OnThePage = False,
+    terminal: AtTheTerminal = False,
     figure: Annotated[
         Path | None,
         typer.Option(
@@ -207,14 +209,8 @@ def resume(
     images: Annotated[
         int | None, typer.Option(help="How many more; left out: to the planned number.")
     ] = None,
-    expert: Annotated[
-        bool,
-        typer.Option("--expert", help="Choose each option yourself, on a page in your browser."),
-    ] = False,
-    terminal: Annotated[
-        bool,
-        typer.Option("--terminal", help="Choose each option yourself, at this terminal."),
-    ] = False,
+    expert: OnThePage = False,
+    terminal: AtTheTerminal = False,
     figure: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Where to save the picture.")
     ] = None,

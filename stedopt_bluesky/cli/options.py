@@ -20,6 +20,12 @@ Json = Annotated[
     bool, typer.Option("--json", help="One JSON document on standard output, for scripts.")
 ]
 Uid = Annotated[str, typer.Argument(metavar="UID", help="A run's uid, or its first characters.")]
+OnThePage = Annotated[
+    bool, typer.Option("--expert", help="Choose each option yourself, on a page in your browser.")
+]
+AtTheTerminal = Annotated[
+    bool, typer.Option("--terminal", help="Choose each option yourself, at this terminal.")
+]
 
 DEFAULT_CATALOG = Path("stedopt-data")
 

@@ -10,11 +10,15 @@ import time
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from ophyd import Component as Cpt
 from ophyd import Device, Signal
 from ophyd.status import Status
 
 from stedopt_bluesky.acquisition import Choice, Options
+
+# Mean and standard deviation of each option's objectives, each (G, M).
+Moments = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 # What the signals hold while there is no question, or no answer.
 NONE = -1
@@ -41,6 +45,7 @@ class Expert(Device):
         self._lock = threading.Lock()
         self._options: Options | None = None
         self._suggestion: Choice | None = None
+        self._expected: Moments | None = None
         self._choice: Choice | None = None
         self._status: Status | None = None
         self._asked_s = self._answered_s = 0.0
@@ -61,7 +66,7 @@ class Expert(Device):
             if self._options is options and self._status is not None:
                 return self._status
             self._options, self._choice, self._status = options, None, Status(self)
-            self._suggestion, self._taken_back = suggestion, 0
+            self._suggestion, self._taken_back, self._expected = suggestion, 0, None
             self._asked_s = time.monotonic()
             self.answer.put(NONE)
             self.asked.put(options.iteration)
@@ -74,6 +79,26 @@ class Expert(Device):
             if self._options is None or self._choice is not None:
                 return None
             return self._options, self._suggestion
+
+    def expect(self, options: Options, moments: Moments) -> None:
+        """Add to a question what is expected of its options: mean and standard deviation.
+
+        Parameters
+        ----------
+        options : Options
+            What is asked; of another question it is dropped.
+        moments : pair of ndarray, each of shape (G, M)
+            Each column in its objective's unit.
+        """
+        with self._lock:
+            if self._options is options:
+                self._expected = moments
+
+    @property
+    def expected(self) -> Moments | None:
+        """What is expected of the options that wait, where that is known."""
+        with self._lock:
+            return self._expected
 
     def pending(self) -> dict[str, Any] | None:
         """Tell what is asked, in plain data; None when nothing is.
@@ -177,6 +202,7 @@ class Expert(Device):
                     taken_back=self._taken_back,
                 )
             self._options = self._choice = self._status = self._suggestion = None
+            self._expected = None
             self.asked.put(NONE)
         if status is not None and not status.done:
             status.set_finished()

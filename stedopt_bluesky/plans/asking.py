@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bluesky import plan_stubs as bps
@@ -11,10 +12,12 @@ from bluesky.utils import MsgGenerator
 
 from stedopt_bluesky.acquisition import Choice, Options
 from stedopt_bluesky.devices.decision import Choose
-from stedopt_bluesky.devices.expert import Expert
+from stedopt_bluesky.devices.expert import Expert, Moments
 
 # How often the plan looks for an answer, s.
 LOOK_EVERY_S = 0.05
+# Of so many values, options times objectives, what is expected is reckoned: 0.1 s for 3,000.
+MOST_EXPECTED = 50_000
 
 
 class NobodyChoseError(RuntimeError):
@@ -60,8 +63,18 @@ class ExpertChoice:
         if not 0 <= self.undo_s < math.inf:
             raise ValueError(f"undo_s = {self.undo_s:g}: at least 0 s, finite")
 
-    def ask(self, options: Options) -> MsgGenerator[Choice]:
+    def ask(
+        self, options: Options, expect: Callable[[], Moments] | None = None
+    ) -> MsgGenerator[Choice]:
         """Ask and wait; nothing is lit meanwhile.
+
+        Parameters
+        ----------
+        options : Options
+            What is chosen from.
+        expect : callable, optional
+            Gives mean and standard deviation of the options' objectives, each (G, M): shown
+            beside what was sampled, where there are not too many.
 
         Raises
         ------
@@ -73,6 +86,9 @@ class ExpertChoice:
         if status is None:  # nobody answers a plan that is only looked at
             return self.otherwise(options)
         try:
+            # Only now: who is asked can look already.
+            if expect is not None and options.values.size <= MOST_EXPECTED:
+                self.expert.expect(options, expect())
             waited_s = 0.0
             while waited_s < self.timeout_s:
                 answered_s = self.expert.answered_for_s()

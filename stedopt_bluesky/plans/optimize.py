@@ -252,7 +252,7 @@ def optimise_one(
     """
     options = strategy.suggest()
     if isinstance(choose, ExpertChoice):
-        chosen = yield from choose.ask(options)
+        chosen = yield from choose.ask(options, getattr(strategy, "posterior", None))
         choose = partial(_repeat, chosen)
     yield from bps.abs_set(station.decision, options, choose=choose, wait=True)
     index = int(station.decision.index.get())

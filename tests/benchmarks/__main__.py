@@ -103,6 +103,7 @@ def rest(fault_moments: int, kill_moments: int, runs: int) -> None:
         networks_service,
         objective_speed,
         optimisation,
+        page,
         quality_network,
         served_twin,
         spines,
@@ -127,6 +128,7 @@ def rest(fault_moments: int, kill_moments: int, runs: int) -> None:
             partial(catalogue_scale.main, runs),
         ),
         "Live views": ("live_cost", live_cost.main),
+        "The page": ("page", page.main),
         "What a served twin costs": ("served_twin", served_twin.main),
         "Spines on the overview": ("spines", spines.main),
         "Faults of the microscope": (

@@ -141,3 +141,19 @@ def test_of_two_who_answer_at_once_one_does():
             thread.join(5)
         (late,) = told
         assert expert.withdraw().index == 2 - late
+
+
+def test_what_is_expected_belongs_to_its_question(expert):
+    first, second = cloud(0), cloud(1)
+    moments = np.zeros((3, 2)), np.ones((3, 2))
+    expert.set(first)
+    assert expert.expected is None
+    expert.expect(second, moments)
+    assert expert.expected is None
+    expert.expect(first, moments)
+    assert expert.expected is moments
+    expert.set(second)
+    assert expert.expected is None
+    expert.expect(second, moments)
+    expert.withdraw()
+    assert expert.expected is None

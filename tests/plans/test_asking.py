@@ -31,6 +31,17 @@ def wait_for_question(expert, iteration):
         time.sleep(0.02)
 
 
+def wait_for_expectation(expert):
+    """Mean and deviation of each option come after the question."""
+    end = time.monotonic() + WAIT_S
+    while expert.expected is None:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    mean, std = expert.expected
+    assert mean.shape == std.shape == expert.question[0].values.shape
+    assert (std >= 0).all()
+
+
 def in_thread(work):
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
@@ -133,6 +144,7 @@ def test_how_a_choice_came_about_is_an_event(bench, expert):
         expert.choose(0, 7, "AD")
         wait_for_question(expert, 1)
         assert expert.pending()["suggestion"] == {"index": 0, "by": "first"}
+        wait_for_expectation(expert)
         expert.choose(1, 2, "AD", shown="snr, photobleaching")
         expert.take_back(1)
         time.sleep(0.1)

@@ -184,7 +184,7 @@ class ChooseView:
 
     def _pointed_at(self, event: Any) -> None:
         if self._options is not None and isinstance(event.args, int):
-            self._hovered.set_text(in_words(self._options, self._desk.objectives, event.args))
+            self._hovered.set_text(self._in_words(event.args))
 
     def _along_front(self, step: int) -> None:
         options = self._options
@@ -235,7 +235,11 @@ class ChooseView:
         self._say_selected()
 
     def _say_selected(self) -> None:
-        words = ""
-        if self._options is not None and self._selected is not None:
-            words = f"Selected: {in_words(self._options, self._desk.objectives, self._selected)}"
-        self._chosen.set_text(words)
+        selected = self._selected
+        self._chosen.set_text("" if selected is None else f"Selected: {self._in_words(selected)}")
+
+    def _in_words(self, row: int) -> str:
+        if self._options is None:
+            return ""
+        expected = self._desk.expert.expected
+        return in_words(self._options, self._desk.objectives, row, expected)

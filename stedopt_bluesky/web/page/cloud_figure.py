@@ -162,10 +162,16 @@ def at_same_place(options: Options, view: View, row: int) -> npt.NDArray[np.intp
     return np.flatnonzero((there == there[row]).all(axis=1))
 
 
-def in_words(options: Options, objectives: Sequence[Objective], row: int) -> str:
+def in_words(
+    options: Options,
+    objectives: Sequence[Objective],
+    row: int,
+    expected: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None,
+) -> str:
     """Say what an option is: its configuration and what is promised, with units.
 
-    ``"depletion power 120 mW, dwelltime 15 µs: snr 1.2 ↑, resolution 72 nm ↓"``.
+    ``"depletion power 120 mW, dwelltime 15 µs: snr 1.2 ↑, resolution 72 nm ↓"``; with mean and
+    standard deviation of what is expected, each (G, M): ``"snr 1.2 ↑ (expected 0.9 ± 0.2)"``.
     """
     settings = [
         _with_unit(name, value)
@@ -175,6 +181,13 @@ def in_words(options: Options, objectives: Sequence[Objective], row: int) -> str
         f"{_with_unit(o.name, value)} {ARROWS[o.direction]}"
         for o, value in zip(objectives, options.values[row], strict=True)
     ]
+    if expected is not None:
+        moments = zip(*(part[row] for part in expected), strict=True)
+        promised = [
+            # Known exactly, as the imaging time is: then it is what stands there.
+            text if std == 0 else f"{text} (expected {mean:.3g} ± {std:.2g})"
+            for text, (mean, std) in zip(promised, moments, strict=True)
+        ]
     return f"{', '.join(settings)}: {', '.join(promised)}"
 
 

@@ -111,3 +111,11 @@ def test_an_option_in_words(options):
     assert in_words(options, ALL, 0) == (
         "depletion power 10 mW, dwelltime 5 µs: snr 1 ↑, imaging time 3 s ↓, resolution 80 nm ↓"
     )
+
+
+def test_an_option_and_what_is_expected_of_it(options):
+    mean, std = np.full((5, 3), 1.5), np.tile([0.25, 0.0, 12.34], (5, 1))
+    assert in_words(options, ALL, 0, (mean, std)) == (
+        "depletion power 10 mW, dwelltime 5 µs: snr 1 ↑ (expected 1.5 ± 0.25), imaging time 3 s ↓, "
+        "resolution 80 nm ↓ (expected 1.5 ± 12)"
+    )
