@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable
+from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from stedopt_bluesky.web.page.links import LINK, Links, OnlyByLink
 
 if TYPE_CHECKING:
     import uvicorn
+    from fastapi import FastAPI
 
     from stedopt_bluesky.web.page.choose_view import Desk
 
@@ -20,17 +23,43 @@ if TYPE_CHECKING:
 _START_S = 30.0
 
 
+class _Shown:
+    """What the page shows: NiceGUI has one application per process."""
+
+    desk: Desk | None = None
+
+
+@cache
+def _application() -> FastAPI:
+    """Make the page, once."""
+    from fastapi import FastAPI
+    from nicegui import ui
+
+    from stedopt_bluesky.web.page.choose_view import ChooseView
+
+    @ui.page("/", title="stedopt")
+    def choose() -> None:
+        if _Shown.desk is None:
+            ui.label("No run is under way.")
+        else:
+            ChooseView(_Shown.desk)
+
+    application = FastAPI(openapi_url=None)
+    ui.run_with(application, show_welcome_message=False)
+    return application
+
+
 class PageServer:
-    """Serves the page of one desk while entered; NiceGUI has one application per process.
+    """Serves the page of one desk while entered; one at a time in a process.
 
     Parameters
     ----------
     desk : Desk
         What the page is about.
-    port : int
-        Where it listens on this computer; 0: any that is free.
     tell : callable
         Told each link that works: at first, and the next one when one was used.
+    port : int
+        Where it listens on this computer; 0: any that is free.
     """
 
     def __init__(self, desk: Desk, tell: Callable[[str], object], port: int = 0) -> None:
@@ -57,36 +86,25 @@ class PageServer:
         OSError
             When the port is taken.
         RuntimeError
-            When the server does not start.
+            When the server does not start, or another one is there in this process.
         """
         import uvicorn
-        from fastapi import FastAPI
-        from nicegui import ui
 
-        from stedopt_bluesky.web.page.choose_view import ChooseView
-
+        if _Shown.desk is not None:
+            raise RuntimeError("this process serves a page already")
         self._socket = socket.create_server(("127.0.0.1", self._wanted))
-        desk = self._desk
-
-        @ui.page("/", title="stedopt")
-        def choose() -> None:
-            ChooseView(desk)
-
-        api = FastAPI(openapi_url=None)
-        ui.run_with(api, show_welcome_message=False)
-        guarded = OnlyByLink(api, self._links, self.port)
+        _Shown.desk = self._desk
+        guarded = OnlyByLink(_application(), self._links, self.port)
         config = uvicorn.Config(guarded, log_level="critical", access_log=False, lifespan="on")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="page", daemon=True
         )
-        self._thread.start()
-        until = time.monotonic() + _START_S
-        while not self._server.started:
-            if time.monotonic() > until or not self._thread.is_alive():
-                self.__exit__(None, None, None)
-                raise RuntimeError("the page's server has not started")
-            time.sleep(0.01)
+        # NiceGUI looks at all objects for its server, and torch's tell that they are old.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            self._thread.start()
+            self._wait_for(self._server, self._thread)
         self._tell_next()
         return self
 
@@ -96,11 +114,20 @@ class PageServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        _Shown.desk = None
         if self._server is not None and self._thread is not None:
             self._server.should_exit = self._server.force_exit = True
             self._thread.join(5)
         if self._socket is not None:
             self._socket.close()
+
+    def _wait_for(self, server: uvicorn.Server, thread: threading.Thread) -> None:
+        until = time.monotonic() + _START_S
+        while not server.started:
+            if time.monotonic() > until or not thread.is_alive():
+                self.__exit__(None, None, None)
+                raise RuntimeError("the page's server has not started")
+            time.sleep(0.01)
 
     def _tell_next(self) -> None:
         self._tell(f"http://127.0.0.1:{self.port}/?{LINK}={self._links.new()}")

@@ -9,9 +9,16 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
 
+from stedopt_bluesky.acquisition import Objective, Options
+from stedopt_bluesky.devices.expert import Expert
 from stedopt_bluesky.records import CatalogFolder, RunRecord, journal_paths
+from stedopt_bluesky.web.page.choose_view import Desk
+from stedopt_bluesky.web.page.server import PageServer
 from tests.small import small_toml
 from tests.waiting import wait_for
 from tests.web.page.browser import browser
@@ -76,8 +83,6 @@ def asked(driver, image):
 
 
 def press(driver, *keys):
-    from selenium.webdriver.common.action_chains import ActionChains
-
     ActionChains(driver).send_keys(*keys).perform()
 
 
@@ -94,9 +99,6 @@ def button(driver, words):
 
 
 def test_a_run_is_done_by_keys_and_clicks(tmp_path, chromium):
-    from selenium.webdriver.common.action_chains import ActionChains
-    from selenium.webdriver.common.keys import Keys
-
     with running(tmp_path, images=4, operator=HOSTILE) as run:
         chromium.get(run.links[0])
         # The link is not in the address any more.
@@ -175,6 +177,24 @@ def test_nobody_gets_in_without_a_link(tmp_path, chromium):
         asked(chromium, 1)
         press(chromium, "s")
         run.ended()
+
+
+def test_a_process_serves_one_page_after_the_other(chromium):
+    """As a session in a notebook does, run after run."""
+    objectives = [Objective(name, "", "minimise", (0.0, 1.0)) for name in ("a", "b")]
+    values = np.random.default_rng(0).random((20, 2))
+    for number in range(2):
+        expert, links = Expert(name="expert"), []
+        expert.set(Options(values, values[:, :1], number, ("a", "b"), ("dwelltime_us",)))
+        desk = Desk(expert, objectives)
+        with PageServer(desk, links.append):
+            with pytest.raises(RuntimeError, match="serves a page already"):
+                PageServer(desk, links.append).__enter__()
+            chromium.get(links[0])
+            asked(chromium, number + 1)
+            press(chromium, Keys.ARROW_LEFT, Keys.ENTER)
+            wait_for(lambda e=expert: e.answered_for_s() is not None)
+        assert expert.withdraw().chosen_by == "expert"
 
 
 def test_a_port_that_is_taken_is_told_before_the_run(tmp_path):
