@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import sys
 import threading
@@ -223,7 +224,9 @@ class TerminalExpert:
 
     def _prompt(self, suggestion: Choice | None) -> None:
         enter = "" if suggestion is None else f", Enter for * ({suggestion.chosen_by})"
-        self._say(f"which one? number{enter}, ? for help:", end=" ")
+        left_s, then = self._expert.left_s, self._expert.then
+        late = f" within {left_s:.0f} s, or {then}" if math.isfinite(left_s) else ""
+        self._say(f"which one{late}? number{enter}, ? for help:", end=" ")
 
     def _say(self, text: str, end: str = "\n") -> None:
         self._print(Text(text), end=end, soft_wrap=True)

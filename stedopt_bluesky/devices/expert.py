@@ -50,6 +50,8 @@ class Expert(Device):
         self._status: Status | None = None
         self._asked_s = self._answered_s = 0.0
         self._taken_back = 0
+        # How long who asks waits on, s, and what happens then; told by who asks.
+        self.left_s, self.then = math.inf, ""
 
     def set(self, options: Options, *, suggestion: Choice | None = None) -> Status:
         """Ask; the Status is done when an answer is there, or the question is withdrawn.

@@ -90,7 +90,9 @@ class ExpertChoice:
             if expect is not None and options.values.size <= MOST_EXPECTED:
                 self.expert.expect(options, expect())
             waited_s = 0.0
+            self.expert.then = "the run ends" if self.stops_if_late else "the rule chooses"
             while waited_s < self.timeout_s:
+                self.expert.left_s = self.timeout_s - waited_s
                 answered_s = self.expert.answered_for_s()
                 if answered_s is not None and answered_s >= self.undo_s:
                     break

@@ -67,7 +67,7 @@ class Terminal:
         options = options or cloud()
         suggested = None if suggestion is None else Choice(suggestion, "weighted_rule")
         self.expert.set(options, suggestion=suggested)
-        wait_for(lambda: self.text.count("which one?") > 0)
+        wait_for(lambda: self.text.count("which one") > 0)
 
     def answer(self):
         wait_for(lambda: self.expert.answered_for_s() is not None)
@@ -99,6 +99,14 @@ def test_by_its_number_in_the_table(terminal):
     assert choice.shown == f"terminal, {MOST} options"
 
 
+def test_how_long_there_is_to_choose_stands_in_the_question(terminal):
+    terminal.expert.left_s, terminal.expert.then = 12.3, "the run ends"
+    terminal.asked()
+    terminal.type("")
+    terminal.answer()
+    assert "which one within 12 s, or the run ends? number" in terminal.text
+
+
 def test_what_is_suggested_by_enter(terminal):
     terminal.asked()
     assert "Enter for * (weighted_rule)" in terminal.text
@@ -123,7 +131,7 @@ def test_all_that_stand_out_are_shown_when_asked_for(terminal):
 def test_what_means_no_option_is_told_and_asked_again(terminal, answer):
     terminal.asked()
     terminal.type(answer)
-    wait_for(lambda: terminal.text.count("which one?") == 2)
+    wait_for(lambda: terminal.text.count("which one") == 2)
     assert f"{answer!r}: a number from 1 to {MOST}, #ROW, Enter, m or ?" in terminal.text
     terminal.type("#5")
     assert terminal.answer().index == 5
@@ -163,7 +171,7 @@ def test_a_line_that_comes_too_late_answers_nothing(terminal):
     wait_for(lambda: "too late" in terminal.text)
     assert terminal.hidden == 0
     terminal.asked(cloud(1))
-    wait_for(lambda: terminal.text.count("which one?") == 2)
+    wait_for(lambda: terminal.text.count("which one") == 2)
     terminal.type("#4")
     assert terminal.answer().index == 4
 
@@ -195,7 +203,7 @@ def test_an_answer_is_taken_back_in_time():
         terminal.type("#5")
         wait_for(lambda: "u takes it back, within 60 s" in terminal.text)
         terminal.type("u")
-        wait_for(lambda: terminal.text.count("which one?") == 2)
+        wait_for(lambda: terminal.text.count("which one") == 2)
         assert terminal.expert.answered_for_s() is None
         terminal.type("#6")
         wait_for(lambda: terminal.text.count("u takes it back") == 2)

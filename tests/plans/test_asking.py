@@ -135,6 +135,27 @@ def test_an_undo_that_never_ends_is_refused(expert, undo_s):
         ExpertChoice(expert, first, undo_s=undo_s)
 
 
+@pytest.mark.parametrize("stops", [False, True])
+def test_how_long_is_waited_can_be_watched(bench, expert, stops):
+    seen = []
+
+    def answer():
+        wait_for_question(expert, 0)
+        while not seen or seen[-1] > 59.8:
+            seen.append(expert.left_s)
+            time.sleep(0.02)
+        expert.choose(0, 1)
+
+    answering = in_thread(answer)
+    asked = ExpertChoice(expert, first, 60.0, stops_if_late=stops)
+    bench.engine(bench.plan(choose=asked, images=1))
+    answering.join(WAIT_S)
+    told = [left_s for left_s in seen if left_s < math.inf]  # of the moment before: nothing yet
+    assert told == sorted(told, reverse=True)
+    assert 59 < told[-1] <= 59.8
+    assert expert.then == ("the run ends" if stops else "the rule chooses")
+
+
 def test_how_a_choice_came_about_is_an_event(bench, expert):
     """What was suggested, taken back, shown, and how long it took, of the second image."""
     begun = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,6 +76,7 @@ class ChooseView:
 
         ui.colors(primary="#0b57a4")  # white letters on it can be read
         self._heading = ui.label(_NOTHING).classes("text-xl").props("role=status aria-live=polite")
+        self._left = ui.label("").classes("text-gray-700").mark("left").props("role=timer")
         names = {o.name: axis_label(o.name) for o in desk.objectives}
         with ui.row().classes("items-center") as self._axes:
             for attribute, label in (("x", "x axis"), ("y", "y axis"), ("colour", "colour")):
@@ -114,6 +116,7 @@ class ChooseView:
         self._take.set_enabled(waits and self._selected is not None)
         self._adopt.set_enabled(waits and self._suggestion is not None)
         self._undo.set_enabled(taken)
+        self._left.set_text(left_in_words(self._desk.expert) if waits else "")
         if not waits:
             self._heading.set_text(self._desk.last if taken else _NOTHING)
 
@@ -243,3 +246,11 @@ class ChooseView:
             return ""
         expected = self._desk.expert.expected
         return in_words(self._options, self._desk.objectives, row, expected)
+
+
+def left_in_words(expert: Expert) -> str:
+    """Say how long there is to choose, and what then: ``"2:05 left, then the run ends"``."""
+    if not math.isfinite(expert.left_s):
+        return "It waits as long as you like."
+    minutes, seconds = divmod(math.ceil(expert.left_s), 60)
+    return f"{minutes}:{seconds:02d} left, then {expert.then}"
