@@ -347,6 +347,31 @@ def ingest(
 
 
 @app.command()
+def report(
+    uids: Annotated[
+        list[str], typer.Argument(metavar="UID...", help="Runs, by their first characters.")
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the page and its pictures; is made.")
+    ] = Path("report"),
+    catalog: Catalog = DEFAULT_CATALOG,
+    as_json: Json = False,
+) -> None:
+    """Write a report: one page that opens anywhere, and each figure as PNG.
+
+    Objectives over time and per ten images, where the parameters went, cumulative
+    regret, what the models expect, first and last images, and a paragraph for a
+    methods section.
+
+    Examples: [bold]stedopt report 57dc --out report[/], [bold]stedopt report 57dc 3f2a[/]
+    """
+    from stedopt_bluesky.cli.reporting import write_report
+
+    with clear_errors():
+        write_report(uids, out, catalog=catalog, as_json=as_json)
+
+
+@app.command()
 def show(
     uid: Uid,
     figure: Annotated[

@@ -51,7 +51,7 @@ def show_run(uid: str, *, catalog: Path, figure: Path | None, as_json: bool) -> 
     if figure:
         check_figure(figure)
     folder = CatalogFolder.open(catalog)
-    record, report = _report(folder, uid)
+    record, report = report_for(folder, uid)
     if figure and not report.rows:
         raise ConfigError(f"figure = {str(figure)!r}: run {report.uid[:8]} has no image to draw")
     saved = _save_figure(record, report, figure) if figure else None
@@ -73,7 +73,7 @@ def conclude(
 
     ``more`` is a further line, its label and text, and what ``--json`` says instead.
     """
-    record, report = _report(folder, uid)
+    record, report = report_for(folder, uid)
     target = figure or folder.path / "figures" / f"{uid}.png"
     saved = _save_figure(record, report, target) if report.rows and draw else None
     if problem:
@@ -81,7 +81,14 @@ def conclude(
     _show(report, folder, catalog, saved, as_json=as_json, more=more)
 
 
-def _report(folder: CatalogFolder, uid: str) -> tuple[RunRecord, RunReport]:
+def report_for(folder: CatalogFolder, uid: str) -> tuple[RunRecord, RunReport]:
+    """Read a run and what it came to.
+
+    Raises
+    ------
+    CatalogError, ConfigError
+        When it is not there, damaged, or not one of this program's.
+    """
     from stedopt_bluesky.records.journal import find_run
     from stedopt_bluesky.records.run_record import RunRecord
     from stedopt_bluesky.records.runs import summarize
