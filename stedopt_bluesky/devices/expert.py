@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import operator
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,8 @@ from stedopt_bluesky.acquisition import Choice, Options
 
 # Mean and standard deviation of each option's objectives, each (G, M).
 Moments = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+logger = logging.getLogger(__name__)
 
 # What the signals hold while there is no question, or no answer.
 NONE = -1
@@ -46,6 +50,7 @@ class Expert(Device):
         self._options: Options | None = None
         self._suggestion: Choice | None = None
         self._expected: Moments | None = None
+        self._reckoning: threading.Thread | None = None
         self._choice: Choice | None = None
         self._status: Status | None = None
         self._asked_s = self._answered_s = 0.0
@@ -82,19 +87,37 @@ class Expert(Device):
                 return None
             return self._options, self._suggestion
 
-    def expect(self, options: Options, moments: Moments) -> None:
-        """Add to a question what is expected of its options: mean and standard deviation.
+    def expect(self, options: Options, reckon: Callable[[], Moments]) -> None:
+        """Add to a question what is expected of its options, in a thread of its own.
 
         Parameters
         ----------
         options : Options
-            What is asked; of another question it is dropped.
-        moments : pair of ndarray, each of shape (G, M)
-            Each column in its objective's unit.
+            What is asked; when another question has come meanwhile, it is dropped.
+        reckon : callable
+            Gives mean and standard deviation, each (G, M) and each column in its objective's unit.
+            What it reads must not change before `settle` has returned.
         """
-        with self._lock:
-            if self._options is options:
-                self._expected = moments
+
+        def work() -> None:
+            try:
+                moments = reckon()
+            except Exception:
+                logger.exception("what is expected of the options is not known")
+                return
+            with self._lock:
+                if self._options is options:
+                    self._expected = moments
+
+        self.settle()
+        self._reckoning = threading.Thread(target=work, name=f"{self.name}-expect", daemon=True)
+        self._reckoning.start()
+
+    def settle(self) -> None:
+        """Wait until what is expected has been reckoned."""
+        if self._reckoning is not None:
+            self._reckoning.join()
+            self._reckoning = None
 
     @property
     def expected(self) -> Moments | None:

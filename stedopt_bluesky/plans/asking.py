@@ -74,7 +74,8 @@ class ExpertChoice:
             What is chosen from.
         expect : callable, optional
             Gives mean and standard deviation of the options' objectives, each (G, M): shown
-            beside what was sampled, where there are not too many.
+            beside what was sampled, where there are not too many. It is called in a thread;
+            before what it reads is changed, ``expert.settle()`` is to be called.
 
         Raises
         ------
@@ -86,9 +87,9 @@ class ExpertChoice:
         if status is None:  # nobody answers a plan that is only looked at
             return self.otherwise(options)
         try:
-            # Only now: who is asked can look already.
+            # Beside the plan, which an answer may let go on meanwhile; see `optimise_one`.
             if expect is not None and options.values.size <= MOST_EXPECTED:
-                self.expert.expect(options, expect())
+                self.expert.expect(options, expect)
             waited_s = 0.0
             self.expert.then = "the run ends" if self.stops_if_late else "the rule chooses"
             while waited_s < self.timeout_s:

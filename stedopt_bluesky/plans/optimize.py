@@ -251,6 +251,7 @@ def optimise_one(
         When a pause has spoilt the images; nothing is learnt.
     """
     options = strategy.suggest()
+    asked = choose if isinstance(choose, ExpertChoice) else None
     if isinstance(choose, ExpertChoice):
         chosen = yield from choose.ask(options, getattr(strategy, "posterior", None))
         choose = partial(_repeat, chosen)
@@ -268,6 +269,8 @@ def optimise_one(
     # A decision is recorded once, as the image is taken once.
     values = yield from not_rewound(image_it())
     if values is not None:
+        if asked is not None:
+            asked.expert.settle()
         strategy.ingest(index, values)
 
 

@@ -146,14 +146,45 @@ def test_of_two_who_answer_at_once_one_does():
 def test_what_is_expected_belongs_to_its_question(expert):
     first, second = cloud(0), cloud(1)
     moments = np.zeros((3, 2)), np.ones((3, 2))
+
+    def expect(options):
+        expert.expect(options, lambda: moments)
+        expert.settle()
+
     expert.set(first)
     assert expert.expected is None
-    expert.expect(second, moments)
+    expect(second)
     assert expert.expected is None
-    expert.expect(first, moments)
+    expect(first)
     assert expert.expected is moments
     expert.set(second)
     assert expert.expected is None
-    expert.expect(second, moments)
+    expect(second)
     expert.withdraw()
     assert expert.expected is None
+
+
+def test_what_is_expected_is_reckoned_beside_and_may_come_too_late(expert):
+    going_on = threading.Event()
+    asked = cloud(0)
+    expert.set(asked)
+    expert.expect(asked, lambda: (going_on.wait(20), None))
+    expert.choose(0, 2)
+    assert expert.withdraw().index == 2
+    going_on.set()
+    expert.settle()
+    assert expert.expected is None
+
+
+def test_models_that_fail_leave_the_question_as_it_is(expert, caplog):
+    def fails():
+        raise np.linalg.LinAlgError("singular")
+
+    asked = cloud(0)
+    expert.set(asked)
+    expert.expect(asked, fails)
+    expert.settle()
+    assert expert.expected is None
+    assert "singular" in caplog.text
+    expert.choose(0, 2)
+    assert expert.withdraw().index == 2
