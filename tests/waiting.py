@@ -1,6 +1,7 @@
 """What tests wait for in other processes and threads, and ports that are free for them."""
 
 import contextlib
+import random
 import socket
 import time
 
@@ -20,9 +21,12 @@ def wait_for(condition, seconds=60, *, what="it", process=None):
 
 
 def free_ports(count):
-    """Ports of this computer that nobody listens on."""
+    """Ports of this computer that nobody listens on, and that no system gives away by itself."""
     with contextlib.ExitStack() as sockets:
-        opened = [sockets.enter_context(socket.socket()) for _ in range(count)]
-        for one in opened:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in opened]
+        found = []
+        while len(found) < count:
+            port = random.SystemRandom().randrange(20_000, 32_000)
+            with contextlib.suppress(OSError):
+                sockets.enter_context(socket.create_server(("127.0.0.1", port)))
+                found.append(port)
+        return found

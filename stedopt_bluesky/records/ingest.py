@@ -127,7 +127,8 @@ class Ingester:
         with _tiled():
             from tiled.queries import KeyPresent
 
-            self._there = set(client)
+            # Of a client of its own: this one remembers for a second how many runs there are.
+            self._there = set(client.new_variation())
             # Not "stop": of what is no single value Tiled 0.2.20 says that it is not there.
             self._done = set(client.search(KeyPresent("stop.uid")))
 

@@ -12,7 +12,7 @@ from event_model import DocumentNames, compose_run, schema_validators
 from stedopt_bluesky.records import locks
 from stedopt_bluesky.records.catalog import Catalog
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
-from stedopt_bluesky.records.ingest import relocation
+from stedopt_bluesky.records.ingest import Ingester, relocation
 from stedopt_bluesky.records.journal import Journal, find_run, journal_paths
 from stedopt_bluesky.records.query import RunQuery
 from stedopt_bluesky.records.reached import Reached
@@ -54,6 +54,16 @@ def uids(found):
 
 def test_a_new_catalogue_takes_in_the_journals_that_are_there(catalog):
     assert len(catalog.client) == 4
+
+
+def test_how_many_there_are_is_known_at_once(folder):
+    """Tiled's client remembers for a second how many there were."""
+    empty_run(folder, "aaaaa-1", DAY)
+    with Catalog(folder, fill=False) as catalog:
+        client = catalog.client.new_variation()
+        fed = Ingester(folder, client, relocation(folder))
+        fed.step()
+        assert len(client) == 1
 
 
 def test_summaries_are_those_of_the_journals(catalog):
