@@ -40,7 +40,7 @@ class ExpertChoice:
     stops_if_late : bool
         Whether the run ends when nobody chose in time, in place of `otherwise` choosing.
     suggest : callable, optional
-        From options to a choice: what is suggested to the person.
+        From options to a choice: what is suggested to the person. ValueError: nothing is.
     undo_s : float
         How long a choice can be taken back before its image is taken, s.
 
@@ -82,8 +82,7 @@ class ExpertChoice:
         NobodyChoseError
             When nobody did in time and the run is to end then.
         """
-        suggestion = self.suggest(options) if self.suggest is not None else None
-        status = yield from bps.abs_set(self.expert, options, suggestion=suggestion)
+        status = yield from bps.abs_set(self.expert, options, suggestion=self._suggestion(options))
         if status is None:  # nobody answers a plan that is only looked at
             return self.otherwise(options)
         try:
@@ -112,6 +111,15 @@ class ExpertChoice:
                 f"nobody chose for iteration {options.iteration} within {self.timeout_s:g} s"
             )
         return self.otherwise(options)
+
+    def _suggestion(self, options: Options) -> Choice | None:
+        """What is suggested; None when a rule can take none of the options, as a person can."""
+        if self.suggest is None:
+            return None
+        try:
+            return self.suggest(options)
+        except ValueError:
+            return None
 
 
 Chooser = Choose | ExpertChoice

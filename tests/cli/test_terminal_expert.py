@@ -153,7 +153,7 @@ def test_help(terminal):
     terminal.type("?")
     wait_for(lambda: "#123" in terminal.text)
     terminal.type("2")
-    terminal.answer()
+    assert terminal.answer().chosen_by == "AD"
 
 
 def test_without_a_suggestion_enter_means_nothing(terminal):

@@ -185,6 +185,21 @@ def test_how_a_choice_came_about_is_an_event(bench, expert):
     assert 0.1 <= data["decision_took_s"] < took_s - 0.6  # without the time for taking it back
 
 
+def test_a_person_chooses_also_where_a_rule_cannot(bench, expert):
+    def refuses(options):
+        raise ValueError("none of the options can be chosen")
+
+    def answer():
+        wait_for_question(expert, 0)
+        expert.choose(0, 4, "AD")
+
+    answering = in_thread(answer)
+    bench.engine(bench.plan(choose=ExpertChoice(expert, first, WAIT_S, suggest=refuses), images=1))
+    answering.join(WAIT_S)
+    assert choices(bench) == [(4, "AD")]
+    assert bench.events("decision")[0]["data"]["decision_suggested_index"] == -1
+
+
 def test_a_choice_that_was_taken_back_is_no_choice(bench, expert):
     def answer():
         wait_for_question(expert, 0)

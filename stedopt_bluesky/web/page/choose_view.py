@@ -99,7 +99,9 @@ class ChooseView:
         ui.label(
             "Click an option, or go along those that none is better than with ← and →."
         ).classes("text-sm text-gray-700")
-        ui.keyboard(on_key=self._key)
+        # Enter on a button presses that; a letter means the same wherever nothing is written.
+        ui.keyboard(on_key=self._enter)
+        ui.keyboard(on_key=self._key, ignore=["input", "select", "textarea"])
         ui.timer(LOOK_EVERY_S, self.refresh)
         self.refresh()
 
@@ -202,12 +204,14 @@ class ChooseView:
         place = int(there[0]) + step if there.size else (0 if step > 0 else len(rows) - 1)
         self._select(int(rows[np.clip(place, 0, len(rows) - 1)]))
 
+    def _enter(self, event: Any) -> None:
+        if event.action.keydown and event.key.enter:
+            self.take()
+
     def _key(self, event: Any) -> None:
         if not event.action.keydown:
             return
-        if event.key.enter:
-            self.take()
-        elif event.key == "s":
+        if event.key == "s":
             self.adopt()
         elif event.key == "u":
             self.take_back()

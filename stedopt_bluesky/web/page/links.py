@@ -110,13 +110,15 @@ class OnlyByLink:
 
     def _foreign(self, headers: Mapping[str, str]) -> str:
         """Why a request is none of the page's own; empty where it is."""
-        host = headers.get("host", "")
-        if urlsplit(f"//{host}").hostname not in self._hosts:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        try:
+            known = urlsplit(f"//{host}").hostname in self._hosts
+            own = origin is None or urlsplit(origin).netloc == host
+        except ValueError:  # no address at all
+            return "This is no address of the page."
+        if not known:
             return "This computer is not known by that name."
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
-            return "Another page has asked."
-        return ""
+        return "" if own else "Another page has asked."
 
     def _browser(self, headers: Mapping[str, str]) -> str:
         try:

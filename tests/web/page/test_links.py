@@ -107,6 +107,8 @@ def test_a_secret_of_a_link_is_no_cookie_and_none_of_a_browser_a_link(links):
         ({"host": f"evil.example:{PORT}"}, 403),
         ({"host": f"127.0.0.1.evil.example:{PORT}"}, 403),
         ({"host": ""}, 403),
+        ({"host": "[::1"}, 403),
+        ({"origin": "http://[::1"}, 403),
         ({"host": f"localhost:{PORT}"}, 200),
         ({"host": f"[::1]:{PORT}"}, 200),
         ({"origin": OWN}, 200),

@@ -99,7 +99,7 @@ def button(driver, words):
 
 
 def test_a_run_is_done_by_keys_and_clicks(tmp_path, chromium):
-    with running(tmp_path, images=4, operator=HOSTILE) as run:
+    with running(tmp_path, images=5, operator=HOSTILE) as run:
         chromium.get(run.links[0])
         # The link is not in the address any more.
         assert chromium.current_url == run.links[0].partition("?")[0]
@@ -128,12 +128,14 @@ def test_a_run_is_done_by_keys_and_clicks(tmp_path, chromium):
         button(chromium, "image it").click()
 
         asked(chromium, 4)
+        press(chromium, "s")  # also while a button has the focus
+        asked(chromium, 5)
         button(chromium, "as suggested").click()
         run.ended()
         decisions = run.decisions()
-    assert [d["decision_chosen_by"] for d in decisions] == [HOSTILE] * 4
+    assert [d["decision_chosen_by"] for d in decisions] == [HOSTILE] * 5
     assert chromium.title == "stedopt"
-    for number in (1, 3):
+    for number in (1, 3, 4):
         assert decisions[number]["decision_index"] == decisions[number]["decision_suggested_index"]
     assert all(d["decision_shown"].startswith("page, x ") for d in decisions)
     assert all(d["decision_took_s"] > 0 for d in decisions)
