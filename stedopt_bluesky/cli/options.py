@@ -31,3 +31,5 @@ DEFAULT_CATALOG = Path("stedopt-data")
 
 # Where a person chooses each option, if one does.
 Asks = Literal["", "page", "terminal"]
+# The option that says so.
+ASKS_OPTION: dict[Asks, str] = {"": "", "page": " --expert", "terminal": " --terminal"}

@@ -20,7 +20,7 @@ from stedopt_bluesky.cli.interrupts import (
     make_engine,
     terminate_cleanly,
 )
-from stedopt_bluesky.cli.options import Asks
+from stedopt_bluesky.cli.options import ASKS_OPTION, Asks
 from stedopt_bluesky.cli.output import console, fail, program, warn, warnings_in_one_line
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
 from stedopt_bluesky.session import (
@@ -141,6 +141,7 @@ def perform(task: Task) -> None:
                 as_json=task.as_json,
                 problem=problem,
                 draw=not hurried,
+                asks=task.asks,
                 more=task.then(uid) if task.then else None,
             )
         except KeyboardInterrupt:
@@ -162,7 +163,8 @@ def _say_interrupted(task: Task, uid: str, problem: str) -> None:
     what = f"{uid[:8]} --catalog {shlex.quote(str(task.catalog))}"
     warn(f"interrupted while the run was being stored; it is kept: {program()} show {what}")
     if problem:
-        console.print(f"go on with it: {program()} resume {what}", markup=False, soft_wrap=True)
+        resume = f"{program()} resume{ASKS_OPTION[task.asks]} {what}"
+        console.print(f"go on with it: {resume}", markup=False, soft_wrap=True)
 
 
 def _image(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from stedopt_bluesky.cli.options import ASKS_OPTION, Asks
 from stedopt_bluesky.cli.output import console, print_json, program, stdout, warn
 from stedopt_bluesky.config import ConfigError
 
@@ -67,18 +68,20 @@ def conclude(
     as_json: bool,
     problem: str,
     draw: bool = True,
+    asks: Asks = "",
     more: tuple[tuple[str, str], Mapping[str, Any]] | None = None,
 ) -> None:
     """Show what a run that has just ended came to; with its picture unless there is no time.
 
-    ``more`` is a further line, its label and text, and what ``--json`` says instead.
+    ``asks`` tells where a person chose, who is asked again when it goes on; ``more`` is a further
+    line, its label and text, and what ``--json`` says instead.
     """
     record, report = report_for(folder, uid)
     target = figure or folder.path / "figures" / f"{uid}.png"
     saved = _save_figure(record, report, target) if report.rows and draw else None
     if problem:
         console.print(f"[bold yellow]the run ended early:[/] {escape(problem)}", soft_wrap=True)
-    _show(report, folder, catalog, saved, as_json=as_json, more=more)
+    _show(report, folder, catalog, saved, as_json=as_json, asks=asks, more=more)
 
 
 def report_for(folder: CatalogFolder, uid: str) -> tuple[RunRecord, RunReport]:
@@ -132,9 +135,10 @@ def _show(
     figure: Path | None,
     *,
     as_json: bool,
+    asks: Asks = "",
     more: tuple[tuple[str, str], Mapping[str, Any]] | None = None,
 ) -> None:
-    commands = _commands(report, folder, catalog)
+    commands = _commands(report, folder, catalog, asks)
     if as_json:
         print_json(
             {
@@ -174,7 +178,9 @@ def _why_not(report: RunReport) -> str:
     return "not possible: its images were recorded" if _is_replay(report) else _NOT_CONTINUED
 
 
-def _commands(report: RunReport, folder: CatalogFolder, catalog: Path) -> dict[str, str | None]:
+def _commands(
+    report: RunReport, folder: CatalogFolder, catalog: Path, asks: Asks
+) -> dict[str, str | None]:
     """Exact commands to query, replay and continue a run; None where there is nothing to do."""
     where = f"--catalog {shlex.quote(str(catalog))}"
     uid, stedopt = report.uid[:8], program()
@@ -182,7 +188,9 @@ def _commands(report: RunReport, folder: CatalogFolder, catalog: Path) -> dict[s
     return {
         "query": f"{stedopt} show {uid} {where}",
         "replay": f"{stedopt} replay {uid} {where}",
-        "continue": None if options is None else f"{stedopt} resume {uid}{options} {where}",
+        "continue": None
+        if options is None
+        else f"{stedopt} resume {uid}{options}{ASKS_OPTION[asks]} {where}",
     }
 
 

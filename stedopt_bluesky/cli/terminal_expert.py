@@ -148,7 +148,7 @@ class TerminalExpert:
                 return
             if self._waits(options):
                 self._prompt(suggestion)
-        self._say("\ntoo late: this choice is made")
+        self._say("\nthis choice is not waited for any more")
 
     def _choose(self, options: Options, row: int, shown: str) -> bool:
         """Answer; whether nobody waits for another one."""

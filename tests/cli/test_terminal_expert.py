@@ -3,6 +3,7 @@
 import contextlib
 import io
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -168,7 +169,7 @@ def test_without_a_suggestion_enter_means_nothing(terminal):
 def test_a_line_that_comes_too_late_answers_nothing(terminal):
     terminal.asked()
     assert terminal.expert.withdraw() is None  # the time is over
-    wait_for(lambda: "too late" in terminal.text)
+    wait_for(lambda: "this choice is not waited for any more" in terminal.text)
     assert terminal.hidden == 0
     terminal.asked(cloud(1))
     wait_for(lambda: terminal.text.count("which one") == 2)
@@ -242,6 +243,8 @@ def test_a_run_whose_options_a_person_chooses(tmp_path):
     assert data[2]["decision_chosen_by"] == data[2]["decision_suggested_by"] != "AD"
     assert all(d["decision_took_s"] > 0 for d in data)
     assert "Traceback" not in done.stderr
+    # Who goes on with it is asked again.
+    assert re.search(r"continue .* resume \w{8} --images \d+ --terminal --catalog", done.stdout)
 
 
 def test_the_page_and_the_terminal_are_not_both_asked(stedopt):
