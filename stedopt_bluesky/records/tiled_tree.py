@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _EXTRACT = "JSON_EXTRACT(nodes.metadata, "
 # Bytes of a row of PostgreSQL that are not moved out of it: the most that it takes.
 _IN_ITS_ROW = 8160
-# Of what may be contained in a text SQLite has no index.
+# An index helps where a text must be equal, not where it must contain another one.
 _TEXTS = (
     *(("start", key) for key in ("uid", "sample", "structure", "preset", "operator", "plan_name")),
     ("stop", "exit_status"),

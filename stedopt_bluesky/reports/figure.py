@@ -11,19 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.records.run_record import RunRecord
+from stedopt_bluesky.reports.image_panels import draw_image, first_and_last
 from stedopt_bluesky.reports.labels import ARROWS, axis_label
 from stedopt_bluesky.reports.picture import save_png
 from stedopt_bluesky.reports.summary import RunReport
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 # First and last images shown: as many as fit side by side and still show the structure.
 _SHOWN = 3
-# Brightest pixels are clipped so that one hot pixel does not darken the image.
-_CLIP_PERCENTILE = 99.8
-# Lengths of scale bars, µm; the longest one that takes at most a third of the image is drawn.
-_BARS_UM = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 # A moving average over five images shows the trend that single images' scatter hides.
 _SMOOTH = 5
 # Axes leave out the most extreme values, of runs that have enough images to tell.
@@ -59,7 +56,8 @@ def save_figure(record: RunRecord, report: RunReport, path: Path) -> None:
     figure: Any = Figure(figsize=(13, 9), layout="constrained", dpi=110)
     top, bottom = figure.subfigures(2, 1, height_ratios=(1.9, 1))
     left, right = top.subfigures(1, 2)
-    _draw_series(left, report)
+    left.suptitle("Objectives over time", fontsize=11)
+    draw_series(left, report)
     _draw_parameters(right, report)
     _draw_images(bottom, record, report)
     sample = report.start.get("sample", "")
@@ -70,9 +68,16 @@ def save_figure(record: RunRecord, report: RunReport, path: Path) -> None:
     save_png(figure, path)
 
 
-def _draw_series(figure: Any, report: RunReport) -> None:
-    """Objectives and utility over images, with a moving average."""
-    figure.suptitle("Objectives over time", fontsize=11)
+def draw_series(figure: Any, report: RunReport) -> None:
+    """Draw each objective and the utility over the images, with a moving average of five.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.FigureBase
+        Where; it gets an axes for each.
+    report : RunReport
+        Of at least one image.
+    """
     axes = figure.subplots(len(report.objectives) + 1, 1, sharex=True, squeeze=False)[:, 0]
     numbers = np.array([row.number for row in report.rows])
     series = [
@@ -124,41 +129,17 @@ def _draw_images(figure: Any, record: RunRecord, report: RunReport) -> None:
     """First and last STED images side by side, each on its own scale."""
     key = next(k for k in record.array_keys if k.endswith("_sted1"))
     images = record.arrays(key)
-    shown = _first_and_last(len(images))
+    shown = first_and_last(len(images), _SHOWN)
     half = len(shown) // 2
     title = f"First {half} and last {half} STED images" if half else "The only STED image"
     figure.suptitle(title, fontsize=11)
     axes = figure.subplots(1, len(shown), squeeze=False)[0]
-    fixed_um = float(report.start["stedopt"]["config"]["imaging"]["region_size_um"])
     for ax, index in zip(axes, shown, strict=True):
         row = report.rows[index]
-        _draw_image(ax, images[index], row.parameters.get("region_size_um", fixed_um))
+        draw_image(ax, images[index], report.size_um(row))
         utility = "invalid" if math.isnan(row.utility) else f"{row.utility:.2f}"
         ax.set_title(f"image {row.number}, utility {utility}", fontsize=9)
         ax.set_xlabel(_in_words(row.objectives), fontsize=7)
-
-
-def _first_and_last(images: int) -> list[int]:
-    """Indices of the images shown: as many of the first as of the last, none twice."""
-    if images == 1:
-        return [0]
-    count = min(_SHOWN, images // 2)
-    return [*range(count), *range(images - count, images)]
-
-
-def _draw_image(ax: Axes, image: npt.NDArray[Any], size_um: float) -> None:
-    high = max(1.0, float(np.percentile(image, _CLIP_PERCENTILE)))
-    extent = (0.0, size_um, size_um, 0.0)
-    drawn = ax.imshow(image, cmap="hot", vmin=0, vmax=high, extent=extent)
-    bar_um = max((b for b in _BARS_UM if b <= size_um / 3), default=_BARS_UM[0])
-    left, low = 0.05 * size_um, 0.94 * size_um
-    ax.plot([left, left + bar_um], [low, low], color="w", lw=3)
-    ax.text(left + bar_um / 2, 0.9 * size_um, f"{bar_um:g} µm", color="w", ha="center", fontsize=6)
-    ax.set_xticks([])
-    ax.set_yticks([])
-    bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.046, pad=0.03)
-    bar.set_label("photons", fontsize=6)
-    bar.ax.tick_params(labelsize=6)
 
 
 def _in_words(objectives: Mapping[str, float]) -> str:

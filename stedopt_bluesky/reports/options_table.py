@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from stedopt_bluesky.acquisition import Objective, Options
-from stedopt_bluesky.bandit.pareto import non_dominated
+from stedopt_bluesky.preference.front import on_front
 from stedopt_bluesky.reports.labels import ARROWS, heading
 
 MARKS = "* suggested, + imaged before"
@@ -34,12 +34,11 @@ def standing_out(
         From the best to the worst by the first objective. Where every option has a NaN: all
         that are on offer.
     """
-    marked = np.asarray(non_dominated(options.values, [o.direction for o in objectives]))
-    if not marked.any():
-        marked = np.asarray(np.isfinite(options.values).any(axis=1))
+    rows = on_front(options, objectives)
+    if not rows.size:
+        rows = np.flatnonzero(np.isfinite(options.values).any(axis=1))
     if suggested is not None:
-        marked[suggested] = True
-    rows = np.flatnonzero(marked)
+        rows = np.union1d(rows, [suggested])
     first = options.values[rows, 0]
     best_first = -first if objectives[0].direction == "maximise" else first
     return [int(row) for row in rows[np.argsort(best_first, kind="stable")]]

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from stedopt_bluesky.bandit.regret import cumulative_regret
 from stedopt_bluesky.parameters import ParameterSpace
 from stedopt_bluesky.records.run_record import RunRecord
+from stedopt_bluesky.reports.figure import draw_series
+from stedopt_bluesky.reports.image_panels import brightest, draw_image, first_and_last
 from stedopt_bluesky.reports.labels import ARROWS, axis_label
 from stedopt_bluesky.reports.summary import RunReport
 
 FloatArray = npt.NDArray[np.float64]
+# By name: a caption, and a PNG.
+Figures = Mapping[str, tuple[str, bytes]]
 
 # The paper compares tens of images.
 TEN = 10
 # First and last images of a gallery.
 SHOWN = 5
-# Brightest pixels are clipped so that one hot pixel does not darken the image.
-_CLIP_PERCENTILE = 99.8
 _DPI = 110
 
 
@@ -44,9 +47,7 @@ class Posterior:
     std: FloatArray
 
 
-def figures_of(
-    record: RunRecord, report: RunReport, posterior: Posterior | None = None
-) -> dict[str, tuple[str, bytes]]:
+def figures_of(record: RunRecord, report: RunReport, posterior: Posterior | None = None) -> Figures:
     """Draw all figures of a run.
 
     Parameters
@@ -70,8 +71,8 @@ def figures_of(
     """
     drawn: dict[str, tuple[str, Callable[[Any], None], tuple[float, float]]] = {
         "evolution": (
-            "Objectives of each image, and the median of the last ten so far.",
-            lambda figure: _evolution(figure, report),
+            "Objectives and utility of each image, and a moving average of five.",
+            lambda figure: draw_series(figure, report),
             (9, 1.6 * (len(report.objectives) + 1)),
         ),
         "tens": (
@@ -103,7 +104,7 @@ def figures_of(
         f"The first and last {SHOWN} images at most: confocal before, STED, confocal after. Each "
         "row has one scale, from 0.",
         lambda figure: _gallery(figure, record, report),
-        (11, 5),
+        (1.6 * min(2 * SHOWN, len(report.rows)) + 1, 5),
     )
     return {name: (caption, _png(draw, size)) for name, (caption, draw, size) in drawn.items()}
 
@@ -116,21 +117,6 @@ def _png(draw: Callable[[Any], None], size: tuple[float, float]) -> bytes:
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()
-
-
-def _evolution(figure: Any, report: RunReport) -> None:
-    series = {f"{axis_label(o.name)} {ARROWS[o.direction]}": _column(report, o.name)
-              for o in report.objectives}  # fmt: skip
-    series[f"utility {ARROWS['maximise']}"] = _utility(report)
-    axes = figure.subplots(len(series), 1, sharex=True, squeeze=False)[:, 0]
-    numbers = np.arange(1, len(report.rows) + 1)
-    for ax, (label, values) in zip(axes, series.items(), strict=True):
-        ax.plot(numbers, values, "o", ms=3, color="0.55")
-        ax.plot(numbers, _running_median(values), color="C0", lw=2)
-        ax.set_ylabel(label.replace(" (", "\n("), fontsize=8)
-        ax.tick_params(labelsize=7)
-    axes[-1].set_xlabel("image", fontsize=8)
-    figure.align_ylabels(axes)
 
 
 def _tens(figure: Any, report: RunReport) -> None:
@@ -166,7 +152,8 @@ def _bubbles(figure: Any, report: RunReport) -> None:
 
 def _regret(figure: Any, report: RunReport) -> None:
     ax = figure.subplots()
-    regret = cumulative_regret(_utility(report))
+    utility = np.array([row.utility for row in report.rows])
+    regret = cumulative_regret(missed_utility(utility))
     ax.plot(np.arange(1, len(regret) + 1), regret, lw=2)
     ax.set_xlabel("image")
     ax.set_ylabel("cumulative regret")
@@ -194,22 +181,14 @@ def _slices(figure: Any, report: RunReport, posterior: Posterior) -> None:
 
 
 def _gallery(figure: Any, record: RunRecord, report: RunReport) -> None:
-    shown = first_and_last(len(report.rows))
-    keys = [
-        key for key in record.array_keys if key.endswith(("_confocal1", "_sted1", "_confocal2"))
-    ]
+    shown = first_and_last(len(report.rows), SHOWN)
+    keys = [k for k in record.array_keys if k.endswith(("_confocal1", "_sted1", "_confocal2"))]
     axes = figure.subplots(len(keys), len(shown), squeeze=False)
     for line, key in zip(axes, keys, strict=True):
         taken = record.arrays(key)
-        images = [taken[index] for index in shown]
-        high = max(1.0, *(float(np.percentile(image, _CLIP_PERCENTILE)) for image in images))
-        for ax, image in zip(line, images, strict=True):
-            drawn = ax.imshow(image, cmap="hot", vmin=0, vmax=high)
-            ax.set_xticks([])
-            ax.set_yticks([])
-        bar = figure.colorbar(drawn, ax=list(line), fraction=0.02, pad=0.01)
-        bar.set_label("photons", fontsize=7)
-        bar.ax.tick_params(labelsize=6)
+        high = brightest(*(taken[index] for index in shown))
+        for ax, index in zip(line, shown, strict=True):
+            draw_image(ax, taken[index], report.size_um(report.rows[index]), high)
         line[0].set_ylabel(key.rpartition("_")[2], fontsize=8)
     for ax, index in zip(axes[0], shown, strict=True):
         utility = report.rows[index].utility
@@ -225,26 +204,17 @@ def tens_of(images: int) -> list[slice]:
     return [slice(a, b) for a, b in zip(starts, [*starts[1:], images], strict=True)]
 
 
-def first_and_last(images: int) -> list[int]:
-    """Indices of the first and the last five images, none twice."""
-    if images <= 2 * SHOWN:
-        return list(range(images))
-    return [*range(SHOWN), *range(images - SHOWN, images)]
-
-
-def cumulative_regret(utility: FloatArray) -> FloatArray:
-    """Sum of what each image fell short of the best one's utility.
+def missed_utility(utility: FloatArray) -> FloatArray:
+    """By how much each image's utility fell short of the best one's.
 
     Parameters
     ----------
     utility : ndarray, shape (N,)
-        Of each image; NaN counts as the lowest one. All NaN: no regret is known, NaN.
+        Of each image; NaN counts as the lowest one, 0 where all are.
     """
-    if np.isnan(utility).all():
-        return np.full(len(utility), np.nan)
-    known = np.where(np.isnan(utility), np.nanmin(utility), utility)
-    regret: FloatArray = np.cumsum(known.max() - known)
-    return regret
+    worst = 0.0 if np.isnan(utility).all() else float(np.nanmin(utility))
+    known = np.nan_to_num(utility, nan=worst)
+    return np.asarray(known.max() - known)
 
 
 def slice_rows(space: ParameterSpace, at: int, column: int) -> npt.NDArray[np.intp]:
@@ -257,20 +227,3 @@ def slice_rows(space: ParameterSpace, at: int, column: int) -> npt.NDArray[np.in
 
 def _column(report: RunReport, name: str) -> FloatArray:
     return np.array([row.objectives[name] for row in report.rows])
-
-
-def _utility(report: RunReport) -> FloatArray:
-    return np.array([row.utility for row in report.rows])
-
-
-def _running_median(values: Sequence[float] | FloatArray) -> FloatArray:
-    """Median of the last ten values so far; NaN are left out."""
-    found = np.full(len(values), np.nan)
-    for end in range(1, len(values) + 1):
-        part = np.asarray(values[max(0, end - TEN) : end])
-        if np.isfinite(part).any():
-            found[end - 1] = np.nanmedian(part)
-    return found
-
-
-Figures = Mapping[str, tuple[str, bytes]]

@@ -73,6 +73,11 @@ class RunReport:
         valid = [row for row in self.rows if not math.isnan(row.utility)]
         return tuple(sorted(valid, key=lambda row: -row.utility)[:count])
 
+    def size_um(self, row: ImageRow) -> float:
+        """Side of an image's region, µm."""
+        fixed_um = self.start["stedopt"]["config"]["imaging"]["region_size_um"]
+        return float(row.parameters.get("region_size_um", fixed_um))
+
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``--json``; NaN becomes null."""
         return {

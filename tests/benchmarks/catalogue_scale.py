@@ -6,7 +6,8 @@ samples, operators, networks, settings, objectives and ends, so that journals ar
 use. Of these the first twenty go into Tiled whole; of the others a row each does, with start and
 stop document and what their runs have come to, since a question to Tiled looks at nothing else.
 Each question finds some runs, and Tiled as many as the journals have: a thousand runs or more.
-``--postgres``: the address of an empty database.
+``--postgres``: the address of an empty database. ``--tiled-alone``: with Tiled's own tree and tables,
+without what `records/tiled_tree.py` adds to them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import random
 import statistics
 import tempfile
 import time
+import unittest.mock
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -244,7 +246,7 @@ def row(what: str, took_ms: float, count: int) -> None:
 
 
 @contextlib.contextmanager
-def tiled_on(folder: Any, database: str) -> Iterator[Any]:
+def tiled_on(folder: Any, database: str, *, alone: bool = False) -> Iterator[Any]:
     """Tiled in this process, on the folder's own databases or on PostgreSQL."""
     from tiled.client import from_context
     from tiled.client.context import Context
@@ -256,15 +258,32 @@ def tiled_on(folder: Any, database: str) -> Iterator[Any]:
         tiled_configuration,
     )
 
-    make_storage(folder)
-    if database:
-        create_tables(database)
-    app = build_app_from_config(tiled_configuration(folder, KEY, database))
+    with without_addition() if alone else contextlib.nullcontext():
+        make_storage(folder)
+        if database:
+            create_tables(database)
+    configuration = tiled_configuration(folder, KEY, database)
+    if alone:
+        (tree,) = configuration["trees"]
+        tree["tree"] = "catalog"
+        del tree["args"]["streamed"]
+    app = build_app_from_config(configuration)
     with contextlib.closing(Context.from_app(app, api_key=KEY)) as context:
         yield from_context(context)
 
 
-def main(runs: int = RUNS, postgres: str = "") -> None:
+@contextlib.contextmanager
+def without_addition() -> Iterator[None]:
+    """Leave the tables as Tiled makes them while entered."""
+    from stedopt_bluesky.records import tiled_tree
+
+    async def nothing(_: Any) -> None: ...
+
+    with unittest.mock.patch.object(tiled_tree, "prepare_questions", nothing):
+        yield
+
+
+def main(runs: int = RUNS, postgres: str = "", *, alone: bool = False) -> None:
     """Measure and print the table."""
     from stedopt_bluesky.records import CatalogFolder
 
@@ -278,7 +297,7 @@ def main(runs: int = RUNS, postgres: str = "") -> None:
         counts = of_journals(folder)
         for what, database in {"SQLite": "", "PostgreSQL": postgres}.items():
             if what == "SQLite" or database:
-                with tiled_on(folder, database) as client:
+                with tiled_on(folder, database, alone=alone) as client:
                     one_s = take_in(client, folder, min(runs, WHOLE), database)
                     row(f"{what}: take one run in, whole", 1000 * one_s, 1)
                     of_tiled(client, what, counts)
@@ -288,5 +307,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--postgres", default="", metavar="URI")
+    parser.add_argument("--tiled-alone", action="store_true")
     arguments = parser.parse_args()
-    main(arguments.runs, arguments.postgres)
+    main(arguments.runs, arguments.postgres, alone=arguments.tiled_alone)

@@ -3,7 +3,7 @@ import pytest
 from matplotlib import image as png
 
 from stedopt_bluesky.records import CatalogError, RunRecord
-from stedopt_bluesky.reports.figure import _first_and_last, _moving_average, save_figure
+from stedopt_bluesky.reports.figure import _moving_average, save_figure
 
 NAN = float("nan")
 SIZE = (990, 1430, 4)  # 9 × 13 inches at 110 dots per inch
@@ -77,21 +77,6 @@ def test_images_that_are_gone_are_told(recorded, tmp_path):
     )
     with pytest.raises(CatalogError, match=r"gone.h5' is outside of the catalogue's arrays"):
         save_figure(RunRecord(record.path, documents), report, tmp_path / "run.png")
-
-
-@pytest.mark.parametrize(
-    ("images", "shown"),
-    [
-        (1, [0]),
-        (2, [0, 1]),
-        (3, [0, 2]),
-        (5, [0, 1, 3, 4]),
-        (6, [0, 1, 2, 3, 4, 5]),
-        (60, [0, 1, 2, 57, 58, 59]),
-    ],
-)
-def test_first_and_last_images_none_twice(images, shown):
-    assert _first_and_last(images) == shown
 
 
 def test_the_moving_average_leaves_out_what_is_invalid():

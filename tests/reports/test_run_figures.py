@@ -10,9 +10,8 @@ from stedopt_bluesky.config import preset
 from stedopt_bluesky.parameters import Parameter, ParameterSpace
 from stedopt_bluesky.reports.run_figures import (
     Posterior,
-    cumulative_regret,
     figures_of,
-    first_and_last,
+    missed_utility,
     slice_rows,
     tens_of,
 )
@@ -34,18 +33,9 @@ def test_tens_of_images(images, tens):
     assert [(ten.start, ten.stop) for ten in tens_of(images)] == tens
 
 
-@pytest.mark.parametrize(
-    ("images", "shown"),
-    [(1, [0]), (10, list(range(10))), (12, [0, 1, 2, 3, 4, 7, 8, 9, 10, 11])],
-)
-def test_first_and_last_images(images, shown):
-    assert first_and_last(images) == shown
-
-
-def test_regret_is_what_each_image_fell_short_of_the_best_one():
-    regret = cumulative_regret(np.array([0.5, NAN, 1.0, 0.0]))
-    assert list(regret) == [0.5, 1.5, 1.5, 2.5]
-    assert np.isnan(cumulative_regret(np.array([NAN, NAN]))).all()
+def test_an_image_without_a_utility_is_as_bad_as_the_worst_one():
+    assert list(missed_utility(np.array([0.5, NAN, 1.0, 0.0]))) == [0.5, 1.0, 0.0, 1.0]
+    assert list(missed_utility(np.array([NAN, NAN]))) == [0.0, 0.0]
 
 
 def test_a_slice_changes_one_parameter():

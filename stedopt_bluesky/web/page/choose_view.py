@@ -11,6 +11,7 @@ import numpy as np
 
 from stedopt_bluesky.acquisition import Choice, Objective, Options
 from stedopt_bluesky.devices.expert import Expert, NoQuestionError
+from stedopt_bluesky.preference.front import on_front
 from stedopt_bluesky.preference.ties import one_of_equals
 from stedopt_bluesky.reports.labels import axis_label
 from stedopt_bluesky.web.page.cloud_figure import (
@@ -18,7 +19,6 @@ from stedopt_bluesky.web.page.cloud_figure import (
     at_same_place,
     cloud_figure,
     in_words,
-    on_front,
     selection,
 )
 

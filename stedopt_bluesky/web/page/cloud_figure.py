@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.acquisition import Objective, Options
-from stedopt_bluesky.bandit.pareto import non_dominated
+from stedopt_bluesky.preference.front import on_front
 from stedopt_bluesky.reports.labels import ARROWS, axis_label
 
 # Colour by this: how long an image takes, else the last objective.
@@ -44,12 +44,6 @@ class View:
 
     def __str__(self) -> str:
         return f"x {self.x}, y {self.y}, colour {self.colour}"
-
-
-def on_front(options: Options, objectives: Sequence[Objective]) -> npt.NDArray[np.intp]:
-    """Rows that no other option is better than in every objective."""
-    marked = non_dominated(options.values, [o.direction for o in objectives])
-    return np.flatnonzero(marked)
 
 
 def cloud_figure(

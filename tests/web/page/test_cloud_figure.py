@@ -12,7 +12,6 @@ from stedopt_bluesky.web.page.cloud_figure import (
     at_same_place,
     cloud_figure,
     in_words,
-    on_front,
     selection,
 )
 
@@ -101,10 +100,6 @@ def test_a_click_means_all_that_lie_there(options):
     assert list(at_same_place(options, view, 2)) == [1, 2]
     assert list(at_same_place(options, view, 0)) == [0]
     assert list(at_same_place(options, View("snr", "imaging_time_s", "snr"), 2)) == [2]
-
-
-def test_those_that_none_is_better_than(options):
-    assert list(on_front(options, ALL)) == [0, 1]
 
 
 def test_an_option_in_words(options):
