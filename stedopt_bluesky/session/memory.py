@@ -6,8 +6,8 @@ import ctypes
 import os
 import sys
 
-# glibc's number of the setting in malloc.h; and bytes: more than the 2 MiB of an image of 1024² pixels
-# (16 bits each), less than the 9 MiB of an array of an overview of 30 µm.
+# glibc's number of the setting in malloc.h; and bytes: more than the 2 MiB of an image of 1024²
+# pixels (16 bits each), less than the 9 MiB of an array of an overview of 30 µm.
 _M_MMAP_THRESHOLD, _LARGE = -3, 4 * 2**20
 
 

@@ -6,8 +6,8 @@ samples, operators, networks, settings, objectives and ends, so that journals ar
 use. Of these the first twenty go into Tiled whole; of the others a row each does, with start and
 stop document and what their runs have come to, since a question to Tiled looks at nothing else.
 Each question finds some runs, and Tiled as many as the journals have: a thousand runs or more.
-``--postgres``: the address of an empty database. ``--tiled-alone``: with Tiled's own tree and tables,
-without what `records/tiled_tree.py` adds to them.
+``--postgres``: the address of an empty database. ``--tiled-alone``: with Tiled's own tree and
+tables, without what `records/tiled_tree.py` adds to them.
 """
 
 from __future__ import annotations
