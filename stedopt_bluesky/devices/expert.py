@@ -53,6 +53,8 @@ class Expert(Device):
         self._reckoning: threading.Thread | None = None
         self._choice: Choice | None = None
         self._status: Status | None = None
+        # Whether it was finished: twice is an error, and two threads may.
+        self._told = False
         self._asked_s = self._answered_s = 0.0
         self._taken_back = 0
         # How long who asks waits on, s, and what happens then; told by who asks.
@@ -73,6 +75,7 @@ class Expert(Device):
             if self._options is options and self._status is not None:
                 return self._status
             self._options, self._choice, self._status = options, None, Status(self)
+            self._told = False
             self._suggestion, self._taken_back, self._expected = suggestion, 0, None
             self._asked_s = time.monotonic()
             self.answer.put(NONE)
@@ -177,7 +180,7 @@ class Expert(Device):
         """
         iteration, index = operator.index(iteration), operator.index(index)
         with self._lock:
-            options, status = self._question(iteration)
+            options = self._question(iteration)
             if self._choice is not None:
                 raise NoQuestionError(f"iteration = {iteration}: no choice is waited for")
             if not 0 <= index < len(options.values):
@@ -189,8 +192,7 @@ class Expert(Device):
             self._answered_s = time.monotonic()
             self._choice = Choice(index, chosen_by.strip(), shown=shown)
             self.answer.put(index)
-        if not status.done:  # as it is when an answer was taken back
-            status.set_finished()
+            self._finish()
 
     def take_back(self, iteration: int) -> None:
         """Take an answer back, while it has not been acted upon; the question waits again.
@@ -217,7 +219,8 @@ class Expert(Device):
     def withdraw(self) -> Choice | None:
         """End the question; the answer, None when there was none."""
         with self._lock:
-            choice, status, suggestion = self._choice, self._status, self._suggestion
+            choice, suggestion = self._choice, self._suggestion
+            self._finish()
             if choice is not None:
                 choice = dataclasses.replace(
                     choice,
@@ -229,20 +232,24 @@ class Expert(Device):
             self._options = self._choice = self._status = self._suggestion = None
             self._expected = None
             self.asked.put(NONE)
-        if status is not None and not status.done:
-            status.set_finished()
         return choice
 
-    def _question(self, iteration: int) -> tuple[Options, Status]:
+    def _finish(self) -> None:
+        """Say, once, that the question is answered or withdrawn; the lock is held."""
+        if self._status is not None and not self._told:
+            self._told = True
+            self._status.set_finished()
+
+    def _question(self, iteration: int) -> Options:
         """What is asked, when it is what somebody answers to; the lock is held."""
-        if self._options is None or self._status is None:
+        if self._options is None:
             raise NoQuestionError(f"iteration = {iteration}: no choice is waited for")
         if iteration != self._options.iteration:
             raise NoQuestionError(
                 f"iteration = {iteration}: the choice of iteration {self._options.iteration} is "
                 "waited for"
             )
-        return self._options, self._status
+        return self._options
 
 
 def _plain(value: float) -> float | None:

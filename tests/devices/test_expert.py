@@ -2,9 +2,11 @@
 
 import json
 import threading
+import time
 
 import numpy as np
 import pytest
+from ophyd.status import Status
 
 from stedopt_bluesky.acquisition import Choice, Options
 from stedopt_bluesky.devices.expert import Expert, NoQuestionError
@@ -118,6 +120,32 @@ def test_an_answer_is_taken_back_until_it_is_acted_upon(expert):
     expert.set(cloud(5))
     expert.choose(5, 0)
     assert expert.withdraw().taken_back == 0
+
+
+def test_a_plan_may_act_while_the_answer_is_being_told(expert, monkeypatch):
+    """Whoever answers and whoever withdraws finish the Status once between them."""
+    finish, failed = Status.set_finished, []
+
+    def slowly(status):
+        time.sleep(0.05)
+        finish(status)
+
+    def answer():
+        try:
+            expert.choose(0, 2)
+        except Exception as error:
+            failed.append(error)
+
+    monkeypatch.setattr(Status, "set_finished", slowly)
+    status = expert.set(cloud(0))
+    answering = threading.Thread(target=answer)
+    answering.start()
+    while expert.answered_for_s() is None:
+        time.sleep(0.001)
+    assert expert.withdraw() == Choice(2, "expert")
+    answering.join(5)
+    assert failed == []
+    status.wait(5)
 
 
 def test_of_two_who_answer_at_once_one_does():
