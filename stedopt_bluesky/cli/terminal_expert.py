@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Options in a table at first; all of them with `m`.
 MOST = 12
+# More than any row of a grid has; Python refuses to read thousands of them.
+_MOST_DIGITS = 9
 # How often it is looked whether a question waits, s.
 _LOOK_EVERY_S = 0.05
 _HELP = """\
@@ -208,7 +210,7 @@ class TerminalExpert:
         if not answer:
             return suggested
         number = answer.removeprefix("#")
-        if not (number.isascii() and number.isdigit()):
+        if not (number.isascii() and number.isdigit()) or len(number) > _MOST_DIGITS:
             return None
         if answer.startswith("#"):
             return int(number)

@@ -128,7 +128,7 @@ def test_all_that_stand_out_are_shown_when_asked_for(terminal):
     assert numbers(terminal.text)[MOST:] == [str(n) for n in range(1, 30)]
 
 
-@pytest.mark.parametrize("answer", ["0", "13", "-1", "x", "#", "#x", "1.5", "²"])
+@pytest.mark.parametrize("answer", ["0", "13", "-1", "x", "#", "#x", "1.5", "²", "#" + 5000 * "1"])
 def test_what_means_no_option_is_told_and_asked_again(terminal, answer):
     terminal.asked()
     terminal.type(answer)
