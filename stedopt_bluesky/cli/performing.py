@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from stedopt_bluesky.reports.progress import RunProgress
     from stedopt_bluesky.session import Networks, Session
     from stedopt_bluesky.session.places import Places
-    from stedopt_bluesky.web.page.choose_view import Desk
+    from stedopt_bluesky.web.page.desk import Desk
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ def _answered(
             hide=progress.hidden,
             undo_s=config.expert.undo_s,
         )
-    from stedopt_bluesky.web.page.choose_view import Desk
+    from stedopt_bluesky.web.page.desk import Desk
 
     name = config.operator or "expert"
     return _page(

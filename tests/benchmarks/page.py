@@ -100,7 +100,7 @@ def measure(images: int, folder: Path) -> tuple[list[float], list[float]]:
     from stedopt_bluesky.session import open_networks, open_session
     from stedopt_bluesky.session.asking import make_expert_choice
     from stedopt_bluesky.twin import TwinApplication, make_sample
-    from stedopt_bluesky.web.page.choose_view import Desk
+    from stedopt_bluesky.web.page.desk import Desk
     from stedopt_bluesky.web.page.server import PageServer
     from tests.web.page.browser import browser
 
@@ -146,7 +146,7 @@ def frames(options: int, folder: Path) -> list[float]:
 
     from stedopt_bluesky.acquisition import Objective, Options
     from stedopt_bluesky.devices.expert import Expert
-    from stedopt_bluesky.web.page.choose_view import Desk
+    from stedopt_bluesky.web.page.desk import Desk
     from stedopt_bluesky.web.page.server import PageServer
     from tests.web.page.browser import browser
 

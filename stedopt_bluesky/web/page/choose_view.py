@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from stedopt_bluesky.acquisition import Choice, Objective, Options
+from stedopt_bluesky.acquisition import Choice, Options
 from stedopt_bluesky.devices.expert import Expert, NoQuestionError
 from stedopt_bluesky.preference.front import on_front
 from stedopt_bluesky.preference.ties import one_of_equals
@@ -21,38 +19,13 @@ from stedopt_bluesky.web.page.cloud_figure import (
     in_words,
     selection,
 )
+from stedopt_bluesky.web.page.desk import Desk
 
 # How often a browser looks for what is new, s.
 LOOK_EVERY_S = 0.1
 _NOTHING = "Nothing is asked. The plan images, or waits for the microscope."
 # Rows of what was clicked, pointed at: the least that the browser has to send.
 _ROW = "(event) => emit(event.points[0].customdata)"
-
-
-@dataclass
-class Desk:
-    """What the page is about: one for all browsers.
-
-    Parameters
-    ----------
-    expert : Expert
-        Whose questions are answered.
-    objectives : sequence of Objective
-        In the order of the cloud's columns.
-    name : str
-        Who answers, unless a browser says otherwise.
-    seed : int
-        Of the draw among options that lie at the same place.
-    undo_s : float
-        How long an answer can be taken back, s.
-    """
-
-    expert: Expert
-    objectives: Sequence[Objective]
-    name: str = "expert"
-    seed: int = 0
-    undo_s: float = 0.0
-    last: str = field(default="", init=False)
 
 
 class ChooseView:

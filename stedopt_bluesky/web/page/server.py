@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
 
-    from stedopt_bluesky.web.page.choose_view import Desk
+    from stedopt_bluesky.web.page.desk import Desk
 
 # How long the server may take to start, s.
 _START_S = 30.0

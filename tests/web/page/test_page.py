@@ -17,7 +17,7 @@ from selenium.webdriver.common.keys import Keys
 from stedopt_bluesky.acquisition import Objective, Options
 from stedopt_bluesky.devices.expert import Expert
 from stedopt_bluesky.records import CatalogFolder, RunRecord, journal_paths
-from stedopt_bluesky.web.page.choose_view import Desk
+from stedopt_bluesky.web.page.desk import Desk
 from stedopt_bluesky.web.page.server import PageServer
 from tests.small import small_toml
 from tests.waiting import wait_for
