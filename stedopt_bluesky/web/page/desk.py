@@ -1,0 +1,35 @@
+"""What the page is about: one for all browsers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from stedopt_bluesky.acquisition import Objective
+from stedopt_bluesky.devices.expert import Expert
+
+
+@dataclass
+class Desk:
+    """What the page is about: one for all browsers.
+
+    Parameters
+    ----------
+    expert : Expert
+        Whose questions are answered.
+    objectives : sequence of Objective
+        In the order of the cloud's columns.
+    name : str
+        Who answers, unless a browser says otherwise.
+    seed : int
+        Of the draw among options that lie at the same place.
+    undo_s : float
+        How long an answer can be taken back, s.
+    """
+
+    expert: Expert
+    objectives: Sequence[Objective]
+    name: str = "expert"
+    seed: int = 0
+    undo_s: float = 0.0
+    last: str = field(default="", init=False)
