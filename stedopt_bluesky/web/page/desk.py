@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from stedopt_bluesky.acquisition import Objective
-from stedopt_bluesky.devices.expert import Expert
+
+if TYPE_CHECKING:
+    from stedopt_bluesky.devices.expert import Expert
+    from stedopt_bluesky.devices.expert_rater import ExpertRater
+    from stedopt_bluesky.devices.expert_surveyor import ExpertSurveyor
+    from stedopt_bluesky.networks.rater import QualityRater
 
 
 @dataclass
@@ -15,8 +21,8 @@ class Desk:
 
     Parameters
     ----------
-    expert : Expert
-        Whose questions are answered.
+    expert : Expert or None
+        Whose questions of which option are answered.
     objectives : sequence of Objective
         In the order of the cloud's columns.
     name : str
@@ -25,11 +31,18 @@ class Desk:
         Of the draw among options that lie at the same place.
     undo_s : float
         How long an answer can be taken back, s.
+    rater, surveyor : ExpertRater, ExpertSurveyor, optional
+        Whose questions of how good images are, and where is imaged.
+    quality : QualityRater, optional
+        What else would rate the images: shown where somebody wants it.
     """
 
-    expert: Expert
+    expert: Expert | None
     objectives: Sequence[Objective]
     name: str = "expert"
     seed: int = 0
     undo_s: float = 0.0
+    rater: ExpertRater | None = field(default=None, kw_only=True)
+    surveyor: ExpertSurveyor | None = field(default=None, kw_only=True)
+    quality: QualityRater | None = field(default=None, kw_only=True)
     last: str = field(default="", init=False)

@@ -35,14 +35,15 @@ def _application() -> FastAPI:
     from fastapi import FastAPI
     from nicegui import ui
 
-    from stedopt_bluesky.web.page.choose_view import ChooseView
+    from stedopt_bluesky.web.page.now_view import NowView
 
     @ui.page("/", title="stedopt")
-    def choose() -> None:
+    def now() -> None:
+        ui.colors(primary="#0b57a4")  # white letters on it can be read
         if _Shown.desk is None:
             ui.label("No run is under way.")
         else:
-            ChooseView(_Shown.desk)
+            NowView(_Shown.desk)
 
     application = FastAPI(openapi_url=None)
     ui.run_with(application, show_welcome_message=False)
