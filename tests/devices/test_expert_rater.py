@@ -1,4 +1,4 @@
-"""What a person says of images: to those that wait, within what is asked, and readable afterwards."""
+"""What a person says of images: of those that wait, within what is asked, read afterwards."""
 
 import json
 import math
