@@ -27,11 +27,13 @@ _ONE_NUMBER_S = 1.5
 # The STED image is the second panel.
 _STED_AXIS = "x2"
 _REASONS = ("out of focus", "drift", "nothing to see", "wrong structure", "saturated", "artefact")
-# Lines that are drawn: the least that the browser has to send.
+# Lines that are drawn: the least that the browser has to send. The pen gives the focus back, so
+# that Enter does not mean the pen.
 _SHAPES = (
-    "() => emit((document.getElementById('c{id}').layout.shapes || [])"
+    "() => { const at = document.activeElement; if (at && at.closest('.modebar')) at.blur();"
+    "emit((document.getElementById('c{id}').layout.shapes || [])"
     ".filter(s => s.type === 'line' && s.name !== 'scale')"
-    ".map(s => [s.xref, s.x0, s.y0, s.x1, s.y1]))"
+    ".map(s => [s.xref, s.x0, s.y0, s.x1, s.y1])); }"
 )
 _OWN_KEYS = "(e) => { if (/^(Arrow|Page)/.test(e.key)) e.stopPropagation(); }"
 
@@ -67,7 +69,9 @@ class RateView(QuestionView[ImagesToRate]):
         from nicegui import ui
 
         self._plot = ui.plotly({"data": [], "layout": {}}).classes("w-full").style("height: 46vh")
-        self._plot.on("plotly_relayout", self._drawn, js_handler=_SHAPES.format(id=self._plot.id))
+        self._plot.on(
+            "plotly_relayout", self._drawn, js_handler=_SHAPES.replace("{id}", str(self._plot.id))
+        )
         with ui.row().classes("items-center w-full"):
             self._which = ui.toggle([], on_change=self._other).props("no-caps").mark("which")
             self._said = ui.label("").classes("text-lg font-bold").mark("percent")

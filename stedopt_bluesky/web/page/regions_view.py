@@ -24,6 +24,7 @@ from stedopt_bluesky.web.page.regions_figure import (
 
 # Thresholds in units of the automatic one.
 _LOWEST, _HIGHEST, _STEP = 0.2, 4.0, 0.05
+_ZOOMS = (1, 2, 4)
 
 
 class RegionsView(QuestionView[FieldToSurvey]):
@@ -54,14 +55,16 @@ class RegionsView(QuestionView[FieldToSurvey]):
         from nicegui import ui
 
         with ui.row().classes("w-full no-wrap items-start"):
-            self._image = (
-                ui.interactive_image(
-                    on_mouse=self._mouse, events=["mousedown", "mousemove", "mouseup"]
+            with ui.element().classes("overflow-auto").style("max-height: 64vh; max-width: 60vw"):
+                self._image = (
+                    ui.interactive_image(
+                        on_mouse=self._mouse, events=["mousedown", "mousemove", "mouseup"]
+                    )
+                    .classes("overview")
+                    .style(_height(1))
+                    .props("alt='overview of the field'")
+                    .mark("overview")
                 )
-                .style("height: 62vh")
-                .props("alt='overview of the field'")
-                .mark("overview")
-            )
             with ui.column():
                 self._count = ui.label("").classes("font-bold").mark("count")
                 with ui.row():
@@ -79,7 +82,14 @@ class RegionsView(QuestionView[FieldToSurvey]):
                         .mark("threshold")
                     )
                     self._threshold.on("change", self._propose)
-                self._shows = ui.switch("foreground (f)", on_change=self._draw).mark("foreground")
+                with ui.row().classes("items-center"):
+                    self._shows = ui.switch("foreground (f)", on_change=self._draw).mark(
+                        "foreground"
+                    )
+                    ui.label("zoom (z)")
+                    self._zoom = ui.toggle(
+                        {zoom: f"{zoom}×" for zoom in _ZOOMS}, value=1, on_change=self._zoomed
+                    ).mark("zoom")
                 with ui.row().classes("items-center"):
                     for words, do, mark in (
                         ("Earlier (,)", lambda: self._move(-1), "earlier"),
@@ -144,6 +154,8 @@ class RegionsView(QuestionView[FieldToSurvey]):
             self._proposed()
         elif key == "f":
             self._shows.set_value(not self._shows.value)
+        elif key == "z":
+            self._zoom.set_value(_ZOOMS[(_ZOOMS.index(self._zoom.value) + 1) % len(_ZOOMS)])
         elif key == ",":
             self._move(-1)
         elif key == ".":
@@ -237,6 +249,9 @@ class RegionsView(QuestionView[FieldToSurvey]):
         if self._shows.value:
             self._draw_overview()
 
+    def _zoomed(self, event: Any) -> None:
+        self._image.style(_height(int(event.value or 1)))
+
     # --- the pictures -------------------------------------------------------------------
 
     def _draw(self) -> None:
@@ -270,6 +285,10 @@ class RegionsView(QuestionView[FieldToSurvey]):
         self._table.update()
         self._count.set_text(in_words(len(rows), what))
         self._take.set_text("Image these (Enter)" if rows else "Image nothing here (Enter)")
+
+
+def _height(zoom: int) -> str:
+    return f"height: {62 * zoom}vh; max-width: none; width: auto"
 
 
 def in_words(count: int, field: FieldToSurvey) -> str:
