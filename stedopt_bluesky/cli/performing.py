@@ -290,7 +290,8 @@ def _answered(
 
     name = config.operator or "expert"
     return _page(
-        Desk(expert, objectives, name, config.seed, config.expert.undo_s), config.expert.port
+        Desk(expert, objectives, name, config.seed, config.expert.undo_s, session.folder),
+        config.expert.port,
     )
 
 

@@ -35,19 +35,26 @@ class ChooseView:
     ----------
     desk : Desk
         What is asked.
+
+    Raises
+    ------
+    ValueError
+        When nobody is asked.
     """
 
     def __init__(self, desk: Desk) -> None:
         from nicegui import ui
 
+        if desk.expert is None:
+            raise ValueError("nobody is asked")
         self._desk = desk
+        self._expert = desk.expert
         self._options: Options | None = None
         self._suggestion: Choice | None = None
         self._selected: int | None = None
         self._view = View.of([o.name for o in desk.objectives])
         self._answered: int | None = None
 
-        ui.colors(primary="#0b57a4")  # white letters on it can be read
         self._heading = ui.label(_NOTHING).classes("text-xl").props("role=status aria-live=polite")
         self._left = ui.label("").classes("text-gray-700").mark("left").props("role=timer")
         names = {o.name: axis_label(o.name) for o in desk.objectives}
@@ -80,7 +87,7 @@ class ChooseView:
 
     def refresh(self) -> None:
         """Show what is asked now, when that is another question."""
-        question = self._desk.expert.question
+        question = self._expert.question
         options = None if question is None else question[0]
         if options is not self._options:
             self._options = options
@@ -91,7 +98,7 @@ class ChooseView:
         self._take.set_enabled(waits and self._selected is not None)
         self._adopt.set_enabled(waits and self._suggestion is not None)
         self._undo.set_enabled(taken)
-        self._left.set_text(left_in_words(self._desk.expert) if waits else "")
+        self._left.set_text(left_in_words(self._expert) if waits else "")
         if not waits:
             self._heading.set_text(self._desk.last if taken else _NOTHING)
 
@@ -112,7 +119,7 @@ class ChooseView:
         if self._answered is None:
             return
         try:
-            self._desk.expert.take_back(self._answered)
+            self._expert.take_back(self._answered)
         except NoQuestionError:
             ui.notify("Too late: the image is taken.")
         self._answered = None
@@ -123,7 +130,7 @@ class ChooseView:
 
         name = str(self._who.value or "").strip() or self._desk.name
         try:
-            self._desk.expert.choose(options.iteration, row, name, shown=f"page, {self._view}")
+            self._expert.choose(options.iteration, row, name, shown=f"page, {self._view}")
         except NoQuestionError:
             ui.notify("Too late: this choice is made.", type="warning")
         except ValueError as error:
@@ -135,7 +142,7 @@ class ChooseView:
 
     def _taken_back_until(self) -> float:
         """Seconds in which the answer of this browser can be taken back."""
-        answered_s = self._desk.expert.answered_for_s()
+        answered_s = self._expert.answered_for_s()
         if self._answered is None or answered_s is None:
             return 0.0
         return max(0.0, self._desk.undo_s - answered_s)
@@ -221,7 +228,7 @@ class ChooseView:
     def _in_words(self, row: int) -> str:
         if self._options is None:
             return ""
-        expected = self._desk.expert.expected
+        expected = self._expert.expected
         return in_words(self._options, self._desk.objectives, row, expected)
 
 

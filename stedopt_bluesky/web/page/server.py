@@ -35,17 +35,11 @@ def _application() -> FastAPI:
     from fastapi import FastAPI
     from nicegui import ui
 
-    from stedopt_bluesky.web.page.choose_view import ChooseView
+    from stedopt_bluesky.web.page.pages import register
 
-    @ui.page("/", title="stedopt")
-    def choose() -> None:
-        if _Shown.desk is None:
-            ui.label("No run is under way.")
-        else:
-            ChooseView(_Shown.desk)
-
+    register(lambda: _Shown.desk)
     application = FastAPI(openapi_url=None)
-    ui.run_with(application, show_welcome_message=False)
+    ui.run_with(application, title="stedopt", language="en-GB", show_welcome_message=False)
     return application
 
 

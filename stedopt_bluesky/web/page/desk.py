@@ -1,0 +1,39 @@
+"""What the page is about: one for all browsers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from stedopt_bluesky.acquisition import Objective
+from stedopt_bluesky.devices.expert import Expert
+from stedopt_bluesky.records.folder import CatalogFolder
+
+
+@dataclass
+class Desk:
+    """What the page is about: one for all browsers.
+
+    Parameters
+    ----------
+    expert : Expert, optional
+        Whose questions are answered; None: nobody is asked.
+    objectives : sequence of Objective
+        In the order of the cloud's columns.
+    name : str
+        Who answers, unless a browser says otherwise.
+    seed : int
+        Of the draw among options that lie at the same place.
+    undo_s : float
+        How long an answer can be taken back, s.
+    folder : CatalogFolder, optional
+        Whose runs can be looked at.
+    """
+
+    expert: Expert | None = None
+    objectives: Sequence[Objective] = ()
+    name: str = "expert"
+    seed: int = 0
+    undo_s: float = 0.0
+    folder: CatalogFolder | None = None
+    last: str = field(default="", init=False)
