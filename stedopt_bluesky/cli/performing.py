@@ -289,10 +289,9 @@ def _answered(
     from stedopt_bluesky.web.page.desk import Desk
 
     name = config.operator or "expert"
-    return _page(
-        Desk(expert, objectives, name, config.seed, config.expert.undo_s, session.folder),
-        config.expert.port,
-    )
+    undo_s = config.expert.undo_s
+    desk = Desk(expert, objectives, name, config.seed, undo_s, folder=session.folder)
+    return _page(desk, config.expert.port)
 
 
 @contextlib.contextmanager

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from stedopt_bluesky.acquisition import Objective
 from stedopt_bluesky.devices.expert import Expert
-from stedopt_bluesky.records.folder import CatalogFolder
+
+if TYPE_CHECKING:
+    from stedopt_bluesky.records.folder import CatalogFolder
 
 
 @dataclass
@@ -35,5 +38,5 @@ class Desk:
     name: str = "expert"
     seed: int = 0
     undo_s: float = 0.0
-    folder: CatalogFolder | None = None
+    folder: CatalogFolder | None = field(default=None, kw_only=True)
     last: str = field(default="", init=False)
