@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from stedopt_bluesky.acquisition import Objective
 from stedopt_bluesky.devices.expert import Expert
+
+if TYPE_CHECKING:
+    from stedopt_bluesky.web.page.followed import Followed
 
 
 @dataclass
@@ -25,6 +29,8 @@ class Desk:
         Of the draw among options that lie at the same place.
     undo_s : float
         How long an answer can be taken back, s.
+    followed : Followed or None
+        The run under way, to be watched.
     """
 
     expert: Expert
@@ -32,4 +38,5 @@ class Desk:
     name: str = "expert"
     seed: int = 0
     undo_s: float = 0.0
+    followed: Followed | None = None
     last: str = field(default="", init=False)

@@ -36,13 +36,16 @@ def _application() -> FastAPI:
     from nicegui import ui
 
     from stedopt_bluesky.web.page.choose_view import ChooseView
+    from stedopt_bluesky.web.page.run_view import RunView
 
     @ui.page("/", title="stedopt")
     def choose() -> None:
         if _Shown.desk is None:
             ui.label("No run is under way.")
-        else:
-            ChooseView(_Shown.desk)
+            return
+        ChooseView(_Shown.desk)
+        if _Shown.desk.followed is not None:
+            RunView(_Shown.desk.followed)
 
     application = FastAPI(openapi_url=None)
     ui.run_with(application, show_welcome_message=False)
