@@ -28,6 +28,7 @@ def serve_page(catalog: Path, port: int) -> None:
     with console.status("starting ..."):
         from stedopt_bluesky.cli.performing import tell_link
         from stedopt_bluesky.web.page.desk import Desk
+        from stedopt_bluesky.web.page.looker import Looker
         from stedopt_bluesky.web.page.server import PageServer
 
     ended = threading.Event()
@@ -35,8 +36,10 @@ def serve_page(catalog: Path, port: int) -> None:
         contextlib.ExitStack() as serving,
         calling(lambda _: ended.set(), signal.SIGINT, signal.SIGTERM),
     ):
+        looker = serving.enter_context(Looker(folder))
+        desk = Desk(folder=folder, looker=looker)
         try:
-            server = serving.enter_context(PageServer(Desk(folder=folder), tell_link, port))
+            server = serving.enter_context(PageServer(desk, tell_link, port))
         except OSError as error:
             raise ConfigError(f"port = {port}: cannot listen there ({error.strerror})") from None
         console.print("serving until Ctrl-C")

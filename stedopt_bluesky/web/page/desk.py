@@ -11,6 +11,8 @@ from stedopt_bluesky.devices.expert import Expert
 
 if TYPE_CHECKING:
     from stedopt_bluesky.records.folder import CatalogFolder
+    from stedopt_bluesky.web.page.followed import Followed
+    from stedopt_bluesky.web.page.looker import Looker
 
 
 @dataclass
@@ -29,8 +31,12 @@ class Desk:
         Of the draw among options that lie at the same place.
     undo_s : float
         How long an answer can be taken back, s.
+    followed : Followed or None
+        The run under way, to be watched.
     folder : CatalogFolder, optional
         Whose runs can be looked at.
+    looker : Looker, optional
+        Looks on at the run that another program makes.
     """
 
     expert: Expert | None = None
@@ -38,5 +44,7 @@ class Desk:
     name: str = "expert"
     seed: int = 0
     undo_s: float = 0.0
+    followed: Followed | None = None
     folder: CatalogFolder | None = field(default=None, kw_only=True)
+    looker: Looker | None = field(default=None, kw_only=True)
     last: str = field(default="", init=False)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from types import TracebackType
 
 from stedopt_bluesky.records.folder import CatalogFolder
-from stedopt_bluesky.records.journal import Document
+from stedopt_bluesky.records.journal import find_run
 from stedopt_bluesky.records.looking_on import look_on
+from stedopt_bluesky.records.run_record import RunRecord
 from stedopt_bluesky.reports.live_run import plain_text
+from stedopt_bluesky.web.page.followed import Followed
+from stedopt_bluesky.web.page.run_images import Images, recorded_images
 
 # After a run that cannot be followed it is looked again, s.
 _AGAIN_S = 2.0
@@ -17,23 +19,19 @@ _LONGEST = 1000
 
 
 class Looker:
-    """Gives the documents of the run under way to a callback, while entered.
+    """Looks on at the run under way while entered: what it is stands in ``followed``.
 
     Parameters
     ----------
     folder : CatalogFolder
         Whose runs.
-    take : callable
-        Called in a thread with name and document, each once and in order.
     uid : str
         Which run; ``""``: whichever is under way, then the next one, and so on.
     """
 
-    def __init__(
-        self, folder: CatalogFolder, take: Callable[[str, Document], object], uid: str = ""
-    ) -> None:
+    def __init__(self, folder: CatalogFolder, uid: str = "") -> None:
+        self.followed = Followed(self._images, folder)
         self._folder = folder
-        self._take = take
         self._uid = uid
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, name="looker", daemon=True)
@@ -73,7 +71,12 @@ class Looker:
             self._folder, uid=self._uid, follow=not self._uid, stop=self._stop, say=self._say
         )
         for one in seen:
-            self._take(one.name, one.doc)
+            self.followed(one.name, one.doc)
+
+    def _images(self, number: int) -> Images | None:
+        """Read pictures that another program has stored."""
+        uid = str(self.followed.start.get("uid", ""))
+        return recorded_images(RunRecord.read(find_run(self._folder, uid)), number) if uid else None
 
     def _say(self, line: str) -> None:
         self.said = plain_text(line, longest=_LONGEST)

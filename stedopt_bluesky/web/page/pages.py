@@ -11,8 +11,11 @@ from nicegui import ui
 from stedopt_bluesky.reports.live_run import plain_text
 from stedopt_bluesky.web.page.choose_view import ChooseView
 from stedopt_bluesky.web.page.compare_view import CompareView
+from stedopt_bluesky.web.page.one_run_view import OneRunView
+from stedopt_bluesky.web.page.run_view import RunView
 from stedopt_bluesky.web.page.runs_view import RunsView
 from stedopt_bluesky.web.page.shell import shell
+from stedopt_bluesky.web.page.under_way_view import UnderWayView
 
 if TYPE_CHECKING:
     from stedopt_bluesky.web.page.desk import Desk
@@ -36,8 +39,12 @@ def register(shown: Callable[[], Desk | None]) -> None:
         with shell("Now", "Now"):
             if desk is None:
                 ui.label(_NO_RUN)
+            elif desk.looker is not None:
+                UnderWayView(desk.looker)
             elif desk.expert is not None:
                 ChooseView(desk)
+                if desk.followed is not None:
+                    RunView(desk.followed)
 
     @ui.page("/runs")
     def runs(request: Request) -> None:
@@ -54,6 +61,8 @@ def register(shown: Callable[[], Desk | None]) -> None:
         with shell(f"Run {plain_text(uid[:8])}"):
             if desk is None or desk.folder is None:
                 ui.label(_NO_CATALOGUE)
+            else:
+                OneRunView(desk.folder, uid)
 
     @ui.page("/compare/{first}/{second}")
     def compare(first: str, second: str) -> None:

@@ -1,0 +1,55 @@
+"""The run under way in a catalogue, whatever program makes it, in one browser."""
+
+from __future__ import annotations
+
+from stedopt_bluesky.reports.live_run import LiveRun
+from stedopt_bluesky.web.page.listed_runs import run_address
+from stedopt_bluesky.web.page.looker import Looker
+from stedopt_bluesky.web.page.run_view import RunView
+
+# How often a browser looks for what is new, s.
+LOOK_EVERY_S = 0.3
+_NONE = "No run is under way."
+
+
+class UnderWayView:
+    """The run under way; when it has ended, it stays until the next one begins.
+
+    Parameters
+    ----------
+    looker : Looker
+        Looks on at it.
+    """
+
+    def __init__(self, looker: Looker) -> None:
+        from nicegui import ui
+
+        self._looker = looker
+        self._heading = ui.label("").classes("text-xl").props("role=status aria-live=polite")
+        self._said = ui.label("").classes("text-gray-700").mark("said")
+        self._link = ui.link("This run among all runs", "/runs")
+        with ui.column().classes("w-full") as self._view:
+            RunView(looker.followed)
+        ui.timer(LOOK_EVERY_S, self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what is under way now."""
+        run = self._looker.followed.run
+        self._heading.set_text(state_in_words(run))
+        self._said.set_text(self._looker.said)
+        is_known = bool(run.uid)
+        self._view.set_visibility(is_known)
+        self._link.set_visibility(is_known)
+        if is_known:
+            self._link.props["href"] = run_address(run.uid)
+
+
+def state_in_words(run: LiveRun) -> str:
+    """Say whether a run is under way, and which one: ``"Run 57dc1234 is under way."``."""
+    if not run.uid:
+        return _NONE
+    if not run.exit_status:
+        return f"Run {run.uid[:8]} is under way."
+    reason = f", {run.reason}" if run.reason else ""
+    return f"{_NONE} The last one, {run.uid[:8]}, has ended: {run.exit_status}{reason}"
