@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from types import TracebackType
 
 from stedopt_bluesky.records.folder import CatalogFolder
-from stedopt_bluesky.records.journal import find_run
+from stedopt_bluesky.records.journal import SUFFIX, find_run, is_live, is_uid
 from stedopt_bluesky.records.looking_on import look_on
 from stedopt_bluesky.records.run_record import RunRecord
 from stedopt_bluesky.reports.live_run import plain_text
@@ -54,6 +55,11 @@ class Looker:
     def end(self) -> None:
         """End soon; without waiting for it."""
         self._stop.set()
+
+    def is_under_way(self) -> bool:
+        """Whether a program is still making the run; asks the disk."""
+        uid = str(self.followed.start.get("uid", ""))
+        return is_uid(uid) and is_live(self._folder, Path(f"{uid}{SUFFIX}"))
 
     def _look(self) -> None:
         while not self._stop.is_set():

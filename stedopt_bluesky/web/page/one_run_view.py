@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stedopt_bluesky.records.folder import CatalogError, CatalogFolder
 from stedopt_bluesky.records.journal import find_run, is_live
+from stedopt_bluesky.records.query import RUNNING
 from stedopt_bluesky.records.run_record import RunRecord
 from stedopt_bluesky.records.runs import RunSummary, summarize
 from stedopt_bluesky.reports.live_run import plain_text
@@ -54,6 +55,8 @@ class OneRunView:
             looker.__enter__()
             context.client.on_delete(looker.end)
             followed = looker.followed
+            with self._place:
+                ui.label("").bind_text_from(looker, "said").classes("text-gray-700")
         with self._place:
             RunView(followed)
 
@@ -72,10 +75,12 @@ class OneRunView:
 
 def summary_in_words(run: RunSummary) -> str:
     """Say what a run is of, when it began and how it ended."""
-    told = [run.sample, run.structure, run.preset, run.operator and f"by {run.operator}"]
-    words = [
-        *filter(None, told),
-        f"begun {begun_text(run.time)}",
-        run.exit_status + (f": {run.reason}" if run.reason else ""),
-    ]
+    told = {
+        "sample": run.sample, "structure": run.structure, "preset": run.preset, "by": run.operator,
+    }  # fmt: skip
+    words = [f"{name} {text}" for name, text in told.items() if text]
+    words.append(f"begun {begun_text(run.time)}")
+    # Of one under way the view tells how far it is.
+    if run.exit_status != RUNNING:
+        words.append(run.exit_status + (f": {run.reason}" if run.reason else ""))
     return ", ".join(plain_text(word) for word in words)

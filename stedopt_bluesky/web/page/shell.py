@@ -11,6 +11,7 @@ _VIEW = "view"
 _STYLE = """
 .skip { position: absolute; left: -100em; }
 .skip:focus { left: 1em; top: 1em; z-index: 3000; background: white; padding: 0.5em; }
+.nicegui-content a { color: #0b57a4; }
 header a { color: white; padding: 0.25em 0.5em; }
 header a[aria-current] { border-bottom: 2px solid white; }
 header a:focus-visible { outline: 2px solid white; }
@@ -19,7 +20,7 @@ table.texts caption { text-align: left; font-weight: bold; padding: 0.25em 0; }
 table.texts th, table.texts td { padding: 0.25em 0.75em; border-bottom: 1px solid #ccc; }
 table.texts tbody tr { position: relative; }
 table.texts tbody tr:hover { background: #eef3f9; }
-table.texts th a { color: #0b57a4; text-decoration: underline; }
+table.texts th a { text-decoration: underline; }
 table.texts th a::after { content: ""; position: absolute; inset: 0; }
 table.texts input { position: relative; z-index: 1; width: 1.25em; height: 1.25em; }
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from stedopt_bluesky.reports.live_run import LiveRun
 from stedopt_bluesky.web.page.listed_runs import run_address
 from stedopt_bluesky.web.page.looker import Looker
@@ -31,13 +33,13 @@ class UnderWayView:
         with ui.column().classes("w-full") as self._view:
             RunView(looker.followed)
         ui.timer(LOOK_EVERY_S, self.refresh)
-        self.refresh()
 
-    def refresh(self) -> None:
+    async def refresh(self) -> None:
         """Show what is under way now."""
+        under_way = await asyncio.to_thread(self._looker.is_under_way)
         run = self._looker.followed.run
-        self._heading.set_text(state_in_words(run))
-        self._said.set_text(self._looker.said)
+        self._heading.set_text(state_in_words(run, under_way=under_way))
+        self._said.set_text("" if under_way else self._looker.said)
         is_known = bool(run.uid)
         self._view.set_visibility(is_known)
         self._link.set_visibility(is_known)
@@ -45,11 +47,13 @@ class UnderWayView:
             self._link.props["href"] = run_address(run.uid)
 
 
-def state_in_words(run: LiveRun) -> str:
+def state_in_words(run: LiveRun, *, under_way: bool) -> str:
     """Say whether a run is under way, and which one: ``"Run 57dc1234 is under way."``."""
     if not run.uid:
         return _NONE
-    if not run.exit_status:
+    if run.exit_status:
+        reason = f", {run.reason}" if run.reason else ""
+        return f"{_NONE} The last one, {run.uid[:8]}, has ended: {run.exit_status}{reason}"
+    if under_way:
         return f"Run {run.uid[:8]} is under way."
-    reason = f", {run.reason}" if run.reason else ""
-    return f"{_NONE} The last one, {run.uid[:8]}, has ended: {run.exit_status}{reason}"
+    return f"{_NONE} The last one, {run.uid[:8]}, has no end: its program died."
