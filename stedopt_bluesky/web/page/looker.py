@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
+from stedopt_bluesky.errors import in_one_line
 from stedopt_bluesky.records.folder import CatalogFolder
 from stedopt_bluesky.records.journal import SUFFIX, find_run, is_live, is_uid
 from stedopt_bluesky.records.looking_on import look_on
@@ -67,7 +68,7 @@ class Looker:
                 self._once()
             # Whatever a damaged journal makes a view fail by: the next run may be a good one.
             except Exception as error:
-                self._say(f"the run cannot be followed: {error or type(error).__name__}")
+                self._say(f"the run cannot be followed: {in_one_line(error)}")
             if self._uid:
                 return
             self._stop.wait(_AGAIN_S)
