@@ -42,7 +42,8 @@ def shell(title: str, here: str = "") -> Iterator[None]:
     ui.page_title(f"{title} - stedopt")
     ui.colors(primary="#0b57a4")  # white letters on it can be read
     ui.add_css(_STYLE)
-    with ui.header().classes("items-center py-2"):
+    # Not fixed: what has the focus would lie below it.
+    with ui.header(fixed=False).classes("items-center py-2"):
         ui.link("Skip to the view", f"#{_VIEW}").classes("skip")
         ui.label("stedopt").classes("font-bold")
         with ui.element("nav").props('aria-label="Views"'):
