@@ -17,6 +17,7 @@ from stedopt_bluesky.cli.live import live
 from stedopt_bluesky.cli.networks import serve_app, weights_app
 from stedopt_bluesky.cli.options import (
     DEFAULT_CATALOG,
+    AskedFor,
     Asks,
     AtTheTerminal,
     Catalog,
@@ -143,6 +144,7 @@ def run(
         typer.Option(help="Share of its choices that the region holds (left out: 0.5)."),
     ] = None,
     expert: OnThePage = False,
+    ask: AskedFor = None,
     terminal: AtTheTerminal = False,
     figure: Annotated[
         Path | None,
@@ -178,8 +180,13 @@ def run(
         "prior.runs": tuple(prior) if prior else None,
         "prior.csv": str(prior_csv) if prior_csv else None,
         "prior.weight": prior_weight,
+        "expert.asks": tuple(ask) if ask else None,
     }
     with clear_errors():
+        if ask and not expert:
+            from stedopt_bluesky.config import ConfigError
+
+            raise ConfigError(f"ask = {ask[0]!r}: only together with --expert")
         begin(
             config,
             preset,

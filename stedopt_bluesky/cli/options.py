@@ -21,10 +21,21 @@ Json = Annotated[
 ]
 Uid = Annotated[str, typer.Argument(metavar="UID", help="A run's uid, or its first characters.")]
 OnThePage = Annotated[
-    bool, typer.Option("--expert", help="Choose each option yourself, on a page in your browser.")
+    bool,
+    typer.Option("--expert", help="Choose, and watch the run, on a page in your browser."),
 ]
 AtTheTerminal = Annotated[
     bool, typer.Option("--terminal", help="Choose each option yourself, at this terminal.")
+]
+
+AskedFor = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ask",
+        metavar="choice|rating|regions",
+        help="What the page asks you for; may be given again. Left out: as section \\[expert] "
+        "says, choice.",
+    ),
 ]
 
 DEFAULT_CATALOG = Path("stedopt-data")

@@ -34,14 +34,13 @@ from stedopt_bluesky.session import (
 
 if TYPE_CHECKING:
     from stedopt_bluesky.acquisition import PriorObservation
-    from stedopt_bluesky.devices.expert import Expert
     from stedopt_bluesky.devices.replayed import Given
     from stedopt_bluesky.imspector.api import Application
-    from stedopt_bluesky.plans.asking import Chooser
     from stedopt_bluesky.records.background import BackgroundIngestion
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.reports.progress import RunProgress
     from stedopt_bluesky.session import Networks, Session
+    from stedopt_bluesky.session.asking import Asked
     from stedopt_bluesky.session.places import Places
     from stedopt_bluesky.web.page.desk import Desk
 
@@ -179,7 +178,7 @@ def _image(
     if networks is None:
         with console.status("loading the networks ..."):
             networks = open_networks(task.config)
-    expert, choose = _asked(task, networks)
+    asked = _asked(task, networks)
     engine = make_engine()
     uid = problem = ""
     ingestion = None
@@ -198,10 +197,11 @@ def _image(
                 light_before=task.light_before,
                 run_engine=engine,
                 given=task.given,
-                choose=choose,
+                rate=asked.rate,
+                choose=asked.choose,
             ) as session:
                 ingestion = feeding.enter_context(fed(session.config, session.folder))
-                uid, problem = _run(session, task, expert)
+                uid, problem = _run(session, task, asked)
         except typer.Exit:  # a RuntimeError too; its reason has been told
             raise
         except RuntimeError as error:  # what Imspector refuses, in the vendor's words
@@ -212,18 +212,21 @@ def _image(
     return uid, problem, ingestion
 
 
-def _asked(task: Task, networks: Networks) -> tuple[Expert | None, Chooser | None]:
-    """Who is asked for each choice; None: nobody is."""
+def _asked(task: Task, networks: Networks) -> Asked:
+    """What a person is asked for."""
+    from stedopt_bluesky.session.asking import Asked, make_asked
+
     if not task.asks:
-        return None, None
-    from stedopt_bluesky.devices.expert import Expert
-    from stedopt_bluesky.session.asking import make_expert_choice
+        return Asked()
+    if task.asks == "terminal" and (more := [a for a in task.config.expert.asks if a != "choice"]):
+        raise ConfigError(
+            f"expert.asks: {', '.join(more)} needs pictures; at a terminal 'choice' is asked for, "
+            "the others on the page (--expert)"
+        )
+    return make_asked(task.config, networks)
 
-    expert = Expert(name="expert")
-    return expert, make_expert_choice(task.config, expert, networks)
 
-
-def _run(session: Session, task: Task, expert: Expert | None) -> tuple[str, str]:
+def _run(session: Session, task: Task, asked: Asked) -> tuple[str, str]:
     from bluesky.utils import RunEngineInterrupted
 
     from stedopt_bluesky.reports.progress import RunProgress
@@ -241,13 +244,14 @@ def _run(session: Session, task: Task, expert: Expert | None) -> tuple[str, str]
     plan = session.optimize(
         regions=None if places is None else places.regions,
         fields_um=None if places is None else places.fields_um,
+        lay=asked.lay,
         md=task.md,
     )
     # Bluesky's remarks ("Pausing...") are for a person at its prompt.
     with (
         contextlib.redirect_stdout(io.StringIO()),
         Interrupts(session.run_engine, console.print) as interrupts,
-        _answered(expert, session, task.asks, progress),
+        _answered(asked, session, task.asks, progress),
     ):
         engine: Any = session.run_engine  # its hook is typed as None
         engine.waiting_hook = progress.waiting
@@ -268,17 +272,18 @@ def _run(session: Session, task: Task, expert: Expert | None) -> tuple[str, str]
 
 
 def _answered(
-    expert: Expert | None, session: Session, asks: Asks, progress: RunProgress
+    asked: Asked, session: Session, asks: Asks, progress: RunProgress
 ) -> contextlib.AbstractContextManager[Any]:
-    """Have what an expert is asked answered, while entered."""
-    if expert is None:
+    """Have what a person is asked for answered, while entered."""
+    if not asks:
         return contextlib.nullcontext()
     objectives, config = session.station.rating.objectives, session.config
     if asks == "terminal":
         from stedopt_bluesky.cli.terminal_expert import TerminalExpert, lines_of_terminal
 
+        assert asked.choose is not None  # noqa: S101  the one thing that a terminal is for
         return TerminalExpert(
-            expert,
+            asked.choose.expert,
             objectives,
             console,
             lines_of_terminal(),
@@ -288,9 +293,17 @@ def _answered(
         )
     from stedopt_bluesky.web.page.desk import Desk
 
-    name = config.operator or "expert"
-    undo_s = config.expert.undo_s
-    desk = Desk(expert, objectives, name, config.seed, undo_s, folder=session.folder)
+    desk = Desk(
+        None if asked.choose is None else asked.choose.expert,
+        objectives,
+        config.operator or "expert",
+        config.seed,
+        config.expert.undo_s,
+        rater=None if asked.rate is None else asked.rate.rater,
+        quality=asked.quality,
+        surveyor=None if asked.lay is None else asked.lay.surveyor,
+        folder=session.folder,
+    )
     return _page(desk, config.expert.port)
 
 

@@ -52,6 +52,14 @@ def quality(
     start: Start = None,
     from_catalog: FromCatalog = False,
     runs: Runs = None,
+    rated_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Learn from the ratings of this person; may be given several times. Left out: of "
+            "all persons, or where none has rated, of whatever did.",
+        ),
+    ] = None,
     name: Name = None,
     structure: Annotated[
         str | None,
@@ -123,6 +131,7 @@ def quality(
                     "seed": seed,
                 },
                 whitening=whitening,
+                rated_by=tuple(rated_by or ()),
                 figure=figure,
                 again=typed_again(context),
             ),

@@ -46,6 +46,7 @@ class QualityRequest:
     pixel_size_nm: float | None
     recipe: Mapping[str, Any]
     whitening: str | None
+    rated_by: tuple[str, ...]
     figure: Path | None
     again: str
 
@@ -62,6 +63,8 @@ def train_quality_network(request: QualityRequest, *, as_json: bool) -> None:
 
     source = request.source
     source.check(request.figure)
+    if request.rated_by and not source.of_runs:
+        raise ConfigError(f"rated-by = {request.rated_by[0]!r}: only with --runs or --from-catalog")
     if request.start and request.whitening:
         raise ConfigError(
             f"whitening = {request.whitening!r}: not together with --from, which keeps its own"
@@ -70,7 +73,7 @@ def train_quality_network(request: QualityRequest, *, as_json: bool) -> None:
         raise ConfigError(f"pixel-size-nm = {request.pixel_size_nm:g}: above 0, in nm")
     recipe = QualityRecipe(**request.recipe, whitening=request.whitening or "anscombe")  # type: ignore[arg-type]
     start = start_weights(request.start, "quality")
-    dataset = _dataset(source)
+    dataset = _dataset(source, request.rated_by)
     pixel_size_nm = _pixel_size_nm(request, dataset, start)
     with console.status("loading the libraries ..."):
         from stedopt_bluesky.networks.quality_training import train_quality
@@ -123,7 +126,7 @@ def train_quality_network(request: QualityRequest, *, as_json: bool) -> None:
     )
 
 
-def _dataset(source: Source) -> RatedImages:
+def _dataset(source: Source, rated_by: tuple[str, ...]) -> RatedImages:
     if not source.of_runs:
         from stedopt_bluesky.networks.datasets import read_folder
 
@@ -133,7 +136,7 @@ def _dataset(source: Source) -> RatedImages:
         records = source.records()
         from stedopt_bluesky.records.training_data import rated_images_of
 
-        return rated_images_of(records)
+        return rated_images_of(records, rated_by=rated_by or None)
 
 
 def _pixel_size_nm(request: QualityRequest, dataset: RatedImages, start: Weights | None) -> float:

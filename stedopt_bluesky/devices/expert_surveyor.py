@@ -70,7 +70,7 @@ class Places:
     Parameters
     ----------
     regions : tuple of Region
-        What is imaged, in this order.
+        What is imaged, in this order; empty: nothing in this field.
     chosen_by : str
         Who says so.
     threshold : float
@@ -118,12 +118,10 @@ class ExpertSurveyor(Question[FieldToSurvey, Places]):
         NoQuestionError
             When nothing is asked, or another field.
         ValueError
-            When there is no region, one cannot be imaged, or nobody is named.
+            When a region cannot be imaged, or nobody is named.
         """
 
         def answer(field: FieldToSurvey) -> Places:
-            if not places.regions:
-                raise ValueError("regions: at least one")
             width_um, height_um = field.side_um
             for n, region in enumerate(places.regions, start=1):
                 # Half of it may not lie outside: there the scanner does not reach.

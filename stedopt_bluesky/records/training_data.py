@@ -18,6 +18,8 @@ from stedopt_bluesky.records.run_record import RunRecord
 
 # The first STED image of a region; the quality is that of this image.
 STED_IMAGE = "microscope_sted1"
+# What persons have said of images; see `devices/expert_rater.py`.
+RATING_STREAM = "rating"
 # Who chooses without a person; what chance chose tells of no preference.
 CHANCE = "random_choice"
 PROGRAMS = frozenset({CHANCE, "weighted_rule", "hypervolume_rule", "preference_network"})
@@ -70,10 +72,15 @@ def clouds_of(
     return joined([part for _, part in parts])
 
 
-def rated_images_of(records: Sequence[RunRecord], objective: str = "quality") -> RatedImages:
+def rated_images_of(
+    records: Sequence[RunRecord],
+    objective: str = "quality",
+    rated_by: Collection[str] | None = None,
+) -> RatedImages:
     """Collect the first STED images of runs with their ratings.
 
-    Images whose rating is invalid are left out. Images of one run are of one specimen.
+    Images whose rating is invalid are left out, and so are those that a person has skipped or
+    discarded. Images of one run are of one specimen.
 
     Parameters
     ----------
@@ -82,6 +89,8 @@ def rated_images_of(records: Sequence[RunRecord], objective: str = "quality") ->
         is learnt is another network's opinion.
     objective : str
         What rates: a number from 0 to 1 per image.
+    rated_by : collection of str, optional
+        Whose ratings, as the Events of stream ``rating`` name them. Left out: of all persons.
 
     Raises
     ------
@@ -95,13 +104,20 @@ def rated_images_of(records: Sequence[RunRecord], objective: str = "quality") ->
     runs: list[tuple[str, str]] = []
     names: list[str] = []
     sizes_nm: set[float | None] = set()
-    for record in _by_persons(records, objective) or records:
-        for event, image, rating in _rated(record, objective):
+    by_persons = _by_persons(records, objective, rated_by)
+    for record in by_persons or ([] if rated_by else records):
+        for event, image, rating in _rated(record, objective, rated_by):
             sizes_nm.add(record.pixel_size_nm(event))
             images.append(image)
             ratings.append(rating)
             runs.append((str(record.start.get("structure") or ""), record.uid))
             names.append(f"image {event['seq_num']} of run {record.uid}")
+    if not images and rated_by:
+        found = ", ".join(sorted(_raters(records))) or "nobody"
+        raise CatalogError(
+            f"no image was rated by {', '.join(sorted(rated_by))} in {_told(records)}; there it "
+            f"was {found}"
+        )
     if not images:
         raise CatalogError(f"no image has a valid objective {objective!r} in {_told(records)}")
     told_nm = sorted(size for size in sizes_nm if size is not None)
@@ -203,22 +219,61 @@ def _unit(record: RunRecord, objective: str) -> str:
 # --- images ---------------------------------------------------------------------------------
 
 
-def _by_persons(records: Sequence[RunRecord], objective: str) -> list[RunRecord]:
-    """Runs whose start document names no quality network, and that have ratings."""
-    persons = [r for r in records if "quality" not in (r.start.get("networks") or {})]
-    return [r for r in persons if not all(np.isnan(_ratings(r, objective)))]
+def _by_persons(
+    records: Sequence[RunRecord], objective: str, rated_by: Collection[str] | None
+) -> list[RunRecord]:
+    """Runs that persons have rated on the page, or whose start document names no network."""
+
+    def is_one(record: RunRecord) -> bool:
+        if _hand_ratings(record, objective, rated_by):
+            return True
+        if rated_by or "quality" in (record.start.get("networks") or {}):
+            return False
+        return not all(np.isnan(_ratings(record, objective, None)))
+
+    return [record for record in records if is_one(record)]
 
 
-def _ratings(record: RunRecord, objective: str) -> list[float]:
-    """Rating of each image of a run; NaN where it has none."""
-    key, stream = record.keys.objective_prefix + objective, record.keys.image_stream
+def _hand_ratings(
+    record: RunRecord, objective: str, rated_by: Collection[str] | None
+) -> dict[int, float]:
+    """Ratings that persons have given, 0 to 1, by the number of images before each."""
+    found = {}
+    for event in record.events(RATING_STREAM) if RATING_STREAM in record.descriptors else ():
+        data = event["data"]
+        percent = float(data.get(f"rating_{objective}_percent", np.nan))
+        asked_for = rated_by is None or data.get("rating_rated_by") in rated_by
+        if asked_for and not np.isnan(percent) and not data.get("rating_discarded_because"):
+            found[int(data["rating_iteration"])] = percent / 100
+    return found
+
+
+def _raters(records: Sequence[RunRecord]) -> set[str]:
+    """Who has rated on the page."""
+    return {
+        str(event["data"].get("rating_rated_by"))
+        for record in records
+        if RATING_STREAM in record.descriptors
+        for event in record.events(RATING_STREAM)
+    }
+
+
+def _ratings(record: RunRecord, objective: str, rated_by: Collection[str] | None) -> list[float]:
+    """Rating of each image of a run, by a person if there is one; NaN where it has none."""
+    stream = record.keys.image_stream
     events = record.events(stream) if stream in record.descriptors else []
+    if by_hand := _hand_ratings(record, objective, rated_by):
+        iterations = [int(event["data"][record.keys.image_iteration]) for event in events]
+        return [by_hand.get(iteration, np.nan) for iteration in iterations]
+    key = record.keys.objective_prefix + objective
     return [float(event["data"].get(key, np.nan)) for event in events]
 
 
-def _rated(record: RunRecord, objective: str) -> Iterator[tuple[Document, Image, float]]:
+def _rated(
+    record: RunRecord, objective: str, rated_by: Collection[str] | None
+) -> Iterator[tuple[Document, Image, float]]:
     """Event, image and rating of each image that has one."""
-    rated = _ratings(record, objective)
+    rated = _ratings(record, objective, rated_by)
     if all(np.isnan(rated)):
         return
     events = record.events(record.keys.image_stream)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 # Brightest pixels are clipped so that one hot pixel does not darken the image.
 _CLIP_PERCENTILE = 99.8
 # Lengths of scale bars, µm; the longest one that takes at most a third of the image is drawn.
-_BARS_UM = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+BARS_UM = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 def first_and_last(images: int, most: int) -> list[int]:
@@ -52,7 +52,7 @@ def draw_image(ax: Any, image: npt.NDArray[Any], size_um: float, high: float | N
     high = brightest(image) if high is None else high
     extent = (0.0, size_um, size_um, 0.0)
     drawn = ax.imshow(image, cmap="hot", vmin=0, vmax=high, extent=extent)
-    bar_um = max((b for b in _BARS_UM if b <= size_um / 3), default=_BARS_UM[0])
+    bar_um = max((b for b in BARS_UM if b <= size_um / 3), default=BARS_UM[0])
     left, low = 0.05 * size_um, 0.94 * size_um
     ax.plot([left, left + bar_um], [low, low], color="w", lw=3)
     ax.text(left + bar_um / 2, 0.9 * size_um, f"{bar_um:g} µm", color="w", ha="center", fontsize=6)

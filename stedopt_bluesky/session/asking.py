@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stedopt_bluesky.devices.expert import Expert
     from stedopt_bluesky.devices.expert_rater import ExpertRater
     from stedopt_bluesky.devices.expert_surveyor import ExpertSurveyor
+    from stedopt_bluesky.networks.rater import QualityRater
     from stedopt_bluesky.plans.asking import ExpertChoice, Patience
     from stedopt_bluesky.plans.placing_by_hand import ExpertSurvey
     from stedopt_bluesky.plans.rating_by_hand import ExpertRating
@@ -32,11 +33,14 @@ class Asked:
         How good images are, for `open_session`.
     lay : ExpertSurvey or None
         Which regions of a field are imaged, for `Session.optimize`.
+    quality : QualityRater or None
+        What suggests ratings, and draws maps of them.
     """
 
     choose: ExpertChoice | None = None
     rate: ExpertRating | None = None
     lay: ExpertSurvey | None = None
+    quality: QualityRater | None = None
 
 
 def make_asked(config: ExperimentConfig, networks: Networks) -> Asked:
@@ -52,6 +56,7 @@ def make_asked(config: ExperimentConfig, networks: Networks) -> Asked:
         if "rating" in asks
         else None,
         make_expert_survey(config, ExpertSurveyor(name="regions")) if "regions" in asks else None,
+        networks.quality,
     )
 
 

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stedopt_bluesky.acquisition import Objective
-from stedopt_bluesky.devices.expert import Expert
 
 if TYPE_CHECKING:
+    from stedopt_bluesky.devices.expert import Expert
+    from stedopt_bluesky.devices.expert_rater import ExpertRater
+    from stedopt_bluesky.devices.expert_surveyor import ExpertSurveyor
+    from stedopt_bluesky.networks.rater import QualityRater
     from stedopt_bluesky.records.folder import CatalogFolder
     from stedopt_bluesky.web.page.followed import Followed
     from stedopt_bluesky.web.page.looker import Looker
@@ -21,8 +24,8 @@ class Desk:
 
     Parameters
     ----------
-    expert : Expert, optional
-        Whose questions are answered; None: nobody is asked.
+    expert : Expert or None
+        Whose questions of which option are answered.
     objectives : sequence of Objective
         In the order of the cloud's columns.
     name : str
@@ -37,6 +40,10 @@ class Desk:
         Whose runs can be looked at.
     looker : Looker, optional
         Looks on at the run that another program makes.
+    rater, surveyor : ExpertRater, ExpertSurveyor, optional
+        Whose questions of how good images are, and where is imaged.
+    quality : QualityRater, optional
+        What else would rate the images: shown where somebody wants it.
     """
 
     expert: Expert | None = None
@@ -45,6 +52,9 @@ class Desk:
     seed: int = 0
     undo_s: float = 0.0
     followed: Followed | None = None
+    rater: ExpertRater | None = field(default=None, kw_only=True)
+    surveyor: ExpertSurveyor | None = field(default=None, kw_only=True)
+    quality: QualityRater | None = field(default=None, kw_only=True)
     folder: CatalogFolder | None = field(default=None, kw_only=True)
     looker: Looker | None = field(default=None, kw_only=True)
     last: str = field(default="", init=False)

@@ -9,8 +9,8 @@ from fastapi import Request
 from nicegui import ui
 
 from stedopt_bluesky.reports.live_run import plain_text
-from stedopt_bluesky.web.page.choose_view import ChooseView
 from stedopt_bluesky.web.page.compare_view import CompareView
+from stedopt_bluesky.web.page.now_view import NowView
 from stedopt_bluesky.web.page.one_run_view import OneRunView
 from stedopt_bluesky.web.page.run_view import RunView
 from stedopt_bluesky.web.page.runs_view import RunsView
@@ -41,8 +41,8 @@ def register(shown: Callable[[], Desk | None]) -> None:
                 ui.label(_NO_RUN)
             elif desk.looker is not None:
                 UnderWayView(desk.looker)
-            elif desk.expert is not None:
-                ChooseView(desk)
+            else:
+                NowView(desk)
                 if desk.followed is not None:
                     RunView(desk.followed)
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from stedopt_bluesky.devices.expert import Expert
-from stedopt_bluesky.web.page.choose_view import left_in_words
+from stedopt_bluesky.web.page.question_view import left_in_words
 
 
 @pytest.mark.parametrize(

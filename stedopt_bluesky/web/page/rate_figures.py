@@ -1,0 +1,218 @@
+"""The images of a region and profiles along lines in them, as figures of plotly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stedopt_bluesky.acquisition import Line
+from stedopt_bluesky.objectives.autocorrelation import autocorrelation_amplitude
+from stedopt_bluesky.objectives.fwhm import FWHM_PER_SIGMA, fit_gaussian
+from stedopt_bluesky.objectives.line_profiles import line_profile
+from stedopt_bluesky.reports.image_panels import BARS_UM, brightest
+from stedopt_bluesky.web.page.pictures import picture
+
+# The panel on which lines are drawn, and the share of the width that lies between two panels.
+STED = "STED"
+_GAP = 0.09
+_LINE = {"color": "#00e5ff", "width": 2}
+SCORE_MAP = "score of each pixel"
+
+
+def images_figure(
+    images: Mapping[str, npt.NDArray[Any]],
+    pixel_size_nm: float,
+    *,
+    one_scale: bool = False,
+    lines: Sequence[Line] = (),
+    score_map: npt.NDArray[Any] | None = None,
+) -> dict[str, Any]:
+    """Draw images side by side: each with a colour bar and a scale bar; they zoom together.
+
+    Parameters
+    ----------
+    images : mapping of title to ndarray, shape (Y, X)
+        Photon counts; the one that lines are drawn on is called ``"STED"``.
+    pixel_size_nm : float
+        Side of a pixel, nm.
+    one_scale : bool
+        Whether all have the brightness of the brightest one.
+    lines : sequence of Line
+        Drawn on the STED image, pixels.
+    score_map : ndarray, shape (Y, X), optional
+        Score of each pixel, 0 to 1, NaN outside of the foreground; a further panel.
+
+    Returns
+    -------
+    dict
+        ``data``, ``layout`` and ``config`` of plotly; axes in µm.
+    """
+    highs = {title: brightest(image) for title, image in images.items()}
+    if one_scale:
+        highs = dict.fromkeys(highs, max(highs.values()))
+    panels = [(title, picture(image, highs[title]), "Hot", highs[title], "photons")
+              for title, image in images.items()]  # fmt: skip
+    if score_map is not None:
+        panels.append((SCORE_MAP, picture(score_map, 1.0, "viridis"), "Viridis", 1.0, "score"))
+    height, width = next(iter(images.values())).shape
+    width_um, height_um = width * pixel_size_nm / 1000, height * pixel_size_nm / 1000
+    step = 1 / len(panels)
+    data: list[dict[str, Any]] = []
+    layout: dict[str, Any] = {
+        "margin": {"l": 40, "r": 10, "t": 30, "b": 40},
+        "dragmode": "zoom",
+        "showlegend": False,
+        "images": [],
+        "shapes": [],
+        "annotations": [],
+        "newshape": {"line": _LINE},
+        "uirevision": "images",
+    }
+    for number, (title, source, colours, high, unit) in enumerate(panels, start=1):
+        n = "" if number == 1 else str(number)
+        left, right = (number - 1) * step, number * step - _GAP
+        layout[f"xaxis{n}"] = {
+            "domain": [left, right], "range": [0, width_um], "anchor": f"y{n}", "matches": "x",
+            "constrain": "domain", "zeroline": False, "showgrid": False, "title": {"text": "µm"},
+        }  # fmt: skip
+        layout[f"yaxis{n}"] = {
+            "range": [height_um, 0], "anchor": f"x{n}", "scaleanchor": f"x{n}", "matches": "y",
+            "constrain": "domain", "zeroline": False, "showgrid": False,
+        }  # fmt: skip
+        if number == 1:  # an axis does not match itself
+            del layout["xaxis"]["matches"], layout["yaxis"]["matches"]
+        layout["images"].append(
+            {"source": source, "xref": f"x{n}", "yref": f"y{n}", "x": 0, "y": 0,
+             "sizex": width_um, "sizey": height_um, "sizing": "stretch", "layer": "below"}
+        )  # fmt: skip
+        layout["annotations"].append(
+            {"text": title, "xref": "paper", "yref": "paper", "x": left, "y": 1.0,
+             "xanchor": "left", "yanchor": "bottom", "showarrow": False}
+        )  # fmt: skip
+        layout["shapes"] += _scale_bar(n, width_um, height_um)
+        layout["annotations"].append(_scale_text(n, width_um, height_um))
+        # A trace that is not seen has the colour bar.
+        data.append(
+            {"type": "scatter", "mode": "markers", "x": [None], "y": [None],
+             "xaxis": f"x{n}", "yaxis": f"y{n}", "hoverinfo": "skip",
+             "marker": {"color": [0], "cmin": 0, "cmax": high, "colorscale": colours,
+                        "showscale": True,
+                        "colorbar": {"x": right + 0.005, "len": 0.9, "thickness": 10,
+                                     "title": {"text": unit, "side": "right"}}}}
+        )  # fmt: skip
+        if title == STED:
+            layout["shapes"] += [_drawn(line, n, pixel_size_nm) for line in lines]
+    return {
+        "data": data,
+        "layout": layout,
+        "config": {
+            "displaylogo": False,
+            "responsive": True,
+            "displayModeBar": True,
+            "modeBarButtonsToAdd": ["drawline", "eraseshape"],
+            "modeBarButtonsToRemove": ["select2d", "lasso2d", "toImage"],
+        },
+    }
+
+
+def lines_of(
+    shapes: Sequence[Any], axis: str, shape: tuple[int, int], pixel_size_nm: float
+) -> tuple[Line, ...]:
+    """Lines that were drawn on a panel, clipped to the centres of its pixels.
+
+    Parameters
+    ----------
+    shapes : sequence of [xref, x0, y0, x1, y1]
+        Of plotly, µm; what is none is left out.
+    axis : str
+        The panel's x axis.
+    shape : tuple of int
+        Pixels of the image along Y and X.
+    pixel_size_nm : float
+        Side of a pixel, nm.
+    """
+    height, width = shape
+    lines = []
+    for drawn in shapes:
+        if not (isinstance(drawn, list) and len(drawn) == 5 and drawn[0] == axis):
+            continue
+        try:
+            x0, y0, x1, y1 = (float(v) * 1000 / pixel_size_nm - 0.5 for v in drawn[1:])
+        except (TypeError, ValueError):
+            continue
+        xs = [min(max(x, 0.0), width - 1.0) for x in (x0, x1)]
+        ys = [min(max(y, 0.0), height - 1.0) for y in (y0, y1)]
+        if all(map(math.isfinite, xs + ys)) and (xs[0], ys[0]) != (xs[1], ys[1]):
+            lines.append(Line(ys[0], xs[0], ys[1], xs[1]))
+    return tuple(lines)
+
+
+def profile_figure(
+    image: npt.NDArray[Any], lines: Sequence[Line], pixel_size_nm: float
+) -> dict[str, Any]:
+    """Draw counts along lines in an image (Y, X), over the way from their first ends."""
+    data = []
+    for number, line in enumerate(lines, start=1):
+        profile = line_profile(image, line)
+        length_nm = math.hypot(line.x1 - line.x0, line.y1 - line.y0) * pixel_size_nm
+        way_nm = np.linspace(0, length_nm, len(profile))
+        data.append(
+            {"type": "scatter", "mode": "lines", "name": f"line {number}",
+             "x": way_nm.round(3).tolist(), "y": profile.round(6).tolist()}
+        )  # fmt: skip
+    return {
+        "data": data,
+        "layout": {
+            "margin": {"l": 50, "r": 10, "t": 10, "b": 40},
+            "xaxis": {"title": {"text": "along the line (nm)"}},
+            "yaxis": {"title": {"text": "photons"}, "rangemode": "tozero"},
+            "showlegend": len(lines) > 1,
+        },
+        "config": {"displaylogo": False, "responsive": True},
+    }
+
+
+def line_in_words(image: npt.NDArray[Any], line: Line, pixel_size_nm: float) -> str:
+    """Say what a line shows: ``"FWHM 82 nm, autocorrelation 0.31, 1.2 µm long"``."""
+    profile = line_profile(image, line)
+    fit = fit_gaussian(profile)
+    good = fit is not None and fit.is_good(len(profile))
+    width = f"{fit.sigma_px * FWHM_PER_SIGMA * pixel_size_nm:.0f} nm" if good and fit else "none"
+    length_um = math.hypot(line.x1 - line.x0, line.y1 - line.y0) * pixel_size_nm / 1000
+    repeats = autocorrelation_amplitude(profile)
+    return f"FWHM {width}, autocorrelation {repeats:.2f}, {length_um:.2g} µm long"
+
+
+def _scale_bar(n: str, width_um: float, height_um: float) -> list[dict[str, Any]]:
+    x0, y = 0.05 * width_um, 0.95 * height_um
+    return [
+        {"type": "line", "xref": f"x{n}", "yref": f"y{n}", "x0": x0, "x1": x0 + _bar_um(width_um),
+         "y0": y, "y1": y, "line": {"color": "#ffffff", "width": 4}, "editable": False,
+         "name": "scale"}
+    ]  # fmt: skip
+
+
+def _scale_text(n: str, width_um: float, height_um: float) -> dict[str, Any]:
+    return {
+        "text": f"{_bar_um(width_um):g} µm", "xref": f"x{n}", "yref": f"y{n}",
+        "x": 0.05 * width_um, "y": 0.93 * height_um, "xanchor": "left", "yanchor": "bottom",
+        "showarrow": False, "font": {"color": "#ffffff"}, "bgcolor": "rgba(0,0,0,0.6)",
+    }  # fmt: skip
+
+
+def _bar_um(width_um: float) -> float:
+    return max((bar for bar in BARS_UM if bar <= width_um / 3), default=BARS_UM[0])
+
+
+def _drawn(line: Line, n: str, pixel_size_nm: float) -> dict[str, Any]:
+    x0, y0, x1, y1 = (
+        (v + 0.5) * pixel_size_nm / 1000 for v in (line.x0, line.y0, line.x1, line.y1)
+    )
+    return {
+        "type": "line", "xref": f"x{n}", "yref": f"y{n}", "x0": x0, "y0": y0, "x1": x1, "y1": y1,
+        "line": _LINE, "editable": True,
+    }  # fmt: skip

@@ -1,0 +1,282 @@
+"""The view in which a person says which regions of a field are imaged, or which spines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stedopt_bluesky.acquisition import Region
+from stedopt_bluesky.devices.expert_surveyor import ExpertSurveyor, FieldToSurvey, Places
+from stedopt_bluesky.reports.image_panels import brightest
+from stedopt_bluesky.web.page.desk import Desk
+from stedopt_bluesky.web.page.pictures import blended, picture
+from stedopt_bluesky.web.page.question_view import QuestionView
+from stedopt_bluesky.web.page.regions_figure import (
+    added,
+    filled,
+    is_drag,
+    region_under,
+    regions_svg,
+)
+
+# Thresholds in units of the automatic one.
+_LOWEST, _HIGHEST, _STEP = 0.2, 4.0, 0.05
+
+
+class RegionsView(QuestionView[FieldToSurvey]):
+    """The overview of a field in one browser.
+
+    Parameters
+    ----------
+    desk : Desk
+        What the page is about.
+    surveyor : ExpertSurveyor
+        What is asked.
+    who : callable
+        Gives the name of who answers in this browser.
+    """
+
+    def __init__(self, desk: Desk, surveyor: ExpertSurveyor, who: Callable[[], str]) -> None:
+        self._surveyor = surveyor
+        self._regions: list[Region] = []
+        self._selected: int | None = None
+        self._pressed: tuple[float, float] | None = None
+        self._foreground: npt.NDArray[np.bool_] | None = None
+        super().__init__(desk, surveyor, who)
+
+    # --- what is shown ------------------------------------------------------------------
+
+    def build(self) -> None:
+        """Make overview, list and buttons."""
+        from nicegui import ui
+
+        with ui.row().classes("w-full no-wrap items-start"):
+            self._image = (
+                ui.interactive_image(
+                    on_mouse=self._mouse, events=["mousedown", "mousemove", "mouseup"]
+                )
+                .style("height: 62vh")
+                .props("alt='overview of the field'")
+                .mark("overview")
+            )
+            with ui.column():
+                self._count = ui.label("").classes("font-bold").mark("count")
+                with ui.row():
+                    self._take = ui.button("Image these (Enter)", on_click=self.enter).mark("place")
+                    ui.button("As proposed (s)", on_click=self._proposed).mark("proposed")
+                    ui.button("None", on_click=self._none).props("flat").mark("none")
+                with ui.row().classes("items-center"):
+                    ui.label("threshold of the foreground")
+                    self._threshold = (
+                        ui.slider(min=_LOWEST, max=_HIGHEST, step=_STEP, value=1.0)
+                        .classes("w-48")
+                        .props(
+                            "label aria-label='threshold of the foreground, times the automatic'"
+                        )
+                        .mark("threshold")
+                    )
+                    self._threshold.on("change", self._propose)
+                self._shows = ui.switch("foreground (f)", on_change=self._draw).mark("foreground")
+                with ui.row().classes("items-center"):
+                    for words, do, mark in (
+                        ("Earlier (,)", lambda: self._move(-1), "earlier"),
+                        ("Later (.)", lambda: self._move(1), "later"),
+                        ("Delete (x)", self._delete, "delete"),
+                    ):
+                        ui.button(words, on_click=do).props("flat").mark(mark)
+                with ui.row().classes("items-center") as self._by_hand:
+                    self._x = ui.number("x (µm)", format="%.2f").classes("w-24").mark("x")
+                    self._y = ui.number("y (µm)", format="%.2f").classes("w-24").mark("y")
+                    ui.button("Add", on_click=self._add).props("flat").mark("add")
+                self._hint = ui.label("").classes("text-sm text-gray-700")
+                self._table = (
+                    ui.table(
+                        columns=[
+                            {"name": name, "label": label, "field": name}
+                            for name, label in (("n", "region"), ("x", "x (µm)"), ("y", "y (µm)"))
+                        ],
+                        rows=[],
+                        row_key="n",
+                        selection="single",
+                        on_select=self._picked,
+                    )
+                    .props("dense virtual-scroll hide-bottom")
+                    .style("max-height: 30vh")
+                )
+
+    def heading(self, what: FieldToSurvey) -> str:
+        """Say which field is asked about."""
+        things = "spines" if what.spines else "regions"
+        return f"Field {what.number}: which {things} are imaged?"
+
+    def show(self, what: FieldToSurvey, suggestion: Any) -> None:
+        """Show another field, with what is proposed."""
+        self._regions = list(suggestion or ())
+        self._selected = self._pressed = self._foreground = None
+        self._threshold.set_value(1.0)
+        self._by_hand.set_visibility(not what.spines)
+        self._hint.set_text(
+            "Click a spine to select it; x deletes it. The threshold finds others."
+            if what.spines
+            else "Click: a region there, or the one that is there is selected. Drag: a rectangle "
+            "is filled with regions. ↑ and ↓ go from one to the next."
+        )
+        self._draw()
+
+    # --- what a person says -------------------------------------------------------------
+
+    def enter(self) -> None:
+        """Answer."""
+        threshold, regions = float(self._threshold.value or 1.0), tuple(self._regions)
+        self.answer(
+            lambda field, name: self._surveyor.place(
+                field.number, Places(regions, name, threshold, "page")
+            ),
+            lambda name: f"{name} has chosen {len(regions)} regions",
+        )
+
+    def key(self, key: Any) -> None:
+        """Arrows go along the regions; letters are on the buttons."""
+        if key == "s":
+            self._proposed()
+        elif key == "f":
+            self._shows.set_value(not self._shows.value)
+        elif key == ",":
+            self._move(-1)
+        elif key == ".":
+            self._move(1)
+        elif key == "x" or key.delete:
+            self._delete()
+        elif key.arrow_down or key.arrow_right:
+            self._go(1)
+        elif key.arrow_up or key.arrow_left:
+            self._go(-1)
+
+    def _proposed(self) -> None:
+        if self.waits:
+            self._threshold.set_value(1.0)
+            self._foreground = None
+            self._set(list(self._suggestion or ()))
+
+    def _none(self) -> None:
+        self._set([])
+
+    async def _propose(self) -> None:
+        """Lay regions anew, by the threshold."""
+        from nicegui import run
+
+        what, threshold = self._what, float(self._threshold.value or 1.0)
+        if what is None:
+            return
+        found = await run.io_bound(what.propose, threshold)
+        if found is not None and self._what is what and self._threshold.value == threshold:
+            self._foreground, regions = found
+            self._set(list(regions))
+
+    def _add(self) -> None:
+        what = self._what
+        if what is None or what.spines or self._x.value is None or self._y.value is None:
+            return
+        x_um, y_um = float(self._x.value), float(self._y.value)
+        stage_x_um, stage_y_um = what.stage_um
+        new = Region(x_um, y_um, what.size_um, stage_x_um=stage_x_um, stage_y_um=stage_y_um)
+        self._set([*self._regions, new], len(self._regions))
+
+    def _mouse(self, event: Any) -> None:
+        what = self._what
+        if what is None:
+            return
+        x, y = float(event.image_x), float(event.image_y)
+        if event.type == "mousedown":
+            self._pressed = (x, y)
+        elif self._pressed is not None and event.type == "mousemove":
+            if not what.spines and is_drag(*self._pressed, x, y):
+                self._image.set_content(
+                    regions_svg(what, self._regions, self._selected, (*self._pressed, x, y))
+                )
+        elif self._pressed is not None and event.type == "mouseup":
+            pressed, self._pressed = self._pressed, None
+            under = region_under(what, self._regions, x, y)
+            if not what.spines and is_drag(*pressed, x, y):
+                self._set(filled(what, self._regions, (*pressed, x, y)))
+            elif under is not None:
+                self._set(self._regions, under)
+            elif not what.spines:
+                self._set(added(what, self._regions, x, y), len(self._regions))
+
+    def _go(self, step: int) -> None:
+        if self._regions:
+            at = -1 if self._selected is None and step > 0 else self._selected or 0
+            self._set(self._regions, (at + step) % len(self._regions))
+
+    def _move(self, step: int) -> None:
+        """Have the selected region imaged earlier, or later."""
+        at = self._selected
+        if at is not None and 0 <= at + step < len(self._regions):
+            regions = list(self._regions)
+            regions[at], regions[at + step] = regions[at + step], regions[at]
+            self._set(regions, at + step)
+
+    def _delete(self) -> None:
+        at = self._selected
+        if at is not None:
+            regions = [r for i, r in enumerate(self._regions) if i != at]
+            self._set(regions, min(at, len(regions) - 1) if regions else None)
+
+    def _picked(self, event: Any) -> None:
+        rows = event.selection
+        self._selected = int(rows[0]["n"]) - 1 if rows else None
+        self._draw_regions()
+
+    def _set(self, regions: Sequence[Region], selected: int | None = None) -> None:
+        self._regions, self._selected = list(regions), selected
+        self._draw_regions()
+        if self._shows.value:
+            self._draw_overview()
+
+    # --- the pictures -------------------------------------------------------------------
+
+    def _draw(self) -> None:
+        self._draw_overview()
+        self._draw_regions()
+
+    def _draw_overview(self) -> None:
+        what = self._what
+        if what is None:
+            return
+        if not self._shows.value:
+            self._image.set_source(picture(what.overview, brightest(what.overview)))
+            return
+        if self._foreground is None:
+            self._foreground, _ = what.propose(float(self._threshold.value or 1.0))
+        self._image.set_source(
+            blended(what.overview, brightest(what.overview), self._foreground, (0, 160, 255))
+        )
+
+    def _draw_regions(self) -> None:
+        what = self._what
+        if what is None:
+            return
+        self._image.set_content(regions_svg(what, self._regions, self._selected))
+        rows = [
+            {"n": n, "x": f"{r.x_um:.2f}", "y": f"{r.y_um:.2f}"}
+            for n, r in enumerate(self._regions, start=1)
+        ]
+        self._table.rows = rows
+        self._table.selected = [] if self._selected is None else [rows[self._selected]]
+        self._table.update()
+        self._count.set_text(in_words(len(rows), what))
+        self._take.set_text("Image these (Enter)" if rows else "Image nothing here (Enter)")
+
+
+def in_words(count: int, field: FieldToSurvey) -> str:
+    """Say how many regions there are, and what that means for the run."""
+    things = "spines" if field.spines else "regions"
+    if count < field.wanted:
+        return f"{count} {things}; {field.wanted} are still to be imaged"
+    if count > field.wanted:
+        return f"{count} {things}, of which the first {field.wanted} are imaged"
+    return f"{count} {things}, as many as are still to be imaged"
