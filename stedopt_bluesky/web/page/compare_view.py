@@ -50,6 +50,8 @@ class CompareView:
             with self._place:
                 ui.link("All runs", "/runs")
             return
+        if self._place.is_deleted:  # the browser has gone
+            return
         self._said.set_text("")
         with self._place:
             self._show([(plain_text(run.summary.uid[:8]), run) for run in runs])

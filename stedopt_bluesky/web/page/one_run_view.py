@@ -49,6 +49,8 @@ class OneRunView:
             with self._place:
                 ui.link("All runs", "/runs")
             return
+        if self._place.is_deleted:  # the browser has gone
+            return
         self._said.set_text(summary_in_words(summary))
         if followed is None:
             looker = Looker(self._folder, summary.uid)

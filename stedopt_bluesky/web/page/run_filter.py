@@ -19,6 +19,7 @@ from stedopt_bluesky.records.query import (
 # Fields with the text of a start document; exactly it, as `stedopt runs` has it.
 TEXT_FIELDS = ("sample", "structure", "preset", "operator")
 FIELDS = (*TEXT_FIELDS, "status", "where")
+_MOST_DIGITS = 9
 STATUSES = (*ENDED, RUNNING, INTERRUPTED, DAMAGED)
 
 
@@ -47,6 +48,13 @@ def query_of(texts: Mapping[str, str]) -> tuple[RunQuery, dict[str, str]]:
         except CatalogError as error:
             errors[name] = str(error)
     return query, errors
+
+
+def page_of(text: str) -> int:
+    """Number of a page of the list, from 1; of what is none, the first."""
+    # So many digits are enough for any catalogue, and quickly read.
+    is_number = text.isdecimal() and len(text) <= _MOST_DIGITS
+    return max(1, int(text)) if is_number else 1
 
 
 def _exactly(name: str, text: str) -> dict[str, Any]:

@@ -18,7 +18,13 @@ from stedopt_bluesky.web.page.listed_runs import (
     run_address,
 )
 from stedopt_bluesky.web.page.reading import in_thread
-from stedopt_bluesky.web.page.run_filter import FIELDS, STATUSES, TEXT_FIELDS, query_of
+from stedopt_bluesky.web.page.run_filter import (
+    FIELDS,
+    STATUSES,
+    TEXT_FIELDS,
+    page_of,
+    query_of,
+)
 from stedopt_bluesky.web.page.text_table import Choice, Line, TextTable
 
 # How often it is looked for what is new, s; and at most so much of the time.
@@ -44,7 +50,7 @@ class RunsView:
         from nicegui import ui
 
         self._folder = folder
-        self._page = int(asked["page"]) if asked.get("page", "").isdecimal() else 1
+        self._page = page_of(asked.get("page", ""))
         self._chosen: dict[str, str] = {}
         self._listed: Listed | None = None
         self._query = RunQuery()
@@ -138,7 +144,8 @@ class RunsView:
         except CatalogError as error:
             self._said.set_text(plain_text(error, longest=_LONGEST))
             return
-        if this == self._reading:  # else something else is asked for meanwhile
+        # Else something else is asked for meanwhile, or the browser has gone.
+        if this == self._reading and not self._said.is_deleted:
             self._show(listed)
 
     def _show_progress(self, done: int, total: int) -> None:

@@ -29,9 +29,10 @@ class UnderWayView:
         self._looker = looker
         self._heading = ui.label("").classes("text-xl").props("role=status aria-live=polite")
         self._said = ui.label("").classes("text-gray-700").mark("said")
-        self._link = ui.link("This run among all runs", "/runs")
-        with ui.column().classes("w-full") as self._view:
-            RunView(looker.followed)
+        self._link = ui.link("This run by itself", "/runs")
+        self._link.set_visibility(False)
+        self._view = ui.column().classes("w-full")
+        self._is_shown = False
         ui.timer(LOOK_EVERY_S, self.refresh)
 
     async def refresh(self) -> None:
@@ -40,11 +41,17 @@ class UnderWayView:
         run = self._looker.followed.run
         self._heading.set_text(state_in_words(run, under_way=under_way))
         self._said.set_text("" if under_way else self._looker.said)
-        is_known = bool(run.uid)
-        self._view.set_visibility(is_known)
-        self._link.set_visibility(is_known)
-        if is_known:
+        if run.uid and not self._view.is_deleted:
+            self._link.set_visibility(True)
             self._link.props["href"] = run_address(run.uid)
+            self._show()
+
+    def _show(self) -> None:
+        """Show the run's view, which goes on with the next run by itself."""
+        if not self._is_shown:
+            self._is_shown = True
+            with self._view:
+                RunView(self._looker.followed)
 
 
 def state_in_words(run: LiveRun, *, under_way: bool) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from stedopt_bluesky.records import Condition, RunQuery
-from stedopt_bluesky.web.page.run_filter import FIELDS, query_of
+from stedopt_bluesky.web.page.run_filter import FIELDS, page_of, query_of
 
 
 def test_nothing_asks_for_all_runs():
@@ -50,3 +50,11 @@ def test_what_is_wrong_is_told_at_its_field_and_the_others_are_understood(field,
 def test_a_text_that_no_database_takes_is_replaced():
     query, errors = query_of({"sample": "actin\ud800"})
     assert (query.sample, errors) == ("actin?", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "page"),
+    [("3", 3), ("", 1), ("0", 1), ("-2", 1), ("2.5", 1), ("two", 1), ("9" * 5000, 1), ("²", 1)],
+)
+def test_a_page_is_a_number_from_one(text, page):
+    assert page_of(text) == page
