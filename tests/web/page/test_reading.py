@@ -1,6 +1,7 @@
 """What takes long is read in a thread."""
 
 import asyncio
+import gc
 import threading
 import time
 
@@ -37,3 +38,27 @@ def test_an_error_comes_through():
 
     with pytest.raises(ValueError, match="damaged"):
         asyncio.run(in_thread(read, lambda done, total: None))
+
+
+def test_nothing_is_read_on_when_nobody_waits_any_more(caplog):
+    done = []
+
+    def read(progress):
+        try:
+            for number in range(1000):
+                progress(number, 1000)
+                time.sleep(0.01)
+        finally:
+            done.append(number)
+
+    async def leave():
+        reading = asyncio.ensure_future(in_thread(read, lambda done, total: None))
+        await asyncio.sleep(0.1)
+        reading.cancel()
+        await asyncio.wait({reading})
+        await asyncio.sleep(0.1)
+
+    asyncio.run(leave())  # it waits for its threads
+    assert done[0] < 500
+    gc.collect()
+    assert caplog.records == []
