@@ -24,7 +24,7 @@ weights_app.add_typer(import_app, name="import")
 serve_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Offer the catalogue, networks, or the digital twin to other programs.",
+    help="Offer the catalogue, networks, or the digital twin to other programs, or a page to you.",
 )
 
 Out = Annotated[
@@ -183,6 +183,30 @@ def serve_catalog_(
 
     with clear_errors():
         serve_catalog(catalog, host, port, feed=feed)
+
+
+@serve_app.command()
+def page(
+    catalog: Catalog = DEFAULT_CATALOG,
+    port: Annotated[int, typer.Option(help="Port; 0: any that is free, it is printed.")] = 8090,
+) -> None:
+    r"""Show the catalogue in a browser on this computer, until Ctrl-C.
+
+    The run under way, whatever program makes it, and all past runs: found by what
+    they are of and what they reached, looked at one by one, or two side by side.
+
+    Standard error shows a link that works once; when a browser has used it, the
+    next one. It listens on this computer only. From elsewhere:
+    [bold]ssh -L 8090:127.0.0.1:8090 MICROSCOPE[/], and open the link there.
+    Standard output has one line, the address.
+
+    Examples: [bold]stedopt serve page[/],
+    [bold]stedopt serve page --catalog stedopt-data --port 0[/]
+    """
+    from stedopt_bluesky.cli.serving_page import serve_page
+
+    with clear_errors():
+        serve_page(catalog, port)
 
 
 @serve_app.command()

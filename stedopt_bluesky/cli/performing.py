@@ -302,6 +302,7 @@ def _answered(
         rater=None if asked.rate is None else asked.rate.rater,
         quality=asked.quality,
         surveyor=None if asked.lay is None else asked.lay.surveyor,
+        folder=session.folder,
     )
     return _page(desk, config.expert.port)
 

@@ -28,6 +28,8 @@ _PATIENCE_S = 30.0
 # Journals that are read between two commits: what was read is kept when it is interrupted.
 _BATCH = 200
 
+# Columns that hold what start documents say.
+_TEXTS = ("sample", "structure", "preset", "operator")
 _TABLES = ("runs", "summaries", "numbers")
 _SCHEMA = (
     """CREATE TABLE runs (
@@ -146,16 +148,31 @@ class RunIndex:
                 for row in rows:
                     _put(db, *row)
 
-    def find(self, query: RunQuery, newest: int | None = None) -> list[RunSummary]:
-        """Runs that match, newest first; so many at most."""
-        order = "ORDER BY time DESC, uid DESC LIMIT ?"
+    def find(self, query: RunQuery, newest: int | None = None, skip: int = 0) -> list[RunSummary]:
+        """Runs that match, newest first; so many at most, after so many that are left out."""
+        order = "ORDER BY time DESC, uid DESC LIMIT ? OFFSET ?"
         most = -1 if newest is None else newest
-        rows = self._select("summary FROM runs NATURAL JOIN summaries", query, order, most)
+        rows = self._select("summary FROM runs NATURAL JOIN summaries", query, order, most, skip)
         return [RunSummary(**json.loads(row[0])) for row in rows]
 
     def count(self, query: RunQuery) -> int:
         """How many runs match."""
         return int(self._select("count(*) FROM runs", query)[0][0])
+
+    def values(self, key: str, most: int) -> list[str]:
+        """What all runs say for a key of the start document, in order; so many at most.
+
+        Raises
+        ------
+        KeyError
+            When runs are not looked for by it.
+        """
+        if key not in _TEXTS:
+            raise KeyError(key)
+        order = f"AND {key} <> '' ORDER BY {key} LIMIT ?"
+        return [
+            row[0] for row in self._select(f"DISTINCT {key} FROM runs", RunQuery(), order, most)
+        ]
 
     def _select(self, what: str, query: RunQuery, order: str = "", *more: int) -> list[Any]:
         where, values = _conditions(query)

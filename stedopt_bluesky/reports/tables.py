@@ -85,13 +85,14 @@ def runs_table(runs: Sequence[RunSummary], numbers: Sequence[str] = ()) -> Table
             Text(run.preset or ""),
             str(run.images),
             run.exit_status,
-            *(_number(run, name) for name in further),
+            *(number_text(run, name) for name in further),
             Text(run.reason, no_wrap=True, overflow="ellipsis"),
         )
     return table
 
 
-def _number(run: RunSummary, name: str) -> str:
+def number_text(run: RunSummary, name: str) -> str:
+    """Number of a run as a table shows it, of ``"reached.snr"`` or ``"images"``, say."""
     group, _, own = name.rpartition(".")
     value = getattr(run, group).get(own) if group else getattr(run, own)
     return "" if value is None else f"{value:.4g}"

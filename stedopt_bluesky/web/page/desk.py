@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from stedopt_bluesky.devices.expert_rater import ExpertRater
     from stedopt_bluesky.devices.expert_surveyor import ExpertSurveyor
     from stedopt_bluesky.networks.rater import QualityRater
+    from stedopt_bluesky.records.folder import CatalogFolder
+    from stedopt_bluesky.web.page.followed import Followed
+    from stedopt_bluesky.web.page.looker import Looker
 
 
 @dataclass
@@ -31,18 +34,27 @@ class Desk:
         Of the draw among options that lie at the same place.
     undo_s : float
         How long an answer can be taken back, s.
+    followed : Followed or None
+        The run under way, to be watched.
+    folder : CatalogFolder, optional
+        Whose runs can be looked at.
+    looker : Looker, optional
+        Looks on at the run that another program makes.
     rater, surveyor : ExpertRater, ExpertSurveyor, optional
         Whose questions of how good images are, and where is imaged.
     quality : QualityRater, optional
         What else would rate the images: shown where somebody wants it.
     """
 
-    expert: Expert | None
-    objectives: Sequence[Objective]
+    expert: Expert | None = None
+    objectives: Sequence[Objective] = ()
     name: str = "expert"
     seed: int = 0
     undo_s: float = 0.0
+    followed: Followed | None = None
     rater: ExpertRater | None = field(default=None, kw_only=True)
     surveyor: ExpertSurveyor | None = field(default=None, kw_only=True)
     quality: QualityRater | None = field(default=None, kw_only=True)
+    folder: CatalogFolder | None = field(default=None, kw_only=True)
+    looker: Looker | None = field(default=None, kw_only=True)
     last: str = field(default="", init=False)

@@ -35,18 +35,11 @@ def _application() -> FastAPI:
     from fastapi import FastAPI
     from nicegui import ui
 
-    from stedopt_bluesky.web.page.now_view import NowView
+    from stedopt_bluesky.web.page.pages import register
 
-    @ui.page("/", title="stedopt")
-    def now() -> None:
-        ui.colors(primary="#0b57a4")  # white letters on it can be read
-        if _Shown.desk is None:
-            ui.label("No run is under way.")
-        else:
-            NowView(_Shown.desk)
-
+    register(lambda: _Shown.desk)
     application = FastAPI(openapi_url=None)
-    ui.run_with(application, show_welcome_message=False)
+    ui.run_with(application, title="stedopt", language="en-GB", show_welcome_message=False)
     return application
 
 

@@ -134,7 +134,7 @@ def test_a_run_is_done_by_keys_and_clicks(tmp_path, chromium):
         run.ended()
         decisions = run.decisions()
     assert [d["decision_chosen_by"] for d in decisions] == [HOSTILE] * 5
-    assert chromium.title == "stedopt"
+    assert chromium.title == "Now - stedopt"
     for number in (1, 3, 4):
         assert decisions[number]["decision_index"] == decisions[number]["decision_suggested_index"]
     assert all(d["decision_shown"].startswith("page, x ") for d in decisions)
