@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -291,16 +292,14 @@ class RateView(QuestionView[ImagesToRate]):
 
     async def _see(self, event: Any) -> None:
         """Show what the network says, or hide it again."""
-        from nicegui import run
-
         what, quality, sted = self._what, self.desk.quality, None
         self._map = None
         self._suggested.set_text("")
         if event.value and quality is not None and what is not None:
             self._seen = True
             sted = self._sted
-            found = await run.io_bound(quality.rate, [sted])
-            if found is None or self._what is not what or not self._network.value:
+            found = await asyncio.to_thread(quality.rate, [sted])
+            if self._what is not what or not self._network.value:
                 return
             rated = found[0]
             self._map = np.where(rated.foreground, rated.map, np.nan)

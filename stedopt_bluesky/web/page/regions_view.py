@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -178,13 +179,11 @@ class RegionsView(QuestionView[FieldToSurvey]):
 
     async def _propose(self) -> None:
         """Lay regions anew, by the threshold."""
-        from nicegui import run
-
         what, threshold = self._what, float(self._threshold.value or 1.0)
         if what is None:
             return
-        found = await run.io_bound(what.propose, threshold)
-        if found is not None and self._what is what and self._threshold.value == threshold:
+        found = await asyncio.to_thread(what.propose, threshold)
+        if self._what is what and self._threshold.value == threshold:
             self._foreground, regions = found
             self._set(list(regions))
 
