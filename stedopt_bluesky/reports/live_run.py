@@ -140,6 +140,11 @@ class LiveRun:
         """The run's uid; ``""`` when no document has told it."""
         return plain_text(self._start.get("uid") or self._stop.get("run_start") or "")
 
+    @property
+    def start(self) -> Document:
+        """The start document, as it came; empty while it has not come."""
+        return self._start
+
     def told(self, key: str) -> str:
         """What the start document says, as a text that is safe to be shown."""
         return plain_text(self._start.get(key) or "")
