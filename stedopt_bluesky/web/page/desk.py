@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stedopt_bluesky.devices.expert_rater import ExpertRater
     from stedopt_bluesky.devices.expert_surveyor import ExpertSurveyor
     from stedopt_bluesky.networks.rater import QualityRater
+    from stedopt_bluesky.web.page.followed import Followed
 
 
 @dataclass
@@ -35,6 +36,8 @@ class Desk:
         Whose questions of how good images are, and where is imaged.
     quality : QualityRater, optional
         What else would rate the images: shown where somebody wants it.
+    followed : Followed or None
+        The run under way, to be watched.
     """
 
     expert: Expert | None
@@ -45,4 +48,5 @@ class Desk:
     rater: ExpertRater | None = field(default=None, kw_only=True)
     surveyor: ExpertSurveyor | None = field(default=None, kw_only=True)
     quality: QualityRater | None = field(default=None, kw_only=True)
+    followed: Followed | None = field(default=None, kw_only=True)
     last: str = field(default="", init=False)

@@ -36,14 +36,17 @@ def _application() -> FastAPI:
     from nicegui import ui
 
     from stedopt_bluesky.web.page.now_view import NowView
+    from stedopt_bluesky.web.page.run_view import RunView
 
     @ui.page("/", title="stedopt")
     def now() -> None:
         ui.colors(primary="#0b57a4")  # white letters on it can be read
         if _Shown.desk is None:
             ui.label("No run is under way.")
-        else:
-            NowView(_Shown.desk)
+            return
+        NowView(_Shown.desk)
+        if _Shown.desk.followed is not None:
+            RunView(_Shown.desk.followed)
 
     application = FastAPI(openapi_url=None)
     ui.run_with(application, show_welcome_message=False)
