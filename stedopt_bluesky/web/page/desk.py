@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stedopt_bluesky.devices.expert_rater import ExpertRater
     from stedopt_bluesky.devices.expert_surveyor import ExpertSurveyor
     from stedopt_bluesky.networks.rater import QualityRater
+    from stedopt_bluesky.session.run_control import RunControl
     from stedopt_bluesky.web.page.followed import Followed
 
 
@@ -38,6 +39,8 @@ class Desk:
         What else would rate the images: shown where somebody wants it.
     followed : Followed or None
         The run under way, to be watched.
+    controls : RunControl or None
+        Who is asked to pause, resume, stop and abort it.
     """
 
     expert: Expert | None
@@ -49,4 +52,5 @@ class Desk:
     surveyor: ExpertSurveyor | None = field(default=None, kw_only=True)
     quality: QualityRater | None = field(default=None, kw_only=True)
     followed: Followed | None = field(default=None, kw_only=True)
+    controls: RunControl | None = field(default=None, kw_only=True)
     last: str = field(default="", init=False)

@@ -35,6 +35,7 @@ def _application() -> FastAPI:
     from fastapi import FastAPI
     from nicegui import ui
 
+    from stedopt_bluesky.web.page.controls import Controls
     from stedopt_bluesky.web.page.now_view import NowView
     from stedopt_bluesky.web.page.run_view import RunView
 
@@ -44,7 +45,9 @@ def _application() -> FastAPI:
         if _Shown.desk is None:
             ui.label("No run is under way.")
             return
-        NowView(_Shown.desk)
+        view = NowView(_Shown.desk)
+        if _Shown.desk.controls is not None:
+            Controls(_Shown.desk.controls, view.name)
         if _Shown.desk.followed is not None:
             RunView(_Shown.desk.followed)
 
