@@ -126,12 +126,18 @@ class RunView:
         from nicegui import ui
 
         with Panel(title, opened=opened) as panel:
-            plot = ui.plotly({"data": [], "layout": {}}).classes("w-full")
-            plot.set_visibility(False)
+            place = ui.column().classes("w-full")
+        plots: list[Any] = []
 
-        return _Part(
-            panel, plot, make, plot.update_figure, lambda run: (run.serial, len(run.numbers()))
-        )
+        def show(figure: Any) -> None:
+            if plots:
+                plots[0].update_figure(figure)
+                return
+            # Not before there is something to be drawn: an empty one takes the browser its time.
+            with place:
+                plots.append(ui.plotly(figure).classes("w-full"))
+
+        return _Part(panel, place, make, show, lambda run: (run.serial, len(run.numbers())))
 
     def _objectives(self, run: LiveRun) -> Any:
         experiment = self._experiment(run)
