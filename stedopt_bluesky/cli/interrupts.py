@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 import signal
 import sys
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bluesky import RunEngine
 
+    from stedopt_bluesky.session.run_control import RunControl
+
 INTERRUPTED = "interrupted by the user (Ctrl-C)"
 ABANDONED = "interrupted by the user (Ctrl-C twice): the image in progress was abandoned"
 TERMINATED = "terminated (SIGTERM)"
@@ -26,6 +27,8 @@ EXIT_CODES = {
     ABANDONED: 128 + signal.SIGINT,
     TERMINATED: 128 + signal.SIGTERM,
 }
+# What is said of a microscope that failed, after why the run had ended.
+MICROSCOPE_FAILED = "the microscope failed"
 
 # Two signals within this time, s, are one key press that came by two ways
 # (from the terminal and from `make`, say).
@@ -35,6 +38,18 @@ _BOUNCE_S = 0.1
 _WAKE_EVERY_S = 0.1
 # From this press of Ctrl-C on, the program is left as it is: something hangs.
 _GIVE_UP_AT = 5
+
+
+def exit_code(problem: str) -> int:
+    """Exit code of a run that did not go well, by the reason why.
+
+    An abort on the page counts as Ctrl-C does: a person has ended the run.
+    """
+    from stedopt_bluesky.session.run_control import ABORTED_BY
+
+    if problem.startswith(ABORTED_BY) and MICROSCOPE_FAILED not in problem:
+        return EXIT_CODES[INTERRUPTED]
+    return EXIT_CODES.get(problem, 1)
 
 
 def make_engine() -> RunEngine:
@@ -51,29 +66,25 @@ def make_engine() -> RunEngine:
 
 
 class Interrupts:
-    """While entered, turns signals into requests to a RunEngine that is running a plan.
+    """While entered, turns signals into requests to whoever controls the plan that runs.
 
     It takes the place of Bluesky's own handler, which is made for a person who then
     decides at a prompt whether to resume.
 
     Parameters
     ----------
-    engine : RunEngine
-        From :func:`make_engine`.
+    control : RunControl
+        Of the plan.
     say : callable
         Tells the user, in a line, what happens now.
     """
 
-    def __init__(self, engine: RunEngine, say: Callable[[str], None]) -> None:
-        self._engine = engine
+    def __init__(self, control: RunControl, say: Callable[[str], None]) -> None:
+        self._control = control
         self._say = say
         self._presses = 0
         self._last_press = -math.inf
-        # Who draws 0 aborts. Not a lock: a signal's handler may come in between.
-        self._turns = itertools.count()
-        self._aborting = threading.Thread(target=self._abort_engine, daemon=True)
         self._before: dict[int, Any] = {}
-        self.reason = ""
 
     def __enter__(self) -> Interrupts:
         handlers = {signal.SIGINT: self._on_interrupt, signal.SIGTERM: self._on_terminate}
@@ -84,13 +95,6 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def abort(self) -> None:
-        """Abort the plan for the reason that was given, and wait until it is closed."""
-        if next(self._turns) == 0:
-            self._abort_engine()
-        else:
-            self._aborting.join()
-
     def _on_interrupt(self, _number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()
         if now - self._last_press < _BOUNCE_S:
@@ -99,35 +103,24 @@ class Interrupts:
         self._presses += 1
         if self._presses >= _GIVE_UP_AT:
             raise KeyboardInterrupt
-        if self.reason:
-            self._abort_in_thread(ABANDONED)
+        if self._control.reason:
+            _in_thread(self._control.abort_whenever, ABANDONED)
         else:
-            self.reason = INTERRUPTED
-            # The engine answers from another thread, for which a handler must not wait.
-            threading.Thread(target=self._pause, daemon=True).start()
+            self._control.reason = INTERRUPTED
+            _in_thread(self._pause)
 
     def _on_terminate(self, _number: int, _frame: FrameType | None) -> None:
-        self._abort_in_thread(TERMINATED)
+        _in_thread(self._control.abort_whenever, TERMINATED)
 
     def _pause(self) -> None:
-        from bluesky.utils import TransitionError
+        if self._control.state != "paused":
+            self._say("finishing the image in progress; Ctrl-C once more abandons it")
+            self._control.finish_image()
 
-        self._say("finishing the image in progress; Ctrl-C once more abandons it")
-        with contextlib.suppress(TransitionError):  # the plan has ended meanwhile
-            self._engine.request_pause(defer=True)
 
-    def _abort_in_thread(self, reason: str) -> None:
-        """Abort the plan, once, without waiting."""
-        if next(self._turns) == 0:
-            self.reason = reason
-            self._aborting.start()
-
-    def _abort_engine(self) -> None:
-        from bluesky.utils import TransitionError
-
-        self._say("closing the run, lasers off ...")
-        with contextlib.suppress(TransitionError):
-            self._engine.abort(reason=self.reason)
+def _in_thread(call: Callable[..., object], *args: object) -> None:
+    """Call without waiting: a handler of signals must wait for nothing."""
+    threading.Thread(target=call, args=args, daemon=True).start()
 
 
 @contextlib.contextmanager

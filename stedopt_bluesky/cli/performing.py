@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from stedopt_bluesky.cli.interrupts import (
-    EXIT_CODES,
+    MICROSCOPE_FAILED,
     TERMINATED,
     Interrupts,
+    exit_code,
     make_engine,
     terminate_cleanly,
 )
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from stedopt_bluesky.session.asking import Asked
     from stedopt_bluesky.session.places import Places
     from stedopt_bluesky.web.page.desk import Desk
+    from stedopt_bluesky.web.page.watched import Watched
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def perform(task: Task) -> None:
             _say_interrupted(task, uid, problem)
             raise
     if problem:
-        raise typer.Exit(EXIT_CODES.get(problem, 1))
+        raise typer.Exit(exit_code(problem))
 
 
 def _connected(config: ExperimentConfig) -> Application:
@@ -206,9 +208,9 @@ def _image(
             raise
         except RuntimeError as error:  # what Imspector refuses, in the vendor's words
             if not uid:
-                fail(f"the microscope failed: {error}", code=1)
+                fail(f"{MICROSCOPE_FAILED}: {error}", code=1)
             # Also of a run that went well: somebody has to look at the lasers.
-            problem = "; ".join(filter(None, (problem, f"the microscope failed: {error}")))
+            problem = "; ".join(filter(None, (problem, f"{MICROSCOPE_FAILED}: {error}")))
     return uid, problem, ingestion
 
 
@@ -227,17 +229,26 @@ def _asked(task: Task, networks: Networks) -> Asked:
 
 
 def _run(session: Session, task: Task, asked: Asked) -> tuple[str, str]:
-    from bluesky.utils import RunEngineInterrupted
-
     from stedopt_bluesky.reports.progress import RunProgress
+    from stedopt_bluesky.session.run_control import RunControl
 
     started: list[str] = []
     progress = RunProgress(console)
+    microscope = session.station.microscope
+    # Nobody at the terminal resumes a run that is suspended: the command to go on is printed.
+    control = RunControl(session.run_engine, lambda: microscope.suspended, console.print)
+    watched = None
+    if task.asks == "page":
+        from stedopt_bluesky.web.page.watched import Watched
+
+        watched = Watched.of(session, control)
 
     def observe(name: str, doc: Any) -> None:
         if name == "start":
             started.append(doc["uid"])
         progress(name, doc)
+        if watched is not None:
+            watched(name, doc)
 
     problem = ""
     places = task.places
@@ -250,18 +261,13 @@ def _run(session: Session, task: Task, asked: Asked) -> tuple[str, str]:
     # Bluesky's remarks ("Pausing...") are for a person at its prompt.
     with (
         contextlib.redirect_stdout(io.StringIO()),
-        Interrupts(session.run_engine, console.print) as interrupts,
-        _answered(asked, session, task.asks, progress),
+        Interrupts(control, console.print),
+        _answered(asked, session, task.asks, progress, watched),
     ):
         engine: Any = session.run_engine  # its hook is typed as None
         engine.waiting_hook = progress.waiting
         try:
-            session.run_engine(plan, observe)
-        except RunEngineInterrupted:
-            # Nobody is there to resume it: the command to go on is printed instead.
-            interrupts.reason = interrupts.reason or session.station.microscope.suspended
-            interrupts.abort()
-            problem = interrupts.reason
+            problem = control.run(plan, observe)
         except Exception as error:
             problem = str(error) or type(error).__name__
         finally:
@@ -272,7 +278,11 @@ def _run(session: Session, task: Task, asked: Asked) -> tuple[str, str]:
 
 
 def _answered(
-    asked: Asked, session: Session, asks: Asks, progress: RunProgress
+    asked: Asked,
+    session: Session,
+    asks: Asks,
+    progress: RunProgress,
+    watched: Watched | None,
 ) -> contextlib.AbstractContextManager[Any]:
     """Have what a person is asked for answered, while entered."""
     if not asks:
@@ -304,6 +314,8 @@ def _answered(
         surveyor=None if asked.lay is None else asked.lay.surveyor,
         folder=session.folder,
     )
+    if watched is not None:
+        desk.followed, desk.controls = watched.followed, watched.controls
     return _page(desk, config.expert.port)
 
 

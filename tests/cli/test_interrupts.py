@@ -16,16 +16,19 @@ from stedopt_bluesky.cli.interrupts import (
     INTERRUPTED,
     TERMINATED,
     Interrupts,
+    exit_code,
     terminate_cleanly,
 )
 from stedopt_bluesky.records import RunRecord
 
-# --- the handler, with an engine that only remembers -------------------------------------
+# --- the handler, with a control that only remembers ---------------------------------------
 
 
-class Engine:
+class Control:
+    """What is asked of a RunControl, in the order in which it comes."""
+
     def __init__(self):
-        self.asked = []
+        self.asked, self.reason, self.state = [], "", "running"
         self.called = threading.Condition()
 
     def _ask(self, what):
@@ -33,11 +36,11 @@ class Engine:
             self.asked.append(what)
             self.called.notify_all()
 
-    def request_pause(self, *, defer):
-        self._ask(("pause", defer))
+    def finish_image(self):
+        self._ask("finish the image")
 
-    def abort(self, *, reason):
-        self._ask(("abort", reason))
+    def abort_whenever(self, reason):
+        self._ask(reason)
 
     def wait_for(self, count):
         with self.called:
@@ -45,53 +48,55 @@ class Engine:
 
 
 @pytest.fixture
-def engine(monkeypatch):
+def control(monkeypatch):
     monkeypatch.setattr("stedopt_bluesky.cli.interrupts._BOUNCE_S", 0.0)
-    return Engine()
+    return Control()
 
 
 def press(number=signal.SIGINT):
     signal.raise_signal(number)
 
 
-def test_one_press_waits_for_the_image(engine):
+def test_one_press_waits_for_the_image(control):
     said = []
-    with Interrupts(engine, said.append) as interrupts:
+    with Interrupts(control, said.append):
         press()
-        engine.wait_for(1)
-        interrupts.abort()  # as after the pause
+        control.wait_for(1)
 
-    assert engine.asked == [("pause", True), ("abort", INTERRUPTED)]
-    assert said[0].startswith("finishing the image in progress; Ctrl-C once more")
-    assert interrupts.reason == INTERRUPTED
+    assert control.asked == ["finish the image"]
+    assert said == ["finishing the image in progress; Ctrl-C once more abandons it"]
+    assert control.reason == INTERRUPTED
 
 
-def test_two_presses_abort_once(engine):
-    with Interrupts(engine, lambda _: None) as interrupts:
+def test_two_presses_abort(control):
+    with Interrupts(control, lambda _: None):
         press()
-        engine.wait_for(1)
+        control.wait_for(1)
         press()
-        engine.wait_for(2)
-        press()  # the third changes nothing
-        interrupts.abort()
+        control.wait_for(2)
 
-    assert engine.asked == [("pause", True), ("abort", ABANDONED)]
-    assert interrupts.reason == ABANDONED
+    assert control.asked == ["finish the image", ABANDONED]
 
 
-def test_terminating_aborts_at_once(engine):
-    with Interrupts(engine, lambda _: None) as interrupts:
+def test_one_press_ends_a_run_that_is_paused(control):
+    said, control.state = [], "paused"
+    with Interrupts(control, said.append):
+        press()
+    assert control.reason == INTERRUPTED
+    assert said == control.asked == []
+
+
+def test_terminating_aborts_at_once(control):
+    with Interrupts(control, lambda _: None):
         press(signal.SIGTERM)
-        engine.wait_for(1)
-        press(signal.SIGTERM)
-        interrupts.abort()
+        control.wait_for(1)
 
-    assert engine.asked == [("abort", TERMINATED)]
+    assert control.asked == [TERMINATED]
 
 
-def test_whoever_presses_on_and_on_leaves_a_program_that_hangs(engine):
+def test_whoever_presses_on_and_on_leaves_a_program_that_hangs(control):
     def press_five_times():
-        with Interrupts(engine, lambda _: None):
+        with Interrupts(control, lambda _: None):
             for _ in range(5):
                 press()
 
@@ -99,37 +104,36 @@ def test_whoever_presses_on_and_on_leaves_a_program_that_hangs(engine):
         press_five_times()
 
 
-def test_one_press_that_comes_twice_is_one(engine, monkeypatch):
+def test_one_press_that_comes_twice_is_one(control, monkeypatch):
     monkeypatch.setattr("stedopt_bluesky.cli.interrupts._BOUNCE_S", 3600.0)
-    with Interrupts(engine, lambda _: None):
+    with Interrupts(control, lambda _: None):
         press()
         press()
-        engine.wait_for(1)
+        control.wait_for(1)
 
-    assert engine.asked == [("pause", True)]
-
-
-def test_a_plan_that_has_ended_meanwhile_is_no_error(engine):
-    from bluesky.utils import TransitionError
-
-    remember = engine._ask
-
-    def idle(what):
-        remember(what)
-        raise TransitionError("idle")
-
-    engine._ask = idle
-    with Interrupts(engine, lambda _: None) as interrupts:
-        press()
-        engine.wait_for(1)
-        interrupts.abort()
-    assert engine.asked == [("pause", True), ("abort", INTERRUPTED)]
+    assert control.asked == ["finish the image"]
 
 
-def test_the_handlers_are_put_back(engine):
+@pytest.mark.parametrize(
+    ("problem", "code"),
+    [
+        (INTERRUPTED, 130),
+        (ABANDONED, 130),
+        (TERMINATED, 143),
+        ("aborted on the page by Ada", 130),
+        ("aborted on the page by Ada; the microscope failed: AOTF", 1),
+        (f"{INTERRUPTED}; the microscope failed: AOTF", 1),
+        ("the detector is blind", 1),
+    ],
+)
+def test_exit_codes(problem, code):
+    assert exit_code(problem) == code
+
+
+def test_the_handlers_are_put_back(control):
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.getsignal(number) for number in numbers]
-    with Interrupts(engine, lambda _: None):
+    with Interrupts(control, lambda _: None):
         assert [signal.getsignal(number) for number in numbers] != before
     assert [signal.getsignal(number) for number in numbers] == before
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stedopt_bluesky.devices.expert_surveyor import ExpertSurveyor
     from stedopt_bluesky.networks.rater import QualityRater
     from stedopt_bluesky.records.folder import CatalogFolder
+    from stedopt_bluesky.session.run_control import RunControl
     from stedopt_bluesky.web.page.followed import Followed
     from stedopt_bluesky.web.page.looker import Looker
 
@@ -34,8 +35,6 @@ class Desk:
         Of the draw among options that lie at the same place.
     undo_s : float
         How long an answer can be taken back, s.
-    followed : Followed or None
-        The run under way, to be watched.
     folder : CatalogFolder, optional
         Whose runs can be looked at.
     looker : Looker, optional
@@ -44,6 +43,10 @@ class Desk:
         Whose questions of how good images are, and where is imaged.
     quality : QualityRater, optional
         What else would rate the images: shown where somebody wants it.
+    followed : Followed or None
+        The run under way, to be watched.
+    controls : RunControl or None
+        Who is asked to pause, resume, stop and abort it.
     """
 
     expert: Expert | None = None
@@ -51,10 +54,11 @@ class Desk:
     name: str = "expert"
     seed: int = 0
     undo_s: float = 0.0
-    followed: Followed | None = None
     rater: ExpertRater | None = field(default=None, kw_only=True)
     surveyor: ExpertSurveyor | None = field(default=None, kw_only=True)
     quality: QualityRater | None = field(default=None, kw_only=True)
+    followed: Followed | None = field(default=None, kw_only=True)
+    controls: RunControl | None = field(default=None, kw_only=True)
     folder: CatalogFolder | None = field(default=None, kw_only=True)
     looker: Looker | None = field(default=None, kw_only=True)
     last: str = field(default="", init=False)

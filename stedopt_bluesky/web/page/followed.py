@@ -109,8 +109,8 @@ class Followed:
         self._folder = folder
         self._lock = threading.Lock()  # of what is known; held for a moment only
         self._run = LiveRun()
-        # Of what is made of it, which takes its time.
-        self._reckoning = threading.Lock()
+        self._understanding = threading.Lock()  # of its start document
+        self._reckoning = threading.Lock()  # of the models, which takes its time
         self._experiment: tuple[int, Experiment | ConfigError] | None = None
         self._shadow: _Shadow | None = None
 
@@ -158,8 +158,7 @@ class Followed:
         run = self.run
         if not run.start:
             return None
-        with self._reckoning:
-            return self._understood(run)
+        return self._understood(run)
 
     def posterior(self) -> Posterior | None:
         """Reckon what the models expect after the images that have come, in the caller's thread.
@@ -178,8 +177,8 @@ class Followed:
         run = self.run
         if not run.start:
             return None
+        experiment = self._understood(run)
         with self._reckoning:
-            experiment = self._understood(run)
             if self._shadow is None or not _goes_on(self._shadow, run):
                 strategy = make_strategy(
                     experiment.config, self._earlier(run.start), prior_of(_record(run.start))
@@ -198,13 +197,14 @@ class Followed:
         return None if self._images_of is None else self._images_of(number)
 
     def _understood(self, run: LiveRun) -> Experiment:
-        """Understand the start document, once; the lock is held."""
-        if self._experiment is None or self._experiment[0] != run.serial:
-            try:
-                self._experiment = run.serial, Experiment.of(run.start)
-            except ConfigError as error:
-                self._experiment = run.serial, error
-        found = self._experiment[1]
+        """Understand the start document, once."""
+        with self._understanding:
+            if self._experiment is None or self._experiment[0] != run.serial:
+                try:
+                    self._experiment = run.serial, Experiment.of(run.start)
+                except ConfigError as error:
+                    self._experiment = run.serial, error
+            found = self._experiment[1]
         if isinstance(found, ConfigError):
             raise found
         return found

@@ -35,11 +35,11 @@ class NowView:
             self._undo = ui.button("Take back (u)", on_click=self.take_back).mark("undo")
         self._views: list[QuestionView[Any]] = []
         if desk.surveyor is not None:
-            self._views.append(RegionsView(desk, desk.surveyor, self._name))
+            self._views.append(RegionsView(desk, desk.surveyor, self.name))
         if desk.expert is not None:
-            self._views.append(ChooseView(desk, desk.expert, self._name))
+            self._views.append(ChooseView(desk, desk.expert, self.name))
         if desk.rater is not None:
-            self._views.append(RateView(desk, desk.rater, self._name))
+            self._views.append(RateView(desk, desk.rater, self.name))
         # Enter on a button presses that; a letter means the same wherever nothing is written.
         ui.keyboard(on_key=self._enter)
         ui.keyboard(on_key=self._key, ignore=["input", "select", "textarea"])
@@ -70,7 +70,8 @@ class NowView:
     def _waiting(self) -> QuestionView[Any] | None:
         return next((view for view in self._views if view.waits), None)
 
-    def _name(self) -> str:
+    def name(self) -> str:
+        """Give the name of who answers in this browser."""
         return str(self._who.value or "").strip() or self._desk.name
 
     def _enter(self, event: Any) -> None:

@@ -10,6 +10,7 @@ from nicegui import ui
 
 from stedopt_bluesky.reports.live_run import plain_text
 from stedopt_bluesky.web.page.compare_view import CompareView
+from stedopt_bluesky.web.page.controls import Controls
 from stedopt_bluesky.web.page.now_view import NowView
 from stedopt_bluesky.web.page.one_run_view import OneRunView
 from stedopt_bluesky.web.page.run_view import RunView
@@ -42,7 +43,9 @@ def register(shown: Callable[[], Desk | None]) -> None:
             elif desk.looker is not None:
                 UnderWayView(desk.looker)
             else:
-                NowView(desk)
+                view = NowView(desk)
+                if desk.controls is not None:
+                    Controls(desk.controls, view.name)
                 if desk.followed is not None:
                     RunView(desk.followed)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,6 +54,7 @@ class _Part:
     # What it depends on: drawn anew when that is another.
     depends: Callable[[LiveRun], Hashable]
     drawn: Hashable = None
+    rest_until: float = 0.0
 
 
 class RunView:
@@ -68,7 +71,6 @@ class RunView:
 
         self._followed = followed
         self._number: int | None = None  # of the image that is looked at; None: the newest
-        self._rest_until = 0.0
         with ui.column().classes("w-full gap-2") as self._root:
             self._progress = ui.label("").classes("text-lg").mark("progress")
             self._bar = ui.linear_progress(0.0, show_value=False).props('aria-label="images taken"')
@@ -82,34 +84,34 @@ class RunView:
             ]
         self._say(followed.run)
         ui.timer(LOOK_EVERY_S, self.refresh)
-
-    async def refresh(self) -> None:
-        """Show what has come since; what takes its time is made beside the page."""
-        run = self._followed.run
-        self._say(run)
-        resting = time.monotonic() < self._rest_until
         for part in self._parts:
-            depends = part.depends(run)
-            if not part.panel.opened or part.drawn == depends:
-                continue
-            if resting and part.drawn is not None:
-                continue
-            if self._root.is_deleted:
-                return
-            began_s = time.monotonic()
-            await self._draw(part, run)
-            part.drawn = depends
-            took_s = time.monotonic() - began_s
-            rest_s = max(_REST * took_s, len(run.numbers()) / _IMAGES_PER_S)
-            self._rest_until = max(self._rest_until, time.monotonic() + rest_s)
+            ui.timer(LOOK_EVERY_S, partial(self._refresh, part))
+
+    def refresh(self) -> None:
+        """Say how far the run is."""
+        self._say(self._followed.run)
+
+    async def _refresh(self, part: _Part) -> None:
+        """Draw a part anew where that is another by now; each beside the others and the page."""
+        run = self._followed.run
+        depends = part.depends(run)
+        if not part.panel.opened or part.drawn == depends:
+            return
+        began_s = time.monotonic()
+        if part.drawn is not None and began_s < part.rest_until:
+            return
+        await self._draw(part, run)
+        part.drawn = depends
+        took_s = time.monotonic() - began_s
+        rest_s = max(_REST * took_s, len(run.numbers()) / _IMAGES_PER_S)
+        part.rest_until = time.monotonic() + rest_s
 
     async def _draw(self, part: _Part, run: LiveRun) -> None:
-        from nicegui import run as beside
-
-        made = await beside.io_bound(_made, part.make, run)
-        if made is None or self._root.is_deleted:  # the program ends, the browser is gone
+        if part.drawn is None:
+            part.panel.say("One moment …")
+        drawing, problem = await asyncio.to_thread(_made, part.make, run)
+        if self._root.is_deleted:  # the browser is gone
             return
-        drawing, problem = made
         part.panel.say(problem)
         part.element.set_visibility(not problem)
         if not problem:
@@ -126,12 +128,18 @@ class RunView:
         from nicegui import ui
 
         with Panel(title, opened=opened) as panel:
-            plot = ui.plotly({"data": [], "layout": {}}).classes("w-full")
-            plot.set_visibility(False)
+            place = ui.column().classes("w-full")
+        plots: list[Any] = []
 
-        return _Part(
-            panel, plot, make, plot.update_figure, lambda run: (run.serial, len(run.numbers()))
-        )
+        def show(figure: Any) -> None:
+            if plots:
+                plots[0].update_figure(figure)
+                return
+            # Not before there is something to be drawn: an empty one takes the browser its time.
+            with place:
+                plots.append(ui.plotly(figure).classes("w-full"))
+
+        return _Part(panel, place, make, show, lambda run: (run.serial, len(run.numbers())))
 
     def _objectives(self, run: LiveRun) -> Any:
         experiment = self._experiment(run)
@@ -216,6 +224,7 @@ class RunView:
         newest = self._followed.run.images
         number = max(1, (self._number or newest) + step)
         self._number = None if number >= newest else number
+        self._parts[0].rest_until = 0.0  # who asks does not wait
 
 
 def _made(make: Callable[[LiveRun], Any], run: LiveRun) -> tuple[Any, str]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import pytest
 from bluesky import RunEngine
 
-from stedopt_bluesky.cli.interrupts import make_engine
 from stedopt_bluesky.config import preset
 from stedopt_bluesky.session import connect_application, open_session
 from stedopt_bluesky.web.page.followed import Followed
@@ -38,19 +37,11 @@ class Bench:
         self.kept(name, doc)
         self.followed(name, doc)
 
-    def lasers_are_off(self):
-        instrument = self.session.instrument
-        return all(
-            instrument.power(configuration, line) == 0
-            for configuration in ("confocal", "sted")
-            for line in instrument.lasers
-        )
-
 
 @contextlib.contextmanager
-def bench(folder, engine=None, **changes):
+def bench(folder, **changes):
     config = preset("classical").updated({**SMALL, **changes})
-    engine = engine or RunEngine({}, context_managers=[])
+    engine = RunEngine({}, context_managers=[])
     with open_session(config, connect_application(config), folder, run_engine=engine) as session:
         kept = KeptImages(lambda: session.station.microscope.images, most=2)
         yield Bench(session, Followed(kept.of, session.folder), kept)
@@ -60,13 +51,6 @@ def bench(folder, engine=None, **changes):
 def make_bench(tmp_path):
     """Opens a session in small, with changes of its configuration."""
     return lambda **changes: bench(tmp_path / "cat", **changes)
-
-
-@pytest.fixture
-def interruptible(tmp_path):
-    """A session whose engine is that of the command line."""
-    with bench(tmp_path / "cat", make_engine()) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -87,8 +87,12 @@ def press(driver, *keys):
 
 
 def text_of(driver, beginning):
-    found = [e.text for e in driver.find_elements("css selector", ".nicegui-label, div")]
-    return next((text for text in found if text.startswith(beginning)), "")
+    """Text that is shown and begins so; found in one go, as the page changes meanwhile."""
+    return driver.execute_script(
+        "return [...document.querySelectorAll('.nicegui-label, div')].filter(e => e.offsetParent)"
+        ".map(e => e.innerText.trim()).find(t => t.startsWith(arguments[0])) || ''",
+        beginning,
+    )
 
 
 def button(driver, words):
