@@ -11,10 +11,9 @@ import numpy.typing as npt
 
 from stedopt_bluesky.acquisition import Objective, Options
 from stedopt_bluesky.preference.front import on_front
+from stedopt_bluesky.reports.cloud_picture import shown_objectives
 from stedopt_bluesky.reports.labels import ARROWS, axis_label
 
-# Colour by this: how long an image takes, else the last objective.
-_TIME = "imaging_time_s"
 _RING = {"symbol": "circle-open", "line": {"width": 2}, "color": "#b00020"}
 _IMAGED = {"symbol": "x-thin-open", "size": 9, "color": "#000000"}
 _STAR = {"symbol": "star", "size": 16, "color": "#d81b60"}
@@ -39,8 +38,7 @@ class View:
     @classmethod
     def of(cls, names: Sequence[str]) -> View:
         """Show the first two, coloured by the time or the last one."""
-        others = [name for name in names if name != _TIME] or list(names)
-        return cls(others[0], others[1 % len(others)], _TIME if _TIME in names else list(names)[-1])
+        return cls(*shown_objectives(names))
 
     def __str__(self) -> str:
         return f"x {self.x}, y {self.y}, colour {self.colour}"
