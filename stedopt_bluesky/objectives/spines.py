@@ -64,7 +64,7 @@ class Cells:
         return inside and not self.structure[row, column]
 
 
-def find_cells(overview: Image, pixel_size_nm: float) -> Cells:
+def find_cells(overview: Image, pixel_size_nm: float, threshold: float = 1.0) -> Cells:
     """Tell dendrites from what is beside them.
 
     Parameters
@@ -73,6 +73,8 @@ def find_cells(overview: Image, pixel_size_nm: float) -> Cells:
         Photon counts of a dye that fills the cells.
     pixel_size_nm : float
         Side of a pixel, in nm, at most 200: else a spine is a single pixel.
+    threshold : float
+        How bright structure and dendrites must be, in units of what is usual.
 
     Raises
     ------
@@ -93,9 +95,9 @@ def find_cells(overview: Image, pixel_size_nm: float) -> Cells:
     above = smooth - dark
     bright = above > threshold_otsu(above)  # type: ignore[no-untyped-call]
     level = float(np.median(above[bright]))
-    structure = above > STRUCTURE * level
+    structure = above > threshold * STRUCTURE * level
     # Half the brightness is where the edge of something blurred is.
-    solid = above > level / 2
+    solid = above > threshold * level / 2
     radius = max(1, round(DENDRITE_RADIUS_UM / pixel_um))
     shafts = opening(solid, disk(radius))  # type: ignore[no-untyped-call]
     return Cells(np.asarray(shafts, bool), structure, pixel_um)

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bluesky import plan_stubs as bps
-from bluesky.utils import MsgGenerator
+from bluesky.utils import MsgGenerator, RunEngineControlException
 
 from stedopt_bluesky.acquisition import Region
 from stedopt_bluesky.devices.rating import Rate
 from stedopt_bluesky.devices.station import Station
+from stedopt_bluesky.plans.asking import NobodyAnsweredError
 from stedopt_bluesky.plans.exposure import expose_once, not_rewound, until_done
+from stedopt_bluesky.plans.rating_by_hand import ExpertRating, nothing_valid
+
+Rater = Rate | ExpertRating
 
 
 def acquire(
     station: Station,
     region: Region,
     configuration: Mapping[str, float],
-    rate: Rate,
+    rate: Rater,
 ) -> MsgGenerator[dict[str, float] | None]:
     """Move, image, rate, record.
 
@@ -32,8 +36,8 @@ def acquire(
         Where.
     configuration : mapping of parameter's name to value
         Each in its unit; parameters that are not in it stay as they are.
-    rate : callable
-        From the images to the objectives.
+    rate : callable or ExpertRating
+        From the images to the objectives; or a person, for whom the plan waits.
 
     Returns
     -------
@@ -45,6 +49,8 @@ def acquire(
     ------
     ExposureInterruptedError
         When a pause has spoilt the images; there is no Event of them.
+    NobodyAnsweredError
+        When nobody rated them in time and the run is to end then; the images are kept.
     """
     return (yield from not_rewound(_acquire(station, region, configuration, rate)))
 
@@ -62,13 +68,29 @@ def arrive(station: Station) -> MsgGenerator[None]:
 
 
 def _acquire(
-    station: Station, region: Region, configuration: Mapping[str, float], rate: Rate
+    station: Station, region: Region, configuration: Mapping[str, float], rate: Rater
 ) -> MsgGenerator[dict[str, float] | None]:
     moves = [(station.settings[name], value) for name, value in configuration.items()]
     moves += station.place(region)
     yield from bps.mv(*(item for move in moves for item in move))
     yield from arrive(station)
     yield from expose_once(station.microscope)
+    if not isinstance(rate, ExpertRating):
+        return (yield from _rate_and_record(station, rate))
+    names = [objective.name for objective in station.rating.objectives]
+    try:
+        by_hand = yield from rate.ask(
+            station.microscope.images, int(station.label.iteration.get()), names
+        )
+    except (RunEngineControlException, NobodyAnsweredError) as ended:
+        # The sample has been bleached for these images: they are kept, whatever ends the run.
+        why = str(ended) if isinstance(ended, NobodyAnsweredError) else "the run was ended"
+        yield from _rate_and_record(station, nothing_valid(names, f"not rated: {why}"))
+        raise
+    return (yield from _rate_and_record(station, by_hand))
+
+
+def _rate_and_record(station: Station, rate: Rate) -> MsgGenerator[dict[str, float] | None]:
     rating = yield from bps.abs_set(station.rating, station.microscope.images, rate=rate, wait=True)
     yield from until_done(rating)
     yield from bps.create("primary")

@@ -1,4 +1,4 @@
-"""Have a person choose while the plan waits: it can be paused, stopped or aborted meanwhile."""
+"""Have a person answer while the plan waits: it can be paused, stopped or aborted meanwhile."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from bluesky import plan_stubs as bps
 from bluesky.utils import MsgGenerator
@@ -13,6 +14,7 @@ from bluesky.utils import MsgGenerator
 from stedopt_bluesky.acquisition import Choice, Options
 from stedopt_bluesky.devices.decision import Choose
 from stedopt_bluesky.devices.expert import Expert, Moments
+from stedopt_bluesky.devices.question import Question
 
 # How often the plan looks for an answer, s.
 LOOK_EVERY_S = 0.05
@@ -20,13 +22,79 @@ LOOK_EVERY_S = 0.05
 MOST_EXPECTED = 50_000
 
 
-class NobodyChoseError(RuntimeError):
-    """No choice within the time that is allowed for it."""
+class NobodyAnsweredError(RuntimeError):
+    """No answer within the time that is allowed for it."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a person is waited for, and what is done then.
+
+    Parameters
+    ----------
+    timeout_s : float
+        How long is waited for each answer, s; time in which the plan is paused does not count.
+        Infinite: as long as it takes.
+    stops_if_late : bool
+        Whether the run ends when nobody answered in time, in place of who answers otherwise.
+    undo_s : float
+        How long an answer can be taken back before it is acted upon, s.
+
+    Raises
+    ------
+    ValueError
+        When ``timeout_s`` is not above 0, or ``undo_s`` below it.
+    """
+
+    timeout_s: float = 600.0
+    stops_if_late: bool = False
+    undo_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.timeout_s > 0:
+            raise ValueError(f"timeout_s = {self.timeout_s:g}: above 0 s")
+        if not 0 <= self.undo_s < math.inf:
+            raise ValueError(f"undo_s = {self.undo_s:g}: at least 0 s, finite")
+
+    def wait_for(self, question: Question[Any, Any], otherwise: str) -> MsgGenerator[None]:
+        """Wait until there is an answer that was not taken back, or it is late.
+
+        Parameters
+        ----------
+        question : Question
+            What was asked.
+        otherwise : str
+            What happens when nobody answers in time and the run does not end, in words.
+        """
+        waited_s = 0.0
+        question.then = "the run ends" if self.stops_if_late else otherwise
+        while waited_s < self.timeout_s:
+            question.left_s = self.timeout_s - waited_s
+            answered_s = question.answered_for_s()
+            if answered_s is not None and answered_s >= self.undo_s:
+                return
+            before_s = time.monotonic()
+            yield from bps.checkpoint()
+            yield from bps.sleep(LOOK_EVERY_S)
+            if answered_s is None:
+                # All that is longer is a pause.
+                waited_s += min(time.monotonic() - before_s, 2 * LOOK_EVERY_S)
+
+    def check(self, what: str) -> None:
+        """Refuse to go on without an answer, where the run is to end then.
+
+        Raises
+        ------
+        NobodyAnsweredError
+            With what nobody did.
+        """
+        if self.stops_if_late:
+            raise NobodyAnsweredError(f"nobody {what} within {self.timeout_s:g} s")
 
 
 @dataclass(frozen=True)
 class ExpertChoice:
-    """A person who is asked, how long is waited, and what is done then.
+    """A person who is asked to choose, how long is waited, and what is done then.
 
     Parameters
     ----------
@@ -34,20 +102,15 @@ class ExpertChoice:
         Whom the answer comes from.
     otherwise : callable
         From options to a choice: who chooses when nobody did in time.
-    timeout_s : float
-        How long is waited for each choice, s; time in which the plan is paused does not count.
-        Infinite: as long as it takes.
-    stops_if_late : bool
-        Whether the run ends when nobody chose in time, in place of `otherwise` choosing.
+    timeout_s, stops_if_late, undo_s
+        See `Patience`.
     suggest : callable, optional
         From options to a choice: what is suggested to the person. ValueError: nothing is.
-    undo_s : float
-        How long a choice can be taken back before its image is taken, s.
 
     Raises
     ------
     ValueError
-        When ``timeout_s`` is not above 0, or ``undo_s`` below it.
+        As `Patience` does.
     """
 
     expert: Expert
@@ -58,10 +121,12 @@ class ExpertChoice:
     undo_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.timeout_s > 0:
-            raise ValueError(f"timeout_s = {self.timeout_s:g}: above 0 s")
-        if not 0 <= self.undo_s < math.inf:
-            raise ValueError(f"undo_s = {self.undo_s:g}: at least 0 s, finite")
+        _ = self.patience
+
+    @property
+    def patience(self) -> Patience:
+        """How long is waited."""
+        return Patience(self.timeout_s, self.stops_if_late, self.undo_s)
 
     def ask(
         self, options: Options, expect: Callable[[], Moments] | None = None
@@ -79,7 +144,7 @@ class ExpertChoice:
 
         Raises
         ------
-        NobodyChoseError
+        NobodyAnsweredError
             When nobody did in time and the run is to end then.
         """
         status = yield from bps.abs_set(self.expert, options, suggestion=self._suggestion(options))
@@ -89,27 +154,12 @@ class ExpertChoice:
             # Beside the plan, which an answer may let go on meanwhile; see `optimise_one`.
             if expect is not None and options.values.size <= MOST_EXPECTED:
                 self.expert.expect(options, expect)
-            waited_s = 0.0
-            self.expert.then = "the run ends" if self.stops_if_late else "the rule chooses"
-            while waited_s < self.timeout_s:
-                self.expert.left_s = self.timeout_s - waited_s
-                answered_s = self.expert.answered_for_s()
-                if answered_s is not None and answered_s >= self.undo_s:
-                    break
-                before_s = time.monotonic()
-                yield from bps.checkpoint()
-                yield from bps.sleep(LOOK_EVERY_S)
-                if answered_s is None:
-                    # All that is longer is a pause.
-                    waited_s += min(time.monotonic() - before_s, 2 * LOOK_EVERY_S)
+            yield from self.patience.wait_for(self.expert, "the rule chooses")
         finally:
             choice = self.expert.withdraw()
         if choice is not None:
             return choice
-        if self.stops_if_late:
-            raise NobodyChoseError(
-                f"nobody chose for iteration {options.iteration} within {self.timeout_s:g} s"
-            )
+        self.patience.check(f"chose for iteration {options.iteration}")
         return self.otherwise(options)
 
     def _suggestion(self, options: Options) -> Choice | None:

@@ -15,11 +15,10 @@ from bluesky.utils import FailedStatus, MsgGenerator
 from stedopt_bluesky.acquisition import Choice, Options, Region
 from stedopt_bluesky.bandit.strategy import Strategy
 from stedopt_bluesky.devices.light_budget import RegionSpentError
-from stedopt_bluesky.devices.rating import Rate
 from stedopt_bluesky.devices.station import Station
 from stedopt_bluesky.imspector.scan import BadImageError
 from stedopt_bluesky.parameters import ParameterSpace
-from stedopt_bluesky.plans.acquire import acquire
+from stedopt_bluesky.plans.acquire import Rater, acquire
 from stedopt_bluesky.plans.asking import Chooser, ExpertChoice
 from stedopt_bluesky.plans.checks import (
     check_grid,
@@ -29,9 +28,10 @@ from stedopt_bluesky.plans.checks import (
     field_um_of,
 )
 from stedopt_bluesky.plans.exposure import ExposureInterruptedError, not_rewound
+from stedopt_bluesky.plans.placing_by_hand import ExpertSurvey
 from stedopt_bluesky.plans.regions import RegionLayout
 from stedopt_bluesky.plans.run import obeying, recorded_run
-from stedopt_bluesky.plans.survey import Lay, survey
+from stedopt_bluesky.plans.survey import Lay, survey, take_overview
 from stedopt_bluesky.plans.suspend import suspend_while_open, suspended_by
 
 # So many regions in a row without a usable image are no accident.
@@ -47,12 +47,12 @@ def optimize_sted(
     strategy: Strategy,
     space: ParameterSpace,
     *,
-    rate: Rate,
+    rate: Rater,
     choose: Chooser,
     images: int = 60,
     regions: Sequence[Region] | None = None,
     fields: Sequence[tuple[float, float]] | None = None,
-    lay: Lay | None = None,
+    lay: Lay | ExpertSurvey | None = None,
     interval_s: float = 0.0,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[str]:
@@ -75,7 +75,8 @@ def optimize_sted(
     space : ParameterSpace
         The grid that the strategy's options index.
     rate : callable
-        From an :class:`~stedopt_bluesky.acquisition.ImageSet` to objectives by name.
+        From an :class:`~stedopt_bluesky.acquisition.ImageSet` to objectives by name; or an
+        :class:`~stedopt_bluesky.plans.rating_by_hand.ExpertRating`, for whom the plan waits.
     choose : callable
         From :class:`~stedopt_bluesky.acquisition.Options` to a
         :class:`~stedopt_bluesky.acquisition.Choice`; or an
@@ -89,7 +90,9 @@ def optimize_sted(
         taken at each of them in turn, and regions are laid over its foreground, until all images
         are taken. Left out: where the stage stood, unless regions are given.
     lay : callable, optional
-        Lays regions over an overview; see `Lay`. Left out: squares over the foreground.
+        Lays regions over an overview; see `Lay`. Left out: squares over the foreground. Or an
+        :class:`~stedopt_bluesky.plans.placing_by_hand.ExpertSurvey`, for whom the plan waits: of
+        fewer regions than images in the last field, each is imaged, and the run ends.
     interval_s : float
         Time from the beginning of an image to that of the next one of the same region, s, at
         least.
@@ -149,10 +152,15 @@ def optimize_sted(
         for number, field_um in enumerate(fields, start=1):
             if tally.done:
                 return
-            places = yield from survey(station, field_um, lay)
+            last = number == len(fields)
+            places, by_hand = yield from places_in(
+                station, space, field_um, lay, number, tally.left
+            )
             if places is None:
                 return
-            if not tally.begun and number == len(fields) and len(places) < images:
+            if by_hand and last:
+                tally.images = min(tally.images, tally.taken + len(places))
+            if not by_hand and not tally.begun and last and len(places) < images:
                 raise NotEnoughRegionsError(f"images = {images}: {lay.too_few(len(places))}")
             yield from image_places(places, tally)
         if not tally.done:
@@ -191,6 +199,40 @@ def optimize_sted(
     return (yield from obeying(run()))
 
 
+def places_in(
+    station: Station,
+    space: ParameterSpace,
+    field_um: tuple[float, float],
+    lay: Lay | ExpertSurvey,
+    number: int,
+    wanted: int,
+) -> MsgGenerator[tuple[Sequence[Region] | None, bool]]:
+    """Take the overview of a field and have regions laid over it, or say which by a person.
+
+    Returns
+    -------
+    sequence of Region or None
+        None when the plan is only looked at (``check_limits``), not run.
+    bool
+        Whether a person has said so.
+    """
+    if not isinstance(lay, ExpertSurvey):
+        return (yield from survey(station, field_um, lay)), False
+    image = yield from take_overview(station, field_um)
+    if image is None:
+        return None, False
+    return (
+        yield from lay.ask(
+            image,
+            station.overview.settings.pixel_size_nm,
+            field_um,
+            number=number,
+            wanted=wanted,
+            check=lambda regions: check_regions(station, space, regions, lay.size_um),
+        )
+    )
+
+
 @dataclass
 class Tally:
     """Images of a run so far.
@@ -205,6 +247,11 @@ class Tally:
     taken: int = 0
     begun: bool = False
     bad: int = 0
+
+    @property
+    def left(self) -> int:
+        """How many images are still to be taken."""
+        return self.images - self.taken
 
     @property
     def done(self) -> bool:
@@ -240,7 +287,7 @@ def optimise_one(
     space: ParameterSpace,
     region: Region,
     *,
-    rate: Rate,
+    rate: Rater,
     choose: Chooser,
 ) -> MsgGenerator[None]:
     """Draw options, have one chosen, image its configuration, learn from it.

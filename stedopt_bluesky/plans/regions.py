@@ -61,6 +61,7 @@ class RegionLayout:
         overview: npt.NDArray[np.int16],
         pixel_size_nm: float,
         stage_um: tuple[float, float],
+        threshold: float = 1.0,
         /,
     ) -> list[Region]:
         """Regions of an overview (Y, X), in the order of imaging, each as often as it is imaged."""
@@ -74,8 +75,16 @@ class RegionLayout:
             margin_um=self.margin_um,
             minimum_signal=self.minimum_signal,
             imaged_um=self.imaged_um,
+            threshold=threshold,
         )
         return [region for region in regions for _ in range(self.images_per_region)]
+
+    def foreground(
+        self, overview: npt.NDArray[np.int16], pixel_size_nm: float, threshold: float = 1.0, /
+    ) -> npt.NDArray[np.bool_]:
+        """What counts as foreground of an overview (Y, X)."""
+        mask = _foreground(overview, threshold)
+        return np.zeros(overview.shape, bool) if mask is None else mask
 
     def too_few(self, found: int) -> str:
         """Say what is missing, and which settings ask for it."""
@@ -104,6 +113,7 @@ def lay_regions(
     margin_um: float = 0.0,
     minimum_signal: float = 0.0,
     imaged_um: float | None = None,
+    threshold: float = 1.0,
 ) -> list[Region]:
     """Cut an overview into square tiles and keep those with enough foreground.
 
@@ -129,6 +139,8 @@ def lay_regions(
     imaged_um : float, optional
         Side of the square in the middle of a tile that must have foreground and signal, µm;
         left out: all of the tile.
+    threshold : float
+        Above how many times Otsu's threshold an overview is foreground, where it shows structure.
 
     Returns
     -------
@@ -138,7 +150,7 @@ def lay_regions(
         next. All tiles of a field that is evenly bright; empty when nothing stands out
         from the photon noise of a dark one.
     """
-    foreground = _foreground(overview)
+    foreground = _foreground(overview, threshold)
     if foreground is None:
         return []
     # Each tile with its distance to the next one; the border is as far from the outermost.
@@ -218,7 +230,7 @@ def stage_fields(columns: int, rows: int, step_um: float) -> list[tuple[float, f
     return fields
 
 
-def _foreground(overview: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_] | None:
+def _foreground(overview: npt.NDArray[np.int16], threshold: float) -> npt.NDArray[np.bool_] | None:
     """Mask of what stands out, or None when nothing does."""
     smooth = ndimage.gaussian_filter(overview.astype(np.float64), _BLUR_PIXELS)
     # Photon noise alone: the variance of the counts is their mean.
@@ -228,7 +240,7 @@ def _foreground(overview: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_] | None
         return None
     if variance <= _NOISE_FACTOR * noise:
         return np.full(overview.shape, True) if smooth.mean() >= _LAWN_COUNTS else None
-    mask: npt.NDArray[np.bool_] = smooth > threshold_otsu(smooth)
+    mask: npt.NDArray[np.bool_] = smooth > threshold * threshold_otsu(smooth)
     return mask
 
 

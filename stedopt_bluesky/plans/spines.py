@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -43,21 +44,27 @@ class SpineSites:
     farthest_um: float
     given: tuple[Spine, ...] = ()
 
+    # A spine is uncaged once.
+    images_per_region: ClassVar[int] = 1
+
     def __call__(
         self,
         overview: npt.NDArray[np.int16],
         pixel_size_nm: float,
         stage_um: tuple[float, float],
+        threshold: float = 1.0,
         /,
     ) -> list[Spine]:
         """Return the spines of an overview (Y, X), taken with the stage at (x, y), µm.
+
+        With a threshold of the foreground in units of the automatic one.
 
         Raises
         ------
         SpineRefusedError
             When the axis of a spine of the list is not free as far as is needed.
         """
-        cells = find_cells(overview, pixel_size_nm)
+        cells = find_cells(overview, pixel_size_nm, threshold)
         if self.given:
             numbered = [(i, s) for i, s in enumerate(self.given, start=1) if is_at(s, stage_um)]
             looked_at = with_free_axis([s for _, s in numbered], cells, self.farthest_um)
@@ -73,6 +80,12 @@ class SpineSites:
         looked_at = with_free_axis(found, cells, self.farthest_um)
         usable = [spine for spine in looked_at if spine.free_um >= self.farthest_um]
         return _at(spread(usable), stage_um)
+
+    def foreground(
+        self, overview: npt.NDArray[np.int16], pixel_size_nm: float, threshold: float = 1.0, /
+    ) -> npt.NDArray[np.bool_]:
+        """Return whatever shines in an overview (Y, X)."""
+        return find_cells(overview, pixel_size_nm, threshold).structure
 
     def too_few(self, found: int) -> str:
         """Say what is missing."""

@@ -24,14 +24,27 @@ class Lay(Protocol):
     def size_um(self) -> float:
         """Side of the regions, µm."""
 
+    @property
+    def images_per_region(self) -> int:
+        """How often each region is imaged before the next one has its turn."""
+
     def __call__(
         self,
         overview: npt.NDArray[np.int16],
         pixel_size_nm: float,
         stage_um: tuple[float, float],
+        threshold: float = 1.0,
         /,
     ) -> Sequence[Region]:
-        """Return the regions, in the order in which they are imaged."""
+        """Return the regions, in the order in which they are imaged.
+
+        With a threshold of the foreground in units of the automatic one.
+        """
+
+    def foreground(
+        self, overview: npt.NDArray[np.int16], pixel_size_nm: float, threshold: float = 1.0, /
+    ) -> npt.NDArray[np.bool_]:
+        """Return what counts as foreground of an overview (Y, X)."""
 
     def too_few(self, found: int) -> str:
         """Say what is missing where there are fewer regions than images."""

@@ -11,7 +11,8 @@ from stedopt_bluesky.bandit.strategy import Strategy
 from stedopt_bluesky.devices.station import Station
 from stedopt_bluesky.parameters import ParameterSpace
 from stedopt_bluesky.plans.optimize import optimize_sted
-from stedopt_bluesky.plans.spines import SpineSites
+from stedopt_bluesky.plans.placing_by_hand import ExpertSurvey
+from stedopt_bluesky.plans.survey import Lay
 
 PLAN_NAME = "optimize_uncaging"
 
@@ -21,7 +22,7 @@ def optimize_uncaging(
     strategy: Strategy,
     space: ParameterSpace,
     *,
-    sites: SpineSites,
+    sites: Lay | ExpertSurvey,
     md: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> MsgGenerator[str]:
@@ -38,7 +39,7 @@ def optimize_uncaging(
         With an uncaging spot.
     strategy, space, **settings
         Those of :func:`~stedopt_bluesky.plans.optimize.optimize_sted`.
-    sites : SpineSites
+    sites : Lay or ExpertSurvey
         Which spines; not looked at where ``regions`` are given.
     md : mapping, optional
         Goes into the start document.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from stedopt_bluesky.records.run_record import RunRecord
 RESUMES = "resumes"
 # The stream of the overview over which the regions of a run are laid.
 OVERVIEW_STREAM = "overview"
+# The stream of what a person has said of it; see `devices/expert_surveyor.py`.
+REGIONS_STREAM = "regions"
 
 Observation = tuple[int, dict[str, float]]
 
@@ -77,9 +80,39 @@ class RunChain:
         return used
 
     @property
+    def last_places(self) -> list[dict[str, float]] | None:
+        """Regions that a person chose in the newest overview; None where nobody did.
+
+        Each with ``x_um`` and ``y_um``, and a spine with ``axis_x``, ``axis_y`` and ``free_um``.
+
+        Raises
+        ------
+        CatalogError
+            When the record is none of regions.
+        """
+        places = None
+        for record in self.records:
+            for stream, event in record.all_events:
+                if stream == OVERVIEW_STREAM:
+                    places = None
+                elif stream == REGIONS_STREAM:
+                    places = _places(record, event["data"].get("regions_places"))
+        return places
+
+    @property
     def images_left(self) -> int:
         """Images that the newest run was meant to take and did not."""
         return max(0, int(self.last.start["images_planned"]) - len(self.last.observations))
+
+
+def _places(record: RunRecord, text: object) -> list[dict[str, float]]:
+    try:
+        places = [{k: float(v) for k, v in place.items()} for place in json.loads(str(text))]
+        if not all({"x_um", "y_um"} <= set(place) for place in places):
+            raise ValueError("a region has no position")
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise CatalogError(f"run {record.uid} does not tell its regions: {error}") from None
+    return places
 
 
 def _events(record: RunRecord, stream: str) -> int:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stedopt_bluesky.acquisition import ImageSet, PriorObservation
+from stedopt_bluesky.acquisition import PriorObservation
 from stedopt_bluesky.config import ExperimentConfig
 from stedopt_bluesky.session.decisions import make_choose
 from stedopt_bluesky.session.networks import Networks, open_networks
 from stedopt_bluesky.session.prior import prior_observations
 
 if TYPE_CHECKING:
+    from stedopt_bluesky.plans.acquire import Rater
     from stedopt_bluesky.plans.asking import Chooser
     from stedopt_bluesky.records.folder import CatalogFolder
 
@@ -24,9 +25,9 @@ class Deciding:
 
     prior: tuple[PriorObservation, ...]
     networks: Networks
-    rate: Callable[[ImageSet], Mapping[str, float]]
+    rate: Rater
     choose: Chooser
-    own_rate: Callable[[ImageSet], Mapping[str, float]] | None
+    own_rate: Rater | None
     own_choose: Chooser | None
 
 
@@ -35,7 +36,7 @@ def decide(
     folder: CatalogFolder | str | os.PathLike[str],
     prior: Sequence[PriorObservation] | None,
     networks: Networks | None,
-    rate: Callable[[ImageSet], Mapping[str, float]] | None,
+    rate: Rater | None,
     choose: Chooser | None,
 ) -> Deciding:
     """Make who rates and who chooses, as the configuration says where it is not given."""

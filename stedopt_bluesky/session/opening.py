@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from stedopt_bluesky.acquisition import ImageSet, PriorObservation, Region
+from stedopt_bluesky.acquisition import PriorObservation, Region
 from stedopt_bluesky.config import ConfigError, ExperimentConfig
 from stedopt_bluesky.session.deciding import Deciding, decide, same_networks
 from stedopt_bluesky.session.hardware import open_instrument, watched
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from stedopt_bluesky.devices.station import Station
     from stedopt_bluesky.imspector.api import Application
     from stedopt_bluesky.imspector.instrument import Instrument
+    from stedopt_bluesky.plans.acquire import Rater
     from stedopt_bluesky.plans.asking import Chooser
+    from stedopt_bluesky.plans.placing_by_hand import ExpertSurvey
+    from stedopt_bluesky.plans.survey import Lay
     from stedopt_bluesky.records.folder import CatalogFolder
 
 # What a session is not wired from: another run on the same devices may have it otherwise.
@@ -49,6 +52,7 @@ UNWIRED = frozenset(
         "regions",
         "rectangles",
         "time_lapse",
+        "expert",
     }
 )
 
@@ -82,7 +86,7 @@ class Session:
     config: ExperimentConfig
     station: Station
     strategy: Strategy
-    rate: Callable[[ImageSet], Mapping[str, float]]
+    rate: Rater
     choose: Chooser
     run_engine: RunEngine
     instrument: Instrument
@@ -97,6 +101,7 @@ class Session:
         *,
         regions: Sequence[Region] | None = None,
         fields_um: Sequence[tuple[float, float]] | None = None,
+        lay: Lay | ExpertSurvey | None = None,
         md: Mapping[str, Any] | None = None,
     ) -> MsgGenerator[str]:
         """Make the plan of this session: ``RE(session.optimize(images=20))``.
@@ -114,6 +119,8 @@ class Session:
         fields_um : sequence of tuple of float, optional
             Stage positions (x, y), µm; after the regions, regions are laid over an overview at
             each of them.
+        lay : Lay or ExpertSurvey, optional
+            Lays these regions, or spines, in place of what the configuration says.
         md : mapping, optional
             Added to the start document.
         """
@@ -125,9 +132,9 @@ class Session:
 
         config = self.config
         plan = (
-            partial(optimize_uncaging, sites=spines_of(config))
+            partial(optimize_uncaging, sites=lay or spines_of(config))
             if config.uncaging.enabled
-            else partial(optimize_sted, lay=tiles_of(config))
+            else partial(optimize_sted, lay=lay or tiles_of(config))
         )
         earlier = {RESUMES: self._last.uid} if self._last.uid else {}
         if regions is None and fields_um is None:
@@ -260,7 +267,7 @@ def open_session(
     networks: Networks | None = None,
     stage_origin_um: tuple[float, float] | None = None,
     light_before: Iterable[tuple[tuple[float, float], float, float]] = (),
-    rate: Callable[[ImageSet], Mapping[str, float]] | None = None,
+    rate: Rater | None = None,
     choose: Chooser | None = None,
     run_engine: RunEngine | None = None,
     given: Callable[[], Given] | None = None,
@@ -297,7 +304,8 @@ def open_session(
         the side of what was lit, µm: it counts for the limit of a region.
     rate, choose : callable, optional
         Who rates and who chooses in place of what the configuration says: a person, say, whom
-        an :class:`~stedopt_bluesky.plans.asking.ExpertChoice` asks without holding up the plan. A
+        an :class:`~stedopt_bluesky.plans.rating_by_hand.ExpertRating` or an
+        :class:`~stedopt_bluesky.plans.asking.ExpertChoice` asks without holding up the plan. A
         network that is replaced so is not loaded, and the start document does not name it.
     run_engine : RunEngine, optional
         An existing one; a new one when left out.

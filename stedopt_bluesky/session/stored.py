@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from stedopt_bluesky.acquisition import PriorObservation
+from stedopt_bluesky.acquisition import PriorObservation, Region, Spine
 from stedopt_bluesky.config import ConfigError, ExperimentConfig, parse_config
 from stedopt_bluesky.session.places import Places, places_of, sites_of
 
@@ -70,9 +71,9 @@ def reduced_from(record: RunRecord) -> str:
 def places_left(chain: RunChain, config: ExperimentConfig) -> Places:
     """Where a stored run has still to image: what its regions have left, and its other fields.
 
-    Regions are laid anew over the run's own overview. Where it had not come to an overview, or
-    had one without a difference between its pixels, of a detector that counted nothing, another
-    one is taken.
+    Regions are laid anew over the run's own overview, unless a person chose them there. Where it
+    had not come to an overview, or had one without a difference between its pixels, of a detector
+    that counted nothing, or nobody had answered which regions are imaged, another one is taken.
 
     Raises
     ------
@@ -97,6 +98,14 @@ def places_left(chain: RunChain, config: ExperimentConfig) -> Places:
     number = fields.index(field_um) if field_um in fields else 0
     if image.min() == image.max() and not chain.regions_used:
         return Places(None, fields[number:])
+    placed = chain.last_places
+    if placed is not None:
+        repeats = config.time_lapse.images_per_region
+        size_um = config.imaging.region_size_um
+        by_hand = [_region(p, size_um, field_um) for p in placed for _ in range(repeats)]
+        return Places(tuple(by_hand[chain.regions_used :]), fields[number + 1 :])
+    if "regions" in config.expert.asks and not chain.regions_used:
+        return Places(None, fields[number:])
     from stedopt_bluesky.plans.spines import SpineRefusedError
 
     try:
@@ -104,6 +113,16 @@ def places_left(chain: RunChain, config: ExperimentConfig) -> Places:
     except SpineRefusedError as error:
         raise ConfigError(f"run {chain.last.uid[:8]}: {error}") from None
     return Places(tuple(regions[chain.regions_used :]), fields[number + 1 :])
+
+
+def _region(
+    place: Mapping[str, float], size_um: float, field_um: tuple[float, float]
+) -> Region | Spine:
+    at = {"stage_x_um": field_um[0], "stage_y_um": field_um[1]}
+    if "axis_x" in place:
+        axis = place["axis_x"], place["axis_y"]
+        return Spine(place["x_um"], place["y_um"], size_um, *axis, place["free_um"], **at)
+    return Region(place["x_um"], place["y_um"], size_um, **at)
 
 
 def stage_origin_of(record: RunRecord) -> tuple[float, float] | None:

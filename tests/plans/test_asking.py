@@ -10,7 +10,7 @@ from bluesky.utils import RunEngineInterrupted
 
 from stedopt_bluesky.acquisition import Choice
 from stedopt_bluesky.devices.expert import Expert
-from stedopt_bluesky.plans.asking import ExpertChoice, NobodyChoseError
+from stedopt_bluesky.plans.asking import ExpertChoice, NobodyAnsweredError
 
 WAIT_S = 20.0  # a bound against hanging
 
@@ -77,7 +77,7 @@ def test_the_rule_chooses_when_nobody_did_in_time(bench, expert):
 
 def test_the_run_ends_when_nobody_chose_where_that_is_asked_for(bench, expert):
     late = ExpertChoice(expert, first, 0.2, stops_if_late=True)
-    with pytest.raises(NobodyChoseError, match=r"iteration 0 within 0\.2 s"):
+    with pytest.raises(NobodyAnsweredError, match=r"iteration 0 within 0\.2 s"):
         bench.engine(bench.plan(choose=late, images=1))
     (stop,) = bench.of("stop")
     assert (stop["exit_status"], stop["reason"]) == (
