@@ -17,9 +17,11 @@ from stedopt_bluesky.web.page.cloud_figure import (
     at_same_place,
     cloud_figure,
     in_words,
+    next_towards,
     selection,
 )
 from stedopt_bluesky.web.page.desk import Desk
+from stedopt_bluesky.web.page.selects import name_list
 
 # How often a browser looks for what is new, s.
 LOOK_EVERY_S = 0.1
@@ -53,24 +55,28 @@ class ChooseView:
         names = {o.name: axis_label(o.name) for o in desk.objectives}
         with ui.row().classes("items-center") as self._axes:
             for attribute, label in (("x", "x axis"), ("y", "y axis"), ("colour", "colour")):
-                ui.select(
+                select = ui.select(
                     names,
                     value=getattr(self._view, attribute),
                     label=label,
                     on_change=lambda event, a=attribute: self._show_as(**{a: event.value}),
-                ).classes("w-48").mark(f"axis-{attribute}")
+                )
+                name_list(select, label).classes("w-48").mark(f"axis-{attribute}")
             self._who = ui.input("who chooses", value=desk.name).classes("w-40").mark("who")
         self._plot = ui.plotly({"data": [], "layout": {}}).classes("w-full").style("height: 55vh")
+        self._plot.props('role=group aria-label="the cloud of options"')
         self._plot.on("plotly_click", self._clicked, js_handler=_ROW)
         self._plot.on("plotly_hover", self._pointed_at, js_handler=_ROW, throttle=0.05)
         self._hovered = ui.label("").classes("min-h-6 text-gray-700").mark("hovered")
         self._chosen = ui.label("").classes("min-h-6 font-bold").mark("selected")
+        self._chosen.props("role=status aria-live=polite")
         with ui.row():
             self._take = ui.button("Image it (Enter)", on_click=self.take).mark("take")
             self._adopt = ui.button("As suggested (s)", on_click=self.adopt).mark("adopt")
             self._undo = ui.button("Take back (u)", on_click=self.take_back).mark("undo")
         ui.label(
-            "Click an option, or go along those that none is better than with ← and →."
+            "Click an option, or go along those that none is better than with ← and →, and to any "
+            "other one with Shift and an arrow."
         ).classes("text-sm text-gray-700")
         # Enter on a button presses that; a letter means the same wherever nothing is written.
         ui.keyboard(on_key=self._enter)
@@ -154,11 +160,16 @@ class ChooseView:
         self._plot.run_plot_method("restyle", *selection(self._options, self._view, row))
         self._say_selected()
 
+    def _select_at(self, row: int) -> None:
+        """Select one of those that lie where this one does."""
+        if self._options is not None:
+            rows = at_same_place(self._options, self._view, row)
+            self._select(one_of_equals(rows, self._options, self._desk.objectives, self._desk.seed))
+
     def _clicked(self, event: Any) -> None:
         if self._options is None or not isinstance(event.args, int):
             return
-        rows = at_same_place(self._options, self._view, event.args)
-        self._select(one_of_equals(rows, self._options, self._desk.objectives, self._desk.seed))
+        self._select_at(event.args)
 
     def _pointed_at(self, event: Any) -> None:
         if self._options is not None and isinstance(event.args, int):
@@ -177,6 +188,16 @@ class ChooseView:
         place = int(there[0]) + step if there.size else (0 if step > 0 else len(rows) - 1)
         self._select(int(rows[np.clip(place, 0, len(rows) - 1)]))
 
+    def _towards(self, right: int, up: int) -> None:
+        if self._options is None:
+            return
+        if self._selected is None:
+            self._along_front(1)
+            return
+        row = next_towards(self._options, self._view, self._selected, right, up)
+        if row is not None:
+            self._select_at(row)
+
     def _enter(self, event: Any) -> None:
         if event.action.keydown and event.key.enter:
             self.take()
@@ -188,6 +209,11 @@ class ChooseView:
             self.adopt()
         elif event.key == "u":
             self.take_back()
+        elif event.modifiers.shift and event.key.is_cursorkey:
+            key = event.key
+            self._towards(
+                int(key.arrow_right) - int(key.arrow_left), int(key.arrow_up) - int(key.arrow_down)
+            )
         elif event.key.arrow_right:
             self._along_front(1)
         elif event.key.arrow_left:

@@ -45,7 +45,7 @@ def _application() -> FastAPI:
             ChooseView(_Shown.desk)
 
     application = FastAPI(openapi_url=None)
-    ui.run_with(application, show_welcome_message=False)
+    ui.run_with(application, show_welcome_message=False, language="en-US")
     return application
 
 
