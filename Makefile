@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test coverage lint types docs bench campaign weights clean install
+.PHONY: help demo test coverage lint types docs screenshots bench campaign weights clean install
 
 help:            ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -48,6 +48,9 @@ types: $(VENV)/.dev-installed     ## mypy
 
 docs: $(VENV)/.dev-installed      ## the documentation, warnings are errors
 	$(BIN)/python -m sphinx -W -q -b html docs docs/_build/html
+
+screenshots: $(VENV)/.dev-installed  ## pictures of the page for the documentation, from a real browser
+	OMP_NUM_THREADS=1 STEDOPT_SCREENSHOTS=docs/_static $(BIN)/python -m pytest tests/web/page -q -k picture
 
 $(VENV)/.bench-installed: $(VENV)/.dev-installed
 	$(PIP) install -q -c constraints.txt -e '.[dev,pysted]'

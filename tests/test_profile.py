@@ -4,14 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from stedopt_bluesky.records import CatalogFolder, RunRecord, find_run, list_runs
 from stedopt_bluesky.records.resume import RESUMES
+from tests.kernels import PROFILE, kernel
 
-PROFILE = Path(__file__).parents[1] / "profiles" / "profile_stedopt"
 # A small sample is made in a moment; any piece of it will do.
 CONFIG = """
 preset = "classical"
@@ -189,39 +188,14 @@ def test_nothing_is_asked_for_that_was_not_asked_to(profile):
     assert "told ['actin', ''] {}" in shown
 
 
-def text_of(content):
-    return content.get("text", "") + content.get("data", {}).get("text/plain", "")
-
-
 @pytest.mark.slow
-def test_the_profile_serves_a_jupyter_kernel(profile):
-    pytest.importorskip("ipykernel")
-    manager_class = pytest.importorskip("jupyter_client").KernelManager
-    manager = manager_class(transport="tcp", ip="127.0.0.1")
-    manager.kernel_spec.argv[0] = sys.executable
-    manager.start_kernel(
-        extra_arguments=[f"--profile-dir={profile}"],
-        env=environment(STEDOPT_PROMPT="1"),
-        cwd=profile.parent,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    client = manager.client()
-    client.start_channels()
-    try:
-        client.wait_for_ready(timeout=60)
-        shown = []
-        reply = client.execute_interactive(
-            "%live\n%optimize 2\nprint('state', RE.state, depletion.power.get() > 0)",
-            timeout=60,
-            allow_stdin=False,
-            output_hook=lambda message: shown.append(text_of(message["content"])),
+def test_the_profile_serves_a_jupyter_kernel(tmp_path):
+    with kernel(tmp_path, CONFIG, STEDOPT_PROMPT="1") as running:
+        content, shown, _ = running.run(
+            "%live\n%optimize 2\nprint('state', RE.state, depletion.power.get() > 0)"
         )
-        assert reply["content"]["status"] == "ok", reply["content"]
-        assert "state idle True" in "".join(shown)
-        assert "image 2 of 2: ended: success" in "".join(shown)
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel()
-    (run,) = runs(profile)
+        assert content["status"] == "ok", content
+        assert "state idle True" in shown
+        assert "image 2 of 2: ended: success" in shown
+    (run,) = runs(tmp_path / "profile_stedopt")
     assert (run.images, run.exit_status) == (2, "success")

@@ -170,9 +170,18 @@ def preference(
         ),
     ] = None,
     epochs: Annotated[int, typer.Option(help="At most.")] = 100,
-    patience: Patience = 10,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            help="Epochs without a lower validation error after which it ends. Left out: 10; of "
+            "fewer than 30 clouds it does not end before the last epoch."
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(help="Pairs of options of a step.")] = 128,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 0.001,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Of Adam. Left out: 0.001; of fewer than 30 clouds 0.01."),
+    ] = None,
     margin: Annotated[
         float, typer.Option(help="By how much the chosen option is to score higher than another.")
     ] = 0.1,
@@ -187,7 +196,7 @@ def preference(
     (where each cloud begins), chosen (row of each cloud), objectives and
     units. Without it, the clouds and choices of past runs: --from-catalog or
     --runs. A tenth of the clouds decides when to stop, another tenth is kept
-    to say how well it chooses.
+    to say how well it chooses; of fewer than 30 all are learnt from.
 
     Ctrl-C: what was learnt is kept beside OUT, and the command to go on is
     printed.

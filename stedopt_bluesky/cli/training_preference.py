@@ -62,8 +62,8 @@ def train_preference_network(request: PreferenceRequest, *, as_json: bool) -> No
     start = start_weights(request.start, "preference")
     clouds = _clouds(request)
     with console.status("loading the libraries ..."):
-        from stedopt_bluesky.networks.preference_training import PreferenceRecipe, train_preference
-    recipe = PreferenceRecipe(**request.recipe)
+        from stedopt_bluesky.networks.preference_training import recipe_for, train_preference
+    recipe = recipe_for(len(clouds), request.recipe)
     watch = Watch()
     trained = train_with_progress(
         source,
@@ -88,8 +88,8 @@ def train_preference_network(request: PreferenceRequest, *, as_json: bool) -> No
                 "objectives": [asdict(objective) for objective in trained.objectives],
                 "clouds": {
                     "training": len(trained.training),
-                    "validation": len(trained.validation),
-                    "test": len(trained.test),
+                    "validation": len(trained.validation) if trained.held_out else 0,
+                    "test": len(trained.test) if trained.held_out else 0,
                 },
                 **history_json(trained.history, took_s),
                 "evaluation": asdict(found),
@@ -97,9 +97,10 @@ def train_preference_network(request: PreferenceRequest, *, as_json: bool) -> No
             }
         )
         return
+    whose = "test clouds" if trained.held_out else "clouds, all of which it was trained on"
     print_lines(
         ("objectives", ", ".join(objective.name for objective in trained.objectives)),
-        ("top-1", f"{found.top1:.1%} of {found.clouds} test clouds: the very option chosen"),
+        ("top-1", f"{found.top1:.1%} of {found.clouds} {whose}: the very option chosen"),
         ("distance", f"{found.median_distance:.3g} in the median, {found.mean_distance:.3g} mean"),
         ("network", str(source.out)),
         ("picture", figure or ""),
@@ -125,10 +126,27 @@ def _clouds(request: PreferenceRequest) -> Clouds:
         )
 
 
+def _evaluated(trained: TrainedPreference) -> dict[str, Any]:
+    """Say in a file's metadata how well the network chooses, and where."""
+    found = trained.evaluation
+    if not trained.held_out:
+        return {
+            "validation_clouds": 0,
+            "test_clouds": 0,
+            "training_top1": rounded(found.top1),
+            "training_median_distance": rounded(found.median_distance),
+        }
+    return {
+        "validation_clouds": len(trained.validation),
+        "test_clouds": found.clouds,
+        "test_top1": rounded(found.top1),
+        "test_median_distance": rounded(found.median_distance),
+    }
+
+
 def _save(request: PreferenceRequest, trained: TrainedPreference, start: Weights | None) -> Weights:
     from stedopt_bluesky.networks.weights import WeightsInfo, save_weights
 
-    found = trained.evaluation
     return save_weights(
         request.source.out,
         trained.tensors,
@@ -143,10 +161,7 @@ def _save(request: PreferenceRequest, trained: TrainedPreference, start: Weights
                 "fine_tuned_from": start.identity if start else {},
                 "epochs": len(trained.history),
                 "seed": request.recipe["seed"],
-                "validation_clouds": len(trained.validation),
-                "test_clouds": found.clouds,
-                "test_top1": rounded(found.top1),
-                "test_median_distance": rounded(found.median_distance),
+                **_evaluated(trained),
             },
             source=f"trained by stedopt_bluesky {__version__}",
         ),

@@ -6,13 +6,16 @@ pairs, 80/10/10 by cloud, and the epoch of the lowest validation loss. The loss 
 its program has +m). Every objective is whitened by itself. The pairs of epoch e are shuffled by
 ``default_rng([seed, e])``: a training that is taken up again ends as one that was never
 interrupted.
+
+Of few clouds none is held out, see :func:`recipe_for`: each tells much, and one of them alone would
+tell neither when to stop nor how well it chooses.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +44,10 @@ from stedopt_bluesky.networks.tensors import load_tensors, tensors_of
 from stedopt_bluesky.networks.training_state import TrainingState
 from stedopt_bluesky.networks.weights import ObjectiveScale, Tensors, Weights, WeightsInfo
 
+# From so many clouds on, a tenth of them is three or more.
+FEW_CLOUDS = 30
+_LEARNING_RATE_OF_FEW = 0.01
+
 # Pairs that are gathered at once: of 3 objectives 3 MB.
 _GATHERED = 128 * 1024
 
@@ -63,6 +70,9 @@ class PreferenceRecipe:
         By how much the chosen option is to score higher than another.
     seed : int
         Of the division, the first parameters and the order of the pairs.
+    holds_out : bool
+        Whether clouds are kept for validation and test; else all are learnt from, and the loss on
+        them takes the place of the validation loss.
 
     Raises
     ------
@@ -76,6 +86,7 @@ class PreferenceRecipe:
     learning_rate: float = 0.001
     margin: float = 0.1
     seed: int = 0
+    holds_out: bool = True
 
     def __post_init__(self) -> None:
         for name in ("epochs", "patience", "batch"):
@@ -86,6 +97,29 @@ class PreferenceRecipe:
                 raise TrainingError(f"{name} = {getattr(self, name):g}: above 0, finite")
         if self.seed < 0:
             raise TrainingError(f"seed = {self.seed}: at least 0")
+
+
+def recipe_for(clouds: int, told: Mapping[str, Any]) -> PreferenceRecipe:
+    """Make the recipe for so many clouds; what is told is as it is told.
+
+    Parameters
+    ----------
+    clouds : int
+        With fewer than 30, all are learnt from in all epochs, with a learning rate of 0.01.
+    told : mapping
+        Fields of the recipe; None: what fits.
+
+    Raises
+    ------
+    TrainingError
+        When a value is out of its range.
+    """
+    given = {name: value for name, value in told.items() if value is not None}
+    if clouds >= FEW_CLOUDS:
+        return PreferenceRecipe(**given)
+    epochs = given.get("epochs", PreferenceRecipe.epochs)
+    few = {"learning_rate": _LEARNING_RATE_OF_FEW, "patience": max(1, epochs), "holds_out": False}
+    return PreferenceRecipe(**{**few, **given})
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +135,8 @@ class TrainedPreference:
     history : list of Epoch
         Losses are mean ranking losses of a pair.
     training, validation, test : Clouds
-        What it was trained on, stopped by, and evaluated on.
+        What it was trained on, stopped by, and evaluated on: one and the same where the recipe
+        holds none out.
     evaluation : Evaluation
         On the test's clouds.
     """
@@ -113,6 +148,11 @@ class TrainedPreference:
     validation: Clouds
     test: Clouds
     evaluation: Evaluation
+
+    @property
+    def held_out(self) -> bool:
+        """Whether it was evaluated on clouds that it was not trained on."""
+        return self.test is not self.training
 
     @property
     def scorer(self) -> PreferenceScorer:
@@ -133,7 +173,8 @@ def train_preference(
     Parameters
     ----------
     clouds : Clouds
-        What is learnt; 80 % for training, 10 % to stop by, 10 % for the evaluation.
+        What is learnt; 80 % for training, 10 % to stop by, 10 % for the evaluation, or all for
+        all where the recipe says so.
     recipe : PreferenceRecipe
         How.
     checkpoint : Path, optional
@@ -153,7 +194,8 @@ def train_preference(
     WeightsError
         When the network to start from, or the checkpoint, does not fit.
     """
-    training, validation, test = clouds.split(recipe.seed)
+    parts = clouds.split(recipe.seed)
+    training, validation, test = parts if recipe.holds_out else (clouds, clouds, clouds)
     scales = start.info.objectives if start else _scales_of(training)
     columns = columns_of(scales, clouds)
     loop = _Loop(recipe, _first_tensors(len(scales), recipe.seed, start))

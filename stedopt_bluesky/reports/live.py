@@ -7,9 +7,7 @@ not for the last drawing of a run either.
 
 from __future__ import annotations
 
-import io
 import logging
-import sys
 import threading
 import time
 import weakref
@@ -24,10 +22,10 @@ from rich.text import Text
 
 from stedopt_bluesky.reports.live_run import LiveRun, plain_text
 from stedopt_bluesky.reports.live_table import LiveTable, one_line, progress
+from stedopt_bluesky.reports.notebook import cell_output, display_function, in_notebook
 
 _log = logging.getLogger(__name__)
 
-_NOTEBOOK_COLUMNS = 100
 _LAST_NOTES = 3
 # When a view is closed, and at the end of the program, so long the last drawing is waited for, s.
 _LAST_DRAWING_S = 5.0
@@ -181,14 +179,9 @@ def _wait_for(threads: list[threading.Thread]) -> None:
 
 def screen_for(console: Console) -> Screen:
     """Where to draw: the notebook's cell, the terminal, or lines where there is neither."""
-    if _in_notebook():
+    if in_notebook():
         return NotebookScreen()
     return TerminalScreen(console) if console.is_terminal else LinesScreen(console)
-
-
-def _in_notebook() -> bool:
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return shell is not None and getattr(shell, "kernel", None) is not None
 
 
 class TerminalScreen:
@@ -240,36 +233,15 @@ class NotebookScreen:
 
     def draw(self, run: LiveRun, notes: Sequence[Note]) -> None:
         """Draw the run in place of what was drawn of it before."""
-        console = Console(
-            file=io.StringIO(),
-            record=True,
-            width=_NOTEBOOK_COLUMNS,
-            force_terminal=False,
-            force_jupyter=False,
-            highlight=False,
-            legacy_windows=False,
-        )
-        console.print(LiveTable(run, [note.text for note in notes]))
-        text = console.export_text(clear=False)
-        # Escaped by rich: what a document holds is no HTML.
-        html = console.export_html(
-            inline_styles=True, code_format='<pre style="line-height:normal">{code}</pre>'
-        )
-        bundle = {"text/plain": text, "text/html": html}
+        bundle = cell_output(LiveTable(run, [note.text for note in notes]))
         if self._handle is None:
-            self._handle = (self._show or _display())(bundle, raw=True, display_id=True)
+            self._handle = (self._show or display_function())(bundle, raw=True, display_id=True)
         else:
             self._handle.update(bundle, raw=True)
 
     def close(self) -> None:
         """Leave what was drawn last."""
         self._handle = None
-
-
-def _display() -> Callable[..., Any]:
-    from IPython.display import display
-
-    return display
 
 
 class LinesScreen:

@@ -13,9 +13,10 @@ import pytest
 from rich.console import Console
 
 from stedopt_bluesky.acquisition import Choice, Objective, Options
-from stedopt_bluesky.cli.terminal_expert import MOST, TerminalExpert
+from stedopt_bluesky.cli.terminal_expert import TerminalExpert
 from stedopt_bluesky.devices.expert import Expert
 from stedopt_bluesky.records import CatalogFolder, RunRecord, journal_paths
+from stedopt_bluesky.reports.asking import MOST
 from tests.small import small_toml
 from tests.waiting import wait_for
 

@@ -15,9 +15,12 @@ from pathlib import Path
 from bluesky import RunEngine
 
 from stedopt_bluesky.config import load_config, preset
+from stedopt_bluesky.devices.expert import Expert
+from stedopt_bluesky.reports.asked_here import AskedHere
 from stedopt_bluesky.session import (
     check_catalog,
     connect_application,
+    objectives_of,
     open_session,
     with_absolute_paths,
 )
@@ -39,8 +42,13 @@ config = load_config(_named) if Path(_named).suffix == ".toml" else preset(_name
 config = with_absolute_paths(config)
 check_catalog(config)
 
+# Whoever chooses from the cloud where a plan is told to ask: see 30-plans.py. You are asked in the
+# cell or at the prompt that started it; in RE Manager's worker nobody sits.
+expert = Expert(name="expert")
+asking = AskedHere(expert, objectives_of(config), name=config.operator)
+
 # RE Manager runs its plans with the RunEngine that it finds under this name.
-RE = RunEngine({})
+RE = RunEngine({}, during_task=None if is_re_worker_active() else asking)
 
 # Closed when the program ends, however it ends short of being killed: the lasers go off. RE
 # Manager's worker is a process of `multiprocessing`, which leaves without `atexit`.

@@ -2,16 +2,12 @@
 
 from bluesky.utils import ProgressBarManager
 
-from stedopt_bluesky.devices.expert import Expert
-
 station = session.station
 strategy = session.strategy
 
 excitation, depletion = station.excitation, station.depletion
 scanner, microscope, overview = station.scanner, station.microscope, station.overview
 stage, detection, pinhole = station.stage, station.detections[0], station.pinhole
-# Whoever chooses from the cloud where a plan is told to ask: see 30-plans.py.
-expert = Expert(name="expert")
 
 # By these labels `%wa` lists them.
 for _label, _devices in {

@@ -17,3 +17,4 @@ if (
         if _said := input(f"{_key}{f' [{_default}]' if _default else ''}: ").strip():
             asked[_key] = _said
     session.metadata.update(asked)
+    asking.name = session.metadata["operator"]

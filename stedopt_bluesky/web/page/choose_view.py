@@ -17,10 +17,12 @@ from stedopt_bluesky.web.page.cloud_figure import (
     at_same_place,
     cloud_figure,
     in_words,
+    next_towards,
     selection,
 )
 from stedopt_bluesky.web.page.desk import Desk
 from stedopt_bluesky.web.page.question_view import QuestionView
+from stedopt_bluesky.web.page.selects import name_list
 
 # Rows of what was clicked, pointed at: the least that the browser has to send.
 _ROW = "(event) => emit(event.points[0].customdata)"
@@ -52,22 +54,26 @@ class ChooseView(QuestionView[Options]):
         names = {o.name: axis_label(o.name) for o in self.desk.objectives}
         with ui.row().classes("items-center"):
             for attribute, label in (("x", "x axis"), ("y", "y axis"), ("colour", "colour")):
-                ui.select(
+                select = ui.select(
                     names,
                     value=getattr(self._view, attribute),
                     label=label,
                     on_change=lambda event, a=attribute: self._show_as(**{a: event.value}),
-                ).classes("w-48").mark(f"axis-{attribute}")
+                )
+                name_list(select, label).classes("w-48").mark(f"axis-{attribute}")
         self._plot = ui.plotly({"data": [], "layout": {}}).classes("w-full").style("height: 55vh")
+        self._plot.props('role=group aria-label="the cloud of options"')
         self._plot.on("plotly_click", self._clicked, js_handler=_ROW)
         self._plot.on("plotly_hover", self._pointed_at, js_handler=_ROW, throttle=0.05)
         self._hovered = ui.label("").classes("min-h-6 text-gray-700").mark("hovered")
         self._chosen = ui.label("").classes("min-h-6 font-bold").mark("selected")
+        self._chosen.props("role=status aria-live=polite")
         with ui.row():
             self._take = ui.button("Image it (Enter)", on_click=self.enter).mark("take")
             self._adopt = ui.button("As suggested (s)", on_click=self.adopt).mark("adopt")
         ui.label(
-            "Click an option, or go along those that none is better than with ← and →."
+            "Click an option, or go along those that none is better than with ← and →, and to any "
+            "other one with Shift and an arrow."
         ).classes("text-sm text-gray-700")
 
     def heading(self, what: Options) -> str:
@@ -94,10 +100,14 @@ class ChooseView(QuestionView[Options]):
         if self._suggestion is not None:
             self._choose(self._suggestion.index)
 
-    def key(self, key: Any) -> None:
-        """Adopt the suggestion by ``s``, go along the front by arrows."""
+    def key(self, key: Any, *, shift: bool = False) -> None:
+        """Adopt the suggestion by ``s``, go along the front by arrows, anywhere with Shift."""
         if key == "s":
             self.adopt()
+        elif shift and key.is_cursorkey:
+            self._towards(
+                int(key.arrow_right) - int(key.arrow_left), int(key.arrow_up) - int(key.arrow_down)
+            )
         elif key.arrow_right:
             self._along_front(1)
         elif key.arrow_left:
@@ -130,11 +140,16 @@ class ChooseView(QuestionView[Options]):
         self._say_selected()
         self.look()
 
+    def _select_at(self, row: int) -> None:
+        """Select one of those that lie where this one does."""
+        if self._what is not None:
+            rows = at_same_place(self._what, self._view, row)
+            self._select(one_of_equals(rows, self._what, self.desk.objectives, self.desk.seed))
+
     def _clicked(self, event: Any) -> None:
         if self._what is None or not isinstance(event.args, int):
             return
-        rows = at_same_place(self._what, self._view, event.args)
-        self._select(one_of_equals(rows, self._what, self.desk.objectives, self.desk.seed))
+        self._select_at(event.args)
 
     def _pointed_at(self, event: Any) -> None:
         if self._what is not None and isinstance(event.args, int):
@@ -152,6 +167,16 @@ class ChooseView(QuestionView[Options]):
         there = np.flatnonzero(rows == self._selected)
         place = int(there[0]) + step if there.size else (0 if step > 0 else len(rows) - 1)
         self._select(int(rows[np.clip(place, 0, len(rows) - 1)]))
+
+    def _towards(self, right: int, up: int) -> None:
+        if self._what is None:
+            return
+        if self._selected is None:
+            self._along_front(1)
+            return
+        row = next_towards(self._what, self._view, self._selected, right, up)
+        if row is not None:
+            self._select_at(row)
 
     def _draw(self) -> None:
         if self._what is None:

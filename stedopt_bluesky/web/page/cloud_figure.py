@@ -11,10 +11,9 @@ import numpy.typing as npt
 
 from stedopt_bluesky.acquisition import Objective, Options
 from stedopt_bluesky.preference.front import on_front
+from stedopt_bluesky.reports.cloud_picture import shown_objectives
 from stedopt_bluesky.reports.labels import ARROWS, axis_label
 
-# Colour by this: how long an image takes, else the last objective.
-_TIME = "imaging_time_s"
 _RING = {"symbol": "circle-open", "line": {"width": 2}, "color": "#b00020"}
 _IMAGED = {"symbol": "x-thin-open", "size": 9, "color": "#000000"}
 _STAR = {"symbol": "star", "size": 16, "color": "#d81b60"}
@@ -39,8 +38,7 @@ class View:
     @classmethod
     def of(cls, names: Sequence[str]) -> View:
         """Show the first two, coloured by the time or the last one."""
-        others = [name for name in names if name != _TIME] or list(names)
-        return cls(others[0], others[1 % len(others)], _TIME if _TIME in names else list(names)[-1])
+        return cls(*shown_objectives(names))
 
     def __str__(self) -> str:
         return f"x {self.x}, y {self.y}, colour {self.colour}"
@@ -122,8 +120,13 @@ def cloud_figure(
             "xaxis": axis(view.x),
             "yaxis": axis(view.y),
             "legend": {"orientation": "h", "y": 1.08},
+            "modebar": {"color": "#595959", "activecolor": "#0b57a4"},
         },
-        "config": {"displaylogo": False, "responsive": True},
+        "config": {
+            "displaylogo": False,
+            "responsive": True,
+            "modeBarButtonsToRemove": ["select2d", "lasso2d"],
+        },
     }
 
 
@@ -154,6 +157,38 @@ def at_same_place(options: Options, view: View, row: int) -> npt.NDArray[np.intp
     columns = [names.index(view.x), names.index(view.y)]
     there = options.values[:, columns]
     return np.flatnonzero((there == there[row]).all(axis=1))
+
+
+def next_towards(options: Options, view: View, row: int, right: int, up: int) -> int | None:
+    """Row of the nearest option to one side of another one, in what is shown.
+
+    Parameters
+    ----------
+    options : Options
+        The cloud.
+    view : View
+        What the axes are.
+    row : int
+        From where.
+    right, up : int
+        One of them 1 or -1, the other one 0: to which side.
+
+    Returns
+    -------
+    int or None
+        Of those that lie rather to this side than to another one, with each axis scaled to its
+        extent; None when there is none.
+    """
+    names = list(options.objectives)
+    places = options.values[:, [names.index(view.x), names.index(view.y)]]
+    extent = np.nanmax(places, axis=0) - np.nanmin(places, axis=0)
+    away = (places - places[row]) / np.where(extent > 0, extent, 1.0)
+    ahead, aside = away @ (right, up), away @ (up, right)
+    with np.errstate(invalid="ignore"):  # what is not on offer
+        there = np.flatnonzero((ahead > 0) & (np.abs(aside) <= ahead))
+    if not there.size:
+        return None
+    return int(there[np.argmin(np.hypot(ahead[there], aside[there]))])
 
 
 def in_words(

@@ -85,4 +85,4 @@ class NowView:
         if event.key == "u":
             self.take_back()
         elif (view := self._waiting()) is not None and not event.key.enter:
-            view.key(event.key)
+            view.key(event.key, shift=event.modifiers.shift)

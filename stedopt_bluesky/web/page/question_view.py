@@ -60,7 +60,7 @@ class QuestionView(Generic[AskedT]):
         """Do what the key Enter means."""
         raise NotImplementedError
 
-    def key(self, key: Any) -> None:
+    def key(self, key: Any, *, shift: bool = False) -> None:
         """Do what another key means."""
 
     # --- of all -------------------------------------------------------------------------

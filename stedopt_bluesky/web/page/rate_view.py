@@ -163,7 +163,7 @@ class RateView(QuestionView[ImagesToRate]):
             self._reason.set_value("")
             self._dialog.open()
 
-    def key(self, key: Any) -> None:
+    def key(self, key: Any, *, shift: bool = False) -> None:
         """Digits make a number; arrows change it; letters are on the buttons."""
         if self._dialog.value:
             return

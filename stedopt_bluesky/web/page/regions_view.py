@@ -149,7 +149,7 @@ class RegionsView(QuestionView[FieldToSurvey]):
             lambda name: f"{name} has chosen {len(regions)} regions",
         )
 
-    def key(self, key: Any) -> None:
+    def key(self, key: Any, *, shift: bool = False) -> None:
         """Arrows go along the regions; letters are on the buttons."""
         if key == "s":
             self._proposed()

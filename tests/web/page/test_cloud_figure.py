@@ -12,6 +12,7 @@ from stedopt_bluesky.web.page.cloud_figure import (
     at_same_place,
     cloud_figure,
     in_words,
+    next_towards,
     selection,
 )
 
@@ -114,3 +115,15 @@ def test_an_option_and_what_is_expected_of_it(options):
         "depletion power 10 mW, dwelltime 5 µs: snr 1 ↑ (expected 1.5 ± 0.25), imaging time 3 s ↓, "
         "resolution 80 nm ↓ (expected 1.5 ± 12)"
     )
+
+
+@pytest.mark.parametrize(
+    ("right", "up", "expected"), [(1, 0, 2), (-1, 0, 1), (0, 1, 3), (0, -1, None)]
+)
+def test_the_nearest_to_one_side(right, up, expected):
+    """Each axis scaled to its extent: 10 nm and a signal-to-noise ratio of 0.2 are as near."""
+    places = np.array([[1.0, 100.0], [0.7, 110.0], [1.3, 110.0], [1.1, 120.0], [2.0, 200.0]])
+    places = np.vstack([places, [np.nan, 105.0], [0.0, 100.0], [1.0, 100.0]])
+    options = Options(places, places[:, :1], 0, ("snr", "resolution_nm"), ("dwelltime_us",))
+    view = View("snr", "resolution_nm", "snr")
+    assert next_towards(options, view, 0, right, up) == expected
