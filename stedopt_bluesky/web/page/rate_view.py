@@ -95,7 +95,7 @@ class RateView(QuestionView[ImagesToRate]):
             self._suggested = ui.label("").mark("suggested").props("aria-live=polite")
             ui.button("No lines", on_click=self._clear).props("flat").mark("no-lines")
         ui.label(
-            "Type a number, or go by ↑ and ↓, by ten with page up and page down. The pen above the "
+            "Type a number, or go by ↑ and ↓, by ten with Shift. The pen above the "
             "images draws a line on the STED image."
         ).classes("text-sm text-gray-700")
         self._profile = (
@@ -170,9 +170,9 @@ class RateView(QuestionView[ImagesToRate]):
         if key.number is not None:
             self._type(str(key.number))
         elif key.arrow_up or key.arrow_right:
-            self._set(self._now + 1)
+            self._set(self._now + (10 if shift else 1))
         elif key.arrow_down or key.arrow_left:
-            self._set(self._now - 1)
+            self._set(self._now - (10 if shift else 1))
         elif key.page_up:
             self._set(self._now + 10)
         elif key.page_down:
