@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 # How long the server may take to start, s.
 _START_S = 30.0
+# How long a browser that does not answer is waited for, s; then its page begins anew, and what was
+# pressed is lost. Of NiceGUI's own 3 s, one that draws a large cloud on a busy computer needs more.
+_RECONNECT_S = 30.0
 
 
 class _Shown:
@@ -39,7 +42,13 @@ def _application() -> FastAPI:
 
     register(lambda: _Shown.desk)
     application = FastAPI(openapi_url=None)
-    ui.run_with(application, title="stedopt", language="en-GB", show_welcome_message=False)
+    ui.run_with(
+        application,
+        title="stedopt",
+        language="en-GB",
+        show_welcome_message=False,
+        reconnect_timeout=_RECONNECT_S,
+    )
     return application
 
 
