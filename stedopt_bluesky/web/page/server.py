@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 # How long the server may take to start, s.
 _START_S = 30.0
+# For so long a browser may be silent, on a busy computer, before its page is made anew, s: what was
+# selected on it is lost then.
+_STALLED_S = 60.0
 
 
 class _Shown:
@@ -45,7 +48,12 @@ def _application() -> FastAPI:
             ChooseView(_Shown.desk)
 
     application = FastAPI(openapi_url=None)
-    ui.run_with(application, show_welcome_message=False, language="en-US")
+    ui.run_with(
+        application,
+        show_welcome_message=False,
+        language="en-US",
+        reconnect_timeout=_STALLED_S,
+    )
     return application
 
 
