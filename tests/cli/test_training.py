@@ -14,7 +14,11 @@ import typer
 from stedopt_bluesky.cli import app
 from stedopt_bluesky.networks.clouds import Clouds, write_clouds
 from stedopt_bluesky.networks.datasets import RatedImages, read_folder, write_folder
-from stedopt_bluesky.networks.preference_training import PreferenceRecipe
+from stedopt_bluesky.networks.preference_training import (
+    FEW_CLOUDS,
+    PreferenceRecipe,
+    recipe_for,
+)
 from stedopt_bluesky.networks.quality_recipe import QualityRecipe
 from stedopt_bluesky.networks.rater import QualityRater
 from stedopt_bluesky.networks.weights import load_weights
@@ -164,8 +168,11 @@ def test_the_defaults_are_those_of_the_recipes():
     for name in ("epochs", "patience", "batch", "learning_rate", "halve_every", "rotation", "seed"):
         assert quality[name] == getattr(recipe, name)
     assert quality["validation"] == recipe.validation_share
-    for name in ("epochs", "patience", "batch", "learning_rate", "margin", "seed"):
+    for name in ("epochs", "batch", "margin", "seed"):
         assert preference[name] == getattr(PreferenceRecipe(), name)
+    # Left out: as many clouds want it.
+    told = {name: preference[name] for name in ("patience", "learning_rate")}
+    assert recipe_for(FEW_CLOUDS, told) == PreferenceRecipe()
 
 
 def test_an_interrupted_training_goes_on(stedopt, stedopt_json, rated, tmp_path, monkeypatch):

@@ -15,8 +15,10 @@ from stedopt_bluesky.networks.history import TrainingError
 from stedopt_bluesky.networks.preference import PreferenceNetwork, PreferenceScorer
 from stedopt_bluesky.networks.preference_evaluation import evaluate_choices, evaluate_preference
 from stedopt_bluesky.networks.preference_training import (
+    FEW_CLOUDS,
     PreferenceRecipe,
     _Pairs,
+    recipe_for,
     train_preference,
 )
 from stedopt_bluesky.networks.tensors import tensors_of
@@ -113,6 +115,23 @@ def test_a_preference_is_learnt(objectives):
     assert found.top1 > linear.top1 + 0.1
     assert found.median_distance == 0
     assert trained.evaluation == evaluate_preference(trained.scorer, trained.test)
+
+
+def test_few_choices_are_all_learnt_from():
+    clouds = make_clouds(10)
+    recipe = recipe_for(len(clouds), {"epochs": 60, "seed": 3, "patience": None})
+    trained = train_preference(clouds, recipe)
+    assert len(trained.history) == 60
+    assert (len(trained.training), trained.held_out) == (10, False)
+    assert trained.evaluation.clouds == 10
+    assert trained.evaluation.top1 >= 0.9
+
+
+def test_many_have_the_published_recipe_and_what_is_told_is_kept():
+    assert recipe_for(FEW_CLOUDS, {"patience": None}) == PreferenceRecipe()
+    told = {"learning_rate": 0.002, "patience": 5}
+    few = recipe_for(FEW_CLOUDS - 1, told)
+    assert few == PreferenceRecipe(**told, holds_out=False)
 
 
 def test_inputs_are_whitened_one_by_one_and_keep_their_units():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _START_S = 30.0
 # How long a browser that does not answer is waited for, s; then its page begins anew, and what was
 # pressed is lost. Of NiceGUI's own 3 s, one that draws a large cloud on a busy computer needs more.
-_RECONNECT_S = 30.0
+_RECONNECT_S = 60.0
 
 
 class _Shown:

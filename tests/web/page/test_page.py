@@ -80,6 +80,8 @@ def asked(driver, image):
     """Wait until the page asks for this image, and its cloud is drawn."""
     wait_for(lambda: f"Image {image}: which option?" in driver.page_source)
     wait_for(lambda: driver.find_elements("css selector", ".nsewdrag"))
+    # What is pressed before the browser is connected is lost.
+    wait_for(lambda: driver.execute_script("return window.did_handshake === true"))
 
 
 def press(driver, *keys):
