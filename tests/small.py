@@ -20,10 +20,10 @@ region_size_um = 1.28
 """
 
 
-def small_toml(more="", **fields):
-    """Configuration with fields of its top level, and further sections."""
+def small_toml(more="", *, sections=_SECTIONS, **fields):
+    """Configuration with fields of its top level, and further sections, of sizes at last."""
     own = "".join(f"{name} = {json.dumps(value)}\n" for name, value in fields.items())
-    return f'preset = "classical"\n{own}{more}{_SECTIONS}'
+    return f'preset = "classical"\n{own}{more}{sections}'
 
 
 def empty_catalogue(path):

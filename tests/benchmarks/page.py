@@ -99,9 +99,11 @@ def measure(images: int, folder: Path) -> tuple[list[float], list[float]]:
     from stedopt_bluesky.devices.expert import Expert
     from stedopt_bluesky.session import open_networks, open_session
     from stedopt_bluesky.session.asking import make_expert_choice
+    from stedopt_bluesky.session.run_control import RunControl
     from stedopt_bluesky.twin import TwinApplication, make_sample
     from stedopt_bluesky.web.page.desk import Desk
     from stedopt_bluesky.web.page.server import PageServer
+    from stedopt_bluesky.web.page.watched import Watched as Followed
     from tests.web.page.browser import browser
 
     config = preset("classical").updated(
@@ -128,7 +130,11 @@ def measure(images: int, folder: Path) -> tuple[list[float], list[float]]:
 
     with open_session(config, twin, folder / "catalogue", choose=choose) as session:
         session.run_engine.subscribe(watched)
+        # As `stedopt run --expert` has it: the same page shows the run.
+        shown = Followed.of(session, RunControl(session.run_engine))
+        session.run_engine.subscribe(shown)
         desk = Desk(expert, session.station.rating.objectives)
+        desk.followed, desk.controls, desk.folder = shown.followed, shown.controls, session.folder
         with PageServer(desk, links.append):
             sitting = threading.Thread(target=person)
             sitting.start()

@@ -8,6 +8,7 @@ import tifffile
 from stedopt_bluesky.records import CatalogFolder, RunRecord
 from stedopt_bluesky.records.replay import rerun_decisions
 from stedopt_bluesky.session import config_of, make_choose, make_strategy
+from tests.small import small_toml
 
 
 def places(record):
@@ -172,3 +173,29 @@ def test_the_resumed_decisions_survive_replay_with_all_clouds(stored):
     )
     assert decisions
     assert all(d.same for d in decisions)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--ask", "rating"), "error: ask = 'rating': only together with --expert"),
+        (("--expert", "--ask", "colour"), "error: expert.asks.0 = 'colour': "),
+        (("--expert", "--ask", "choice", "--ask", "choice"), "error: expert.asks = "),
+        (("--expert", "--terminal"), "error: expert: not together with --terminal"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_in_one_line(stedopt, small, options, says):
+    result = stedopt(*small, *options)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(says), line
+
+
+def test_a_terminal_shows_no_pictures(stedopt, tmp_path):
+    toml = tmp_path / "asks.toml"
+    toml.write_text(small_toml('[expert]\nasks = ["choice", "rating"]\n', images=1))
+    result = stedopt("run", toml, "--terminal", "--catalog", tmp_path / "cat")
+    assert result.exit_code == 2
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("error: expert.asks: rating needs pictures")
+    assert list((tmp_path / "cat").rglob("*.jsonl")) == []

@@ -13,6 +13,7 @@ from stedopt_bluesky.networks.rater import QualityRater
 from stedopt_bluesky.web.page.desk import Desk
 from stedopt_bluesky.web.page.server import PageServer
 from tests.waiting import wait_for
+from tests.web.page.accessibility import reached_by_tab, violations
 from tests.web.page.browser import browser
 from tests.web.page.driving import button, mouse, press, says, text_of
 
@@ -157,3 +158,23 @@ def test_it_is_taken_back(chromium):
         press(chromium, "9", "0", Keys.ENTER)
         assert answered(rater).scores == {"quality": 0.9}
     assert {k: e["value"] for k, e in rater.read().items()}["rating_taken_back"] == 1
+
+
+def test_everybody_can_rate(chromium):
+    with asked(chromium, quality=QualityRater.named("general"), undo_s=30.0) as rater:
+        press(chromium, "n")
+        says(chromium, "the network says: ")
+        assert violations(chromium) == []
+        reached, missed = reached_by_tab(chromium)
+        assert missed == []
+        assert [control.name for control in reached if not control.shows_focus] == []
+        press(chromium, "d")
+        says(chromium, "Why is nothing to be learnt")
+        assert violations(chromium) == []
+        press(chromium, Keys.ESCAPE)
+        wait_for(lambda: not chromium.find_elements("css selector", ".q-dialog__backdrop"))
+        chromium.execute_script("document.activeElement.blur()")
+        press(chromium, "5", Keys.ENTER)
+        says(chromium, "AD has rated quality 5 %")
+        assert violations(chromium) == []
+        answered(rater)

@@ -12,6 +12,7 @@ from stedopt_bluesky.plans.regions import RegionLayout
 from stedopt_bluesky.web.page.desk import Desk
 from stedopt_bluesky.web.page.server import PageServer
 from tests.waiting import wait_for
+from tests.web.page.accessibility import reached_by_tab, violations
 from tests.web.page.browser import browser
 from tests.web.page.driving import button, mouse, press, says
 
@@ -192,3 +193,19 @@ def test_it_is_taken_back(chromium):
         press(chromium, Keys.ENTER)
         answered(surveyor)
     assert surveyor.read()["regions_taken_back"]["value"] == 1
+
+
+def test_everybody_can_choose_regions(chromium):
+    with asked(chromium) as surveyor:
+        press(chromium, Keys.ARROW_DOWN)
+        wait_for(lambda: chromium.find_elements("css selector", "rect[stroke='#ff4fa3']"))
+        press(chromium, "f", "z")
+        assert violations(chromium) == []
+        button(chromium, "none").click()
+        wait_for(lambda: shown(chromium) == 0)
+        reached, missed = reached_by_tab(chromium)
+        assert missed == []
+        assert [control.name for control in reached if not control.shows_focus] == []
+        chromium.execute_script("document.activeElement.blur()")
+        press(chromium, "s", Keys.ENTER)
+        assert len(answered(surveyor).regions) == len(field().propose(1.0)[1])
