@@ -50,7 +50,7 @@ docs: $(VENV)/.dev-installed      ## the documentation, warnings are errors
 	$(BIN)/python -m sphinx -W -q -b html docs docs/_build/html
 
 screenshots: $(VENV)/.dev-installed  ## pictures of the page for the documentation, from a real browser
-	OMP_NUM_THREADS=1 STEDOPT_SCREENSHOTS=docs/_static $(BIN)/python -m pytest tests/web/page -q -k picture
+	OMP_NUM_THREADS=1 STEDOPT_SCREENSHOTS=docs/_static $(BIN)/python -m pytest tests/web/page -q -k picture -m "not campaign"
 
 $(VENV)/.bench-installed: $(VENV)/.dev-installed
 	$(PIP) install -q -c constraints.txt -e '.[dev,pysted]'

@@ -21,6 +21,7 @@ from stedopt_bluesky.web.page.cloud_figure import (
     selection,
 )
 from stedopt_bluesky.web.page.desk import Desk
+from stedopt_bluesky.web.page.pictures import NOTHING_DRAWN
 from stedopt_bluesky.web.page.question_view import QuestionView
 from stedopt_bluesky.web.page.selects import name_list
 
@@ -61,7 +62,7 @@ class ChooseView(QuestionView[Options]):
                     on_change=lambda event, a=attribute: self._show_as(**{a: event.value}),
                 )
                 name_list(select, label).classes("w-48").mark(f"axis-{attribute}")
-        self._plot = ui.plotly({"data": [], "layout": {}}).classes("w-full").style("height: 55vh")
+        self._plot = ui.plotly(NOTHING_DRAWN).classes("w-full").style("height: 55vh")
         self._plot.props('role=group aria-label="the cloud of options"')
         self._plot.on("plotly_click", self._clicked, js_handler=_ROW)
         self._plot.on("plotly_hover", self._pointed_at, js_handler=_ROW, throttle=0.05)

@@ -19,6 +19,9 @@ _IMAGED = {"symbol": "x-thin-open", "size": 9, "color": "#000000"}
 _STAR = {"symbol": "star", "size": 16, "color": "#d81b60"}
 # The trace of the selected option.
 _SELECTED = 4
+# Fewer options than these are drawn without WebGL, which a computer without a graphics card, or a
+# remote desktop, has to reckon itself.
+_MANY = 2000
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,11 @@ def cloud_figure(
     names = list(options.objectives)
     x, y, colour = (options.values[:, names.index(n)] for n in (view.x, view.y, view.colour))
     shown = np.isfinite(x) & np.isfinite(y)
+    kind = "scattergl" if len(shown) >= _MANY else "scatter"
 
     def trace(rows: npt.NDArray[np.intp], name: str, **marker: Any) -> dict[str, Any]:
         return {
-            "type": "scattergl",
+            "type": kind,
             "mode": "markers",
             "name": name,
             "x": x[rows].round(9).tolist(),

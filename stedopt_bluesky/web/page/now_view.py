@@ -13,6 +13,12 @@ from stedopt_bluesky.web.page.regions_view import RegionsView
 # How often a browser looks for what is new, s.
 LOOK_EVERY_S = 0.1
 _NOTHING = "Nothing is asked. The plan images, or waits for the microscope."
+# Arrows mean something here; where nothing has the focus, the browser would scroll by them.
+_ARROWS = """<script>
+document.addEventListener('keydown', (event) => {
+  if (event.target === document.body && event.key.startsWith('Arrow')) event.preventDefault();
+});
+</script>"""
 
 
 class NowView:
@@ -28,6 +34,8 @@ class NowView:
         from nicegui import ui
 
         self._desk = desk
+        if desk.expert is not None or desk.rater is not None or desk.surveyor is not None:
+            ui.add_body_html(_ARROWS)
         self._heading = ui.label(_NOTHING).classes("text-xl").props("role=status aria-live=polite")
         self._left = ui.label("").classes("text-gray-700").mark("left").props("role=timer")
         with ui.row().classes("items-center"):

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+# A figure of plotly before there is one: without its logo, whose parts have names of their own.
+NOTHING_DRAWN: dict[str, Any] = {"data": [], "layout": {}, "config": {"displaylogo": False}}
+
 # Of zlib: more takes longer than the browser saves.
 _COMPRESSION = 1
 

@@ -14,6 +14,7 @@ from stedopt_bluesky.acquisition import Line, invalid_reason
 from stedopt_bluesky.devices.expert_rater import PERCENT, ExpertRater, HandRating, ImagesToRate
 from stedopt_bluesky.reports.labels import axis_label
 from stedopt_bluesky.web.page.desk import Desk
+from stedopt_bluesky.web.page.pictures import NOTHING_DRAWN
 from stedopt_bluesky.web.page.question_view import QuestionView
 from stedopt_bluesky.web.page.rate_figures import (
     STED,
@@ -69,7 +70,7 @@ class RateView(QuestionView[ImagesToRate]):
         """Make images, slider, buttons and profile."""
         from nicegui import ui
 
-        self._plot = ui.plotly({"data": [], "layout": {}}).classes("w-full").style("height: 46vh")
+        self._plot = ui.plotly(NOTHING_DRAWN).classes("w-full").style("height: 46vh")
         self._plot.on(
             "plotly_relayout", self._drawn, js_handler=_SHAPES.replace("{id}", str(self._plot.id))
         )
@@ -98,9 +99,7 @@ class RateView(QuestionView[ImagesToRate]):
             "Type a number, or go by ↑ and ↓, by ten with Shift. The pen above the "
             "images draws a line on the STED image."
         ).classes("text-sm text-gray-700")
-        self._profile = (
-            ui.plotly({"data": [], "layout": {}}).classes("w-full").style("height: 24vh")
-        )
+        self._profile = ui.plotly(NOTHING_DRAWN).classes("w-full").style("height: 24vh")
         self._widths = ui.label("").classes("whitespace-pre-line").mark("widths")
         with ui.dialog() as self._dialog, ui.card():
             ui.label("Why is nothing to be learnt from these images?")

@@ -35,7 +35,9 @@ def regions_svg(
     """
     parts = []
     stroke = max(1.0, max(field.overview.shape) / 400)
-    for number, region in enumerate(regions, start=1):
+    numbered = list(enumerate(regions, start=1))
+    # The marked one lies over its neighbours.
+    for number, region in sorted(numbered, key=lambda entry: entry[0] - 1 == selected):
         left, top = pixels_of(field, region.x_um - region.size_um / 2,
                               region.y_um - region.size_um / 2)  # fmt: skip
         side = region.size_um * 1000 / field.pixel_size_nm

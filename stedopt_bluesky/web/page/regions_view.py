@@ -26,6 +26,12 @@ from stedopt_bluesky.web.page.regions_figure import (
 # Thresholds in units of the automatic one.
 _LOWEST, _HIGHEST, _STEP = 0.2, 4.0, 0.05
 _ZOOMS = (1, 2, 4)
+_NAMED = (
+    "() => document.querySelectorAll('#c{id} img')"
+    ".forEach(image => { image.alt = 'overview of the field, and regions'; })"
+)
+# Number of the row that was clicked.
+_NUMBER = "(event, row) => emit(row.n)"
 
 
 class RegionsView(QuestionView[FieldToSurvey]):
@@ -55,17 +61,23 @@ class RegionsView(QuestionView[FieldToSurvey]):
         """Make overview, list and buttons."""
         from nicegui import ui
 
-        with ui.row().classes("w-full no-wrap items-start"):
-            with ui.element().classes("overflow-auto").style("max-height: 64vh; max-width: 60vw"):
+        with ui.row().classes("w-full items-start"):
+            # What scrolls can be scrolled by keys, too.
+            with (
+                ui.element()
+                .classes("overflow-auto")
+                .style("max-height: 64vh; max-width: 60vw")
+                .props("tabindex=0 role=group aria-label='overview of the field'")
+            ):
                 self._image = (
                     ui.interactive_image(
                         on_mouse=self._mouse, events=["mousedown", "mousemove", "mouseup"]
                     )
                     .classes("overview")
                     .style(_height(1))
-                    .props("alt='overview of the field'")
                     .mark("overview")
                 )
+                self._image.on("loaded", js_handler=_NAMED.replace("{id}", str(self._image.id)))
             with ui.column():
                 self._count = ui.label("").classes("font-bold").mark("count")
                 with ui.row():
@@ -103,20 +115,17 @@ class RegionsView(QuestionView[FieldToSurvey]):
                     self._y = ui.number("y (µm)", format="%.2f").classes("w-24").mark("y")
                     ui.button("Add", on_click=self._add).props("flat").mark("add")
                 self._hint = ui.label("").classes("text-sm text-gray-700")
-                self._table = (
-                    ui.table(
-                        columns=[
-                            {"name": name, "label": label, "field": name}
-                            for name, label in (("n", "region"), ("x", "x (µm)"), ("y", "y (µm)"))
-                        ],
-                        rows=[],
-                        row_key="n",
-                        selection="single",
-                        on_select=self._picked,
-                    )
-                    .props("dense virtual-scroll hide-bottom")
+                heads = {"at": "selected", "n": "region", "x": "x (µm)", "y": "y (µm)"}
+                columns = [{"name": k, "label": v, "field": k} for k, v in heads.items()]
+                with (
+                    ui.element()
+                    .classes("overflow-auto")
                     .style("max-height: 30vh")
-                )
+                    .props("tabindex=0 role=group aria-label='list of regions'")
+                ):
+                    self._table = ui.table(columns=columns, rows=[], row_key="n")
+                self._table.props("dense hide-bottom")
+                self._table.on("row-click", self._picked, js_handler=_NUMBER)
 
     def heading(self, what: FieldToSurvey) -> str:
         """Say which field is asked about."""
@@ -238,9 +247,8 @@ class RegionsView(QuestionView[FieldToSurvey]):
             self._set(regions, min(at, len(regions) - 1) if regions else None)
 
     def _picked(self, event: Any) -> None:
-        rows = event.selection
-        self._selected = int(rows[0]["n"]) - 1 if rows else None
-        self._draw_regions()
+        if isinstance(event.args, int) and 0 < event.args <= len(self._regions):
+            self._set(self._regions, event.args - 1)
 
     def _set(self, regions: Sequence[Region], selected: int | None = None) -> None:
         self._regions, self._selected = list(regions), selected
@@ -276,11 +284,15 @@ class RegionsView(QuestionView[FieldToSurvey]):
             return
         self._image.set_content(regions_svg(what, self._regions, self._selected))
         rows = [
-            {"n": n, "x": f"{r.x_um:.2f}", "y": f"{r.y_um:.2f}"}
+            {
+                "at": "▶" if n - 1 == self._selected else "",
+                "n": n,
+                "x": f"{r.x_um:.2f}",
+                "y": f"{r.y_um:.2f}",
+            }
             for n, r in enumerate(self._regions, start=1)
         ]
         self._table.rows = rows
-        self._table.selected = [] if self._selected is None else [rows[self._selected]]
         self._table.update()
         self._count.set_text(in_words(len(rows), what))
         self._take.set_text("Image these (Enter)" if rows else "Image nothing here (Enter)")

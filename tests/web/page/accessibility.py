@@ -13,8 +13,26 @@ from selenium.webdriver.common.keys import Keys
 AXE = Path(axe_core_python.__file__).parent / "axe.min.js"
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 
-# Quasar's changes of colour take a third of a second.
-_SETTLED_S = 0.5
+# Quasar's changes of colour take a third of a second, in which contrasts are others: they are
+# switched off, and what has begun is let end.
+_AT_ONCE = """
+if (!document.getElementById('at-once')) {
+  const style = document.createElement('style');
+  style.id = 'at-once';
+  style.textContent = '*, *::before, *::after {transition: none !important;' +
+    'animation: none !important}';
+  document.head.append(style);
+}
+"""
+_SETTLED_S = 0.05
+
+# Tab goes on from where was clicked last, also when nothing has the focus.
+_TO_THE_BEGINNING = """
+document.body.tabIndex = -1;
+document.body.focus();
+document.body.removeAttribute('tabindex');
+window.scrollTo(0, 0);
+"""
 # What shows the focus may lie around a control, CSS pixels.
 _AROUND = 6
 _MOST_CONTROLS = 100
@@ -45,7 +63,7 @@ return [at.left, at.top, at.right, at.bottom];
 
 def violations(driver):
     """Break of axe's rules of WCAG 2.1, A and AA, in what is shown now: one line for each."""
-    time.sleep(_SETTLED_S)  # colours in between have other contrasts
+    _settle(driver)
     if not driver.execute_script("return typeof axe !== 'undefined'"):
         driver.execute_script(AXE.read_text(encoding="utf-8"))
     return driver.execute_async_script(_RUN, LEVELS)
@@ -64,7 +82,8 @@ def reached_by_tab(driver):
 
     Returns what was reached, in that order, and the names of controls that were not.
     """
-    driver.execute_script("document.activeElement.blur(); window.scrollTo(0, 0);")
+    _settle(driver)
+    driver.execute_script(_TO_THE_BEGINNING)
     wanted = driver.execute_script(_CONTROLS)
     reached, seen = [], []
     for _ in range(_MOST_CONTROLS):
@@ -75,6 +94,11 @@ def reached_by_tab(driver):
         seen.append(control)
         reached.append(Control(_name(driver, control), _shows_focus(driver, control)))
     return reached, [_name(driver, control) for control in wanted if control not in seen]
+
+
+def _settle(driver):
+    driver.execute_script(_AT_ONCE)
+    time.sleep(_SETTLED_S)
 
 
 def _name(driver, control):

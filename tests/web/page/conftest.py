@@ -10,6 +10,7 @@ from stedopt_bluesky.config import preset
 from stedopt_bluesky.session import connect_application, open_session
 from stedopt_bluesky.web.page.followed import Followed
 from stedopt_bluesky.web.page.run_images import KeptImages
+from tests.web.page.browser import browser
 
 SMALL = {
     "seed": 3,
@@ -19,6 +20,13 @@ SMALL = {
     "overview.size_um": 30.0,
     "imaging.region_size_um": 1.28,
 }
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    """A browser for all tests of a process, which takes seconds to start."""
+    with browser(tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver
 
 
 @dataclass

@@ -4,7 +4,6 @@ import contextlib
 
 import numpy as np
 import pytest
-from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
@@ -16,9 +15,7 @@ from stedopt_bluesky.web.page.desk import Desk
 from stedopt_bluesky.web.page.server import PageServer
 from tests.waiting import wait_for
 from tests.web.page.accessibility import reached_by_tab, violations
-from tests.web.page.browser import browser
-from tests.web.page.screenshots import keep
-from tests.web.page.test_page import asked, press, running, text_of
+from tests.web.page.test_page import asked, press, text_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -33,12 +30,6 @@ OBJECTIVES = [
 def cloud(iteration):
     values = np.random.default_rng(iteration).random((200, 3))
     return Options(values, values[:, :1], iteration, NAMES, ("dwelltime_us",), (3, 5))
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("chromium")) as driver:
-        yield driver
 
 
 @contextlib.contextmanager
@@ -144,20 +135,3 @@ def test_any_option_is_chosen_by_keys_alone(chromium):
         press(chromium, Keys.ENTER)
         wait_for(lambda: expert.answered_for_s() is not None)
         assert expert.withdraw().index == row
-
-
-def test_the_picture_of_the_documentation(tmp_path, chromium):
-    with running(tmp_path, images=6, operator="AD") as run:
-        chromium.get(run.links[0])
-        for image in range(1, 6):
-            asked(chromium, image)
-            press(chromium, "s")
-        asked(chromium, 6)
-        press(chromium, Keys.ARROW_LEFT, Keys.ARROW_LEFT)
-        wait_for(lambda: text_of(chromium, "Selected: "))
-        path = keep(chromium, "page-choose")
-        press(chromium, Keys.ENTER)
-        run.ended()
-    assert path.stat().st_size < 150_000
-    with Image.open(path) as picture:
-        assert picture.size == (1200, 900)

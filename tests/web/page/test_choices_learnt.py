@@ -35,7 +35,7 @@ from tests.waiting import wait_for
 from tests.web.page.browser import browser
 from tests.web.page.test_page import asked, press
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(600)]
 
 IMAGES, FURTHER = 10, 20
 # Short and gentle; the network that suggests likes good images.

@@ -70,12 +70,6 @@ def running(folder, **fields):
         run.process.wait(20)
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("chromium")) as driver:
-        yield driver
-
-
 def asked(driver, image):
     """Wait until the page asks for this image, and its cloud is drawn."""
     wait_for(lambda: f"Image {image}: which option?" in driver.page_source)
@@ -105,7 +99,7 @@ def button(driver, words):
 
 
 def test_a_run_is_done_by_keys_and_clicks(tmp_path, chromium):
-    with running(tmp_path, images=5, operator=HOSTILE) as run:
+    with running(tmp_path, images=10, operator=HOSTILE) as run:
         chromium.get(run.links[0])
         # The link is not in the address any more.
         assert chromium.current_url == run.links[0].partition("?")[0]
@@ -137,9 +131,13 @@ def test_a_run_is_done_by_keys_and_clicks(tmp_path, chromium):
         press(chromium, "s")  # also while a button has the focus
         asked(chromium, 5)
         button(chromium, "as suggested").click()
+        for image in range(6, 11):
+            asked(chromium, image)
+            chromium.execute_script("document.activeElement.blur()")
+            press(chromium, Keys.ARROW_LEFT, Keys.ENTER)
         run.ended()
         decisions = run.decisions()
-    assert [d["decision_chosen_by"] for d in decisions] == [HOSTILE] * 5
+    assert [d["decision_chosen_by"] for d in decisions] == [HOSTILE] * 10
     assert chromium.title == "Now - stedopt"
     for number in (1, 3, 4):
         assert decisions[number]["decision_index"] == decisions[number]["decision_suggested_index"]
@@ -174,17 +172,19 @@ def test_it_goes_on_where_it_is_opened_next_and_one_decision_wins(tmp_path, chro
     assert second["decision_taken_back"] == 0
 
 
-def test_nobody_gets_in_without_a_link(tmp_path, chromium):
-    with running(tmp_path, images=1) as run:
-        address = run.links[0].partition("?")[0]
-        for wrong in (address, f"{address}?link=wrong", run.links[0][:-1]):
+def test_nobody_gets_in_without_a_link(chromium):
+    expert, links = Expert(name="expert"), []
+    values = np.random.default_rng(0).random((20, 2))
+    expert.set(Options(values, values[:, :1], 0, ("a", "b"), ("dwelltime_us",)))
+    objectives = [Objective(name, "", "minimise", (0.0, 1.0)) for name in ("a", "b")]
+    with PageServer(Desk(expert, objectives), links.append):
+        address = links[0].partition("?")[0]
+        for wrong in (address, f"{address}runs", f"{address}?link=wrong", links[0][:-1]):
             chromium.get(wrong)
             wait_for(lambda: "A link is needed" in chromium.page_source)
             assert "which option" not in chromium.page_source
-        chromium.get(run.links[0])
+        chromium.get(links[0])
         asked(chromium, 1)
-        press(chromium, "s")
-        run.ended()
 
 
 def test_a_process_serves_one_page_after_the_other(chromium):

@@ -14,18 +14,11 @@ from stedopt_bluesky.web.page.desk import Desk
 from stedopt_bluesky.web.page.server import PageServer
 from tests.waiting import wait_for
 from tests.web.page.accessibility import reached_by_tab, violations
-from tests.web.page.browser import browser
 from tests.web.page.driving import button, mouse, press, says, text_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 OBJECTIVES = [Objective("quality", "", "maximise", (0.0, 1.0))]
 SIZE = 64
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("chromium")) as driver:
-        yield driver
 
 
 def to_rate(iteration=0, scored=("quality",)):

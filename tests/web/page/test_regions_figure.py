@@ -49,12 +49,12 @@ def test_the_middle_of_the_field_is_the_middle_of_its_picture(field):
 
 
 def test_regions_are_drawn_where_they_are_with_their_numbers(field):
-    svg = regions_svg(field, [Region(0, 0, SIZE_UM), Region(5, -2, SIZE_UM)], selected=1)
-    first, second = elements(svg, "rect")
+    svg = regions_svg(field, [Region(5, -2, SIZE_UM), Region(0, 0, SIZE_UM)], selected=0)
+    first, second = elements(svg, "rect")  # the marked one is over the others
     assert (first.get("x"), first.get("y"), first.get("width")) == ("90.00", "40.00", "20.00")
     assert (second.get("x"), second.get("y")) == ("140.00", "20.00")
     assert first.get("stroke") != second.get("stroke")
-    assert [e.text for e in elements(svg, "text")] == ["1", "2"]
+    assert [e.text for e in elements(svg, "text")] == ["2", "1"]
 
 
 def test_a_spine_is_drawn_with_its_axis(field):

@@ -13,19 +13,12 @@ from stedopt_bluesky.web.page.desk import Desk
 from stedopt_bluesky.web.page.server import PageServer
 from tests.waiting import wait_for
 from tests.web.page.accessibility import reached_by_tab, violations
-from tests.web.page.browser import browser
 from tests.web.page.driving import button, mouse, press, says
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 OBJECTIVES = [Objective("quality", "", "maximise", (0.0, 1.0))]
 PIXEL_NM, SIZE_UM, PIXELS = 100.0, 2.0, 200  # a field of 20 µm
 LAY = RegionLayout(SIZE_UM, 0.3)
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("chromium")) as driver:
-        yield driver
 
 
 def overview():

@@ -12,18 +12,11 @@ from stedopt_bluesky.web.page.desk import Desk
 from stedopt_bluesky.web.page.followed import Followed
 from stedopt_bluesky.web.page.server import PageServer
 from tests.waiting import wait_for
-from tests.web.page.browser import browser
 from tests.web.page.test_page import asked, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 PANELS = ("Parameters chosen", "Cumulative regret", "What the models expect")
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("chromium")) as driver:
-        yield driver
 
 
 def button(driver, words):
