@@ -71,6 +71,8 @@ class Question(Device, Generic[AskedT, AnswerT]):
         self._status: Status | None = None
         # Whether it was finished: twice is an error, and two threads may.
         self._told = False
+        # Whether an answer is acted upon: it is not taken back any more.
+        self._closed = False
         self._asked_s = self._answered_s = 0.0
         self._taken_back = 0
         # How long who asks waits on, s, and what happens then; told by who asks.
@@ -95,7 +97,7 @@ class Question(Device, Generic[AskedT, AnswerT]):
             if self._what is what and self._status is not None:
                 return self._status
             self._what, self._answer, self._status = what, None, Status(self)
-            self._told = False
+            self._told = self._closed = False
             self._suggestion, self._taken_back, self._expected = suggestion, 0, None
             self._asked_s = time.monotonic()
             self._show(None)
@@ -158,7 +160,7 @@ class Question(Device, Generic[AskedT, AnswerT]):
         number = operator.index(number)
         with self._lock:
             self._asked_as(number)
-            if self._answer is None:
+            if self._answer is None or self._closed:
                 raise NoQuestionError(
                     f"{self.numbered_by} = {number}: there is no {self.awaited} to take back"
                 )
@@ -170,6 +172,17 @@ class Question(Device, Generic[AskedT, AnswerT]):
         """Tell how long there has been an answer, s; None while there is none."""
         with self._lock:
             return None if self._answer is None else time.monotonic() - self._answered_s
+
+    def close(self, after_s: float = 0.0) -> bool:
+        """Act upon an answer that was there for so long, s; False when there is none.
+
+        It cannot be taken back from then on.
+        """
+        with self._lock:
+            if self._answer is None or time.monotonic() - self._answered_s < after_s:
+                return False
+            self._closed = True
+            return True
 
     def end(self) -> Answered[AnswerT] | None:
         """End the question; the answer, None when there was none."""

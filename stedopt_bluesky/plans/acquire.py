@@ -10,7 +10,6 @@ from bluesky.utils import MsgGenerator, RunEngineControlException
 from stedopt_bluesky.acquisition import Region
 from stedopt_bluesky.devices.rating import Rate
 from stedopt_bluesky.devices.station import Station
-from stedopt_bluesky.plans.asking import NobodyAnsweredError
 from stedopt_bluesky.plans.exposure import expose_once, not_rewound, until_done
 from stedopt_bluesky.plans.rating_by_hand import ExpertRating, nothing_valid
 
@@ -76,23 +75,34 @@ def _acquire(
     yield from arrive(station)
     yield from expose_once(station.microscope)
     if not isinstance(rate, ExpertRating):
-        return (yield from _rate_and_record(station, rate))
+        yield from _rate(station, rate)
+        return (yield from _record(station))
     names = [objective.name for objective in station.rating.objectives]
+    by_hand: Rate | None = None
     try:
         by_hand = yield from rate.ask(
             station.microscope.images, int(station.label.iteration.get()), names
         )
-    except (RunEngineControlException, NobodyAnsweredError) as ended:
+        yield from _rate(station, by_hand)
+    except Exception as ended:
         # The sample has been bleached for these images: they are kept, whatever ends the run.
-        why = str(ended) if isinstance(ended, NobodyAnsweredError) else "the run was ended"
-        yield from _rate_and_record(station, nothing_valid(names, f"not rated: {why}"))
+        if by_hand is None:
+            why = (
+                "the run was ended" if isinstance(ended, RunEngineControlException) else str(ended)
+            )
+            by_hand = nothing_valid(names, f"not rated: {why}")
+        yield from _rate(station, by_hand)
+        yield from _record(station)
         raise
-    return (yield from _rate_and_record(station, by_hand))
+    return (yield from _record(station))
 
 
-def _rate_and_record(station: Station, rate: Rate) -> MsgGenerator[dict[str, float] | None]:
+def _rate(station: Station, rate: Rate) -> MsgGenerator[None]:
     rating = yield from bps.abs_set(station.rating, station.microscope.images, rate=rate, wait=True)
     yield from until_done(rating)
+
+
+def _record(station: Station) -> MsgGenerator[dict[str, float] | None]:
     yield from bps.create("primary")
     for device in station.read:
         yield from bps.read(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bluesky import plan_stubs as bps
-from bluesky.utils import MsgGenerator
+from bluesky.utils import IllegalMessageSequence, MsgGenerator
 
 from stedopt_bluesky.acquisition import Choice, Options
 from stedopt_bluesky.devices.decision import Choose
@@ -70,13 +71,13 @@ class Patience:
         question.then = "the run ends" if self.stops_if_late else otherwise
         while waited_s < self.timeout_s:
             question.left_s = self.timeout_s - waited_s
-            answered_s = question.answered_for_s()
-            if answered_s is not None and answered_s >= self.undo_s:
+            if question.close(self.undo_s):
                 return
+            answered = question.answered_for_s() is not None
             before_s = time.monotonic()
             yield from bps.checkpoint()
             yield from bps.sleep(LOOK_EVERY_S)
-            if answered_s is None:
+            if not answered:
                 # All that is longer is a pause.
                 waited_s += min(time.monotonic() - before_s, 2 * LOOK_EVERY_S)
 
@@ -90,6 +91,18 @@ class Patience:
         """
         if self.stops_if_late:
             raise NobodyAnsweredError(f"nobody {what} within {self.timeout_s:g} s")
+
+
+def recorded(question: Question[Any, Any], stream: str) -> MsgGenerator[None]:
+    """Record what was said; when the run is ended meanwhile, the Event is dropped as a whole."""
+    try:
+        yield from bps.create(stream)
+        yield from bps.read(question)
+        yield from bps.save()
+    except Exception:
+        with contextlib.suppress(IllegalMessageSequence):  # it was not begun, or is saved
+            yield from bps.drop()
+        raise
 
 
 @dataclass(frozen=True)
@@ -147,10 +160,12 @@ class ExpertChoice:
         NobodyAnsweredError
             When nobody did in time and the run is to end then.
         """
-        status = yield from bps.abs_set(self.expert, options, suggestion=self._suggestion(options))
-        if status is None:  # nobody answers a plan that is only looked at
-            return self.otherwise(options)
         try:
+            status = yield from bps.abs_set(
+                self.expert, options, suggestion=self._suggestion(options)
+            )
+            if status is None:  # nobody answers a plan that is only looked at
+                return self.otherwise(options)
             # Beside the plan, which an answer may let go on meanwhile; see `optimise_one`.
             if expect is not None and options.values.size <= MOST_EXPECTED:
                 self.expert.expect(options, expect)

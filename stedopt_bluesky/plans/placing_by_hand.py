@@ -10,9 +10,9 @@ import numpy.typing as npt
 from bluesky import plan_stubs as bps
 from bluesky.utils import MsgGenerator
 
-from stedopt_bluesky.acquisition import Region, Spine
+from stedopt_bluesky.acquisition import Region
 from stedopt_bluesky.devices.expert_surveyor import ExpertSurveyor, FieldToSurvey
-from stedopt_bluesky.plans.asking import Patience
+from stedopt_bluesky.plans.asking import Patience, recorded
 from stedopt_bluesky.plans.survey import Lay
 
 REGIONS_STREAM = "regions"
@@ -101,17 +101,15 @@ class ExpertSurvey:
             -(-wanted // self.lay.images_per_region),
             propose,
             check,
-            spines=any(isinstance(region, Spine) for region in once),
+            spines=self.lay.lays_spines,
         )
-        yield from bps.abs_set(self.surveyor, asked, suggestion=once)
         try:
+            yield from bps.abs_set(self.surveyor, asked, suggestion=once)
             yield from self.patience.wait_for(self.surveyor, "the proposed regions are taken")
         finally:
             places = self.surveyor.withdraw()
         if places is None:
             self.patience.check(f"chose regions of field {number}")
             return proposed, False
-        yield from bps.create(REGIONS_STREAM)
-        yield from bps.read(self.surveyor)
-        yield from bps.save()
+        yield from recorded(self.surveyor, REGIONS_STREAM)
         return [r for r in places.regions for _ in range(self.lay.images_per_region)], True

@@ -14,7 +14,7 @@ from bluesky.utils import MsgGenerator
 from stedopt_bluesky.acquisition import ImageSet, Invalid
 from stedopt_bluesky.devices.expert_rater import ExpertRater, HandRating, ImagesToRate
 from stedopt_bluesky.devices.rating import Rate
-from stedopt_bluesky.plans.asking import Patience
+from stedopt_bluesky.plans.asking import Patience, recorded
 
 RATING_STREAM = "rating"
 # An image's score from 0 to 1, `Invalid` where it has none.
@@ -73,13 +73,15 @@ class ExpertRating:
         NobodyAnsweredError
             When nobody did in time and the run is to end then.
         """
-        scored = {} if images is None else self.scored(images)
         if images is None:
             return self.by_scores({}, {})
-        asked = ImagesToRate(images, iteration, scored)
-        yield from bps.abs_set(self.rater, asked)
-        rating = None
         try:
+            scored = self.scored(images)
+        except ValueError:  # images that do not fit one another: whoever rates them says so
+            scored = {}
+        asked = ImagesToRate(images, iteration, scored)
+        try:
+            yield from bps.abs_set(self.rater, asked)
             if self.suggest is not None and scored:
                 self.rater.expect(asked, lambda: self._suggested(scored))
             otherwise = "the network rates" if self.suggest else "it stays without a rating"
@@ -88,10 +90,8 @@ class ExpertRating:
             rating = self.rater.withdraw(self.suggested_by)
         if rating is None:
             self.patience.check(f"rated image {iteration + 1}")
-            return self.by_scores(scored, self._suggested(scored))
-        yield from bps.create(RATING_STREAM)
-        yield from bps.read(self.rater)
-        yield from bps.save()
+            return self._by_network(scored)
+        yield from recorded(self.rater, RATING_STREAM)
         if rating.discarded_because:
             why = f"discarded by {rating.rated_by}: {rating.discarded_because}"
             return nothing_valid(objectives, why)
@@ -101,6 +101,13 @@ class ExpertRating:
         skipped = Invalid(f"skipped by {rating.rated_by}")
         rate = self.by_scores(scored, {n: rating.scores.get(n, skipped) for n in scored})
         return lambda images: rate(dataclasses.replace(images, lines=rating.lines))
+
+    def _by_network(self, scored: Mapping[str, npt.NDArray[np.float64]]) -> Rate:
+        def rate(images: ImageSet) -> Mapping[str, float]:
+            # Not before: what fails where images are rated makes them invalid, and no more.
+            return self.by_scores(scored, self._suggested(scored))(images)
+
+        return rate
 
     def _suggested(self, scored: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, float]:
         if self.suggest is None:

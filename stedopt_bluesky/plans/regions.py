@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +56,8 @@ class RegionLayout:
     margin_um: float = 0.0
     minimum_signal: float = 0.0
     imaged_um: float | None = None
+
+    lays_spines: ClassVar[bool] = False
 
     def __call__(
         self,

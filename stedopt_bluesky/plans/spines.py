@@ -46,6 +46,7 @@ class SpineSites:
 
     # A spine is uncaged once.
     images_per_region: ClassVar[int] = 1
+    lays_spines: ClassVar[bool] = True
 
     def __call__(
         self,

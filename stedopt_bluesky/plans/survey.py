@@ -28,6 +28,10 @@ class Lay(Protocol):
     def images_per_region(self) -> int:
         """How often each region is imaged before the next one has its turn."""
 
+    @property
+    def lays_spines(self) -> bool:
+        """Whether regions are spines."""
+
     def __call__(
         self,
         overview: npt.NDArray[np.int16],

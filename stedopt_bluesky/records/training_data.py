@@ -22,7 +22,9 @@ STED_IMAGE = "microscope_sted1"
 RATING_STREAM = "rating"
 # Who chooses without a person; what chance chose tells of no preference.
 CHANCE = "random_choice"
-PROGRAMS = frozenset({CHANCE, "weighted_rule", "hypervolume_rule", "preference_network"})
+PROGRAMS = frozenset(
+    {CHANCE, "weighted_rule", "hypervolume_rule", "local_rule", "preference_network"}
+)
 
 
 def clouds_of(

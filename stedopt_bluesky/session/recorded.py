@@ -146,27 +146,26 @@ def make_replay(
 
 
 def _places(chain: RunChain, config: ExperimentConfig) -> Places:
-    """Where the run imaged: the places of its Events where it took no overview itself."""
-    from stedopt_bluesky.acquisition import Region
-    from stedopt_bluesky.records.resume import OVERVIEW_STREAM, RunChain
+    """Where the run imaged: the places of its Events where nothing laid them over an overview."""
+    from stedopt_bluesky.acquisition import Region, Spine
+    from stedopt_bluesky.records.resume import OVERVIEW_STREAM, REGIONS_STREAM, RunChain
 
     record = chain.last
-    if OVERVIEW_STREAM in record.streams and record.events(OVERVIEW_STREAM):
+    by_hand = REGIONS_STREAM in record.streams and record.events(REGIONS_STREAM)
+    if not by_hand and OVERVIEW_STREAM in record.streams and record.events(OVERVIEW_STREAM):
         earlier = RunChain(chain.records[:-1])
         return places_left(earlier, config) if earlier.records else places_of(config)
     size_um = config.imaging.region_size_um
-    regions = []
+    regions: list[Region] = []
     for event in record.events(record.keys.image_stream):
         data = event["data"]
-        regions.append(
-            Region(
-                data["region_x_um"],
-                data["region_y_um"],
-                size_um,
-                stage_x_um=data.get("stage_x_um", 0.0),
-                stage_y_um=data.get("stage_y_um", 0.0),
-            )
-        )
+        at = {f"stage_{axis}_um": data.get(f"stage_{axis}_um", 0.0) for axis in "xy"}
+        if "spine_axis_x" in data:
+            head_um = data["spine_head_x_um"], data["spine_head_y_um"]
+            axis = data["spine_axis_x"], data["spine_axis_y"]
+            regions.append(Spine(*head_um, size_um, *axis, data["spine_free_um"], **at))
+        else:
+            regions.append(Region(data["region_x_um"], data["region_y_um"], size_um, **at))
     return Places(tuple(regions))
 
 

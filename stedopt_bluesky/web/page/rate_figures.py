@@ -30,6 +30,7 @@ def images_figure(
     one_scale: bool = False,
     lines: Sequence[Line] = (),
     score_map: npt.NDArray[Any] | None = None,
+    drawing: int = 0,
 ) -> dict[str, Any]:
     """Draw images side by side: each with a colour bar and a scale bar; they zoom together.
 
@@ -45,6 +46,9 @@ def images_figure(
         Drawn on the STED image, pixels.
     score_map : ndarray, shape (Y, X), optional
         Score of each pixel, 0 to 1, NaN outside of the foreground; a further panel.
+    drawing : int
+        Number of this drawing: plotly keeps lines of the one before where it is the same. The
+        figure has it as ``layout.meta``.
 
     Returns
     -------
@@ -71,6 +75,8 @@ def images_figure(
         "annotations": [],
         "newshape": {"line": _LINE},
         "uirevision": "images",
+        "editrevision": drawing,
+        "meta": drawing,
     }
     for number, (title, source, colours, high, unit) in enumerate(panels, start=1):
         n = "" if number == 1 else str(number)

@@ -33,9 +33,10 @@ _REASONS = ("out of focus", "drift", "nothing to see", "wrong structure", "satur
 # that Enter does not mean the pen.
 _SHAPES = (
     "() => { const at = document.activeElement; if (at && at.closest('.modebar')) at.blur();"
-    "emit((document.getElementById('c{id}').layout.shapes || [])"
+    "const layout = document.getElementById('c{id}').layout;"
+    "emit([layout.meta, (layout.shapes || [])"
     ".filter(s => s.type === 'line' && s.name !== 'scale')"
-    ".map(s => [s.xref, s.x0, s.y0, s.x1, s.y1])); }"
+    ".map(s => [s.xref, s.x0, s.y0, s.x1, s.y1])]); }"
 )
 _OWN_KEYS = "(e) => { if (/^(Arrow|Page)/.test(e.key)) e.stopPropagation(); }"
 
@@ -62,6 +63,7 @@ class RateView(QuestionView[ImagesToRate]):
         self._seen = False
         self._map: npt.NDArray[np.float64] | None = None
         self._typed, self._typed_s = "", 0.0
+        self._drawing = 0
         super().__init__(desk, rater, who)
 
     # --- what is shown ------------------------------------------------------------------
@@ -220,6 +222,10 @@ class RateView(QuestionView[ImagesToRate]):
         self._typed = ""
         self._slider.set_value(self._percent.get(self._rated, 0))
         self._say()
+        # What the network says is of one image.
+        self._map = None
+        self._network.set_value(False)
+        self._suggested.set_text("")
         self._draw()
 
     def _say(self) -> None:
@@ -279,6 +285,7 @@ class RateView(QuestionView[ImagesToRate]):
         channel = what.images.channels.get(self._rated.partition("_")[0])
         if channel is not None:
             images |= {"confocal 1": channel.confocal1, "confocal 2": channel.confocal2}
+        self._drawing += 1
         self._plot.update_figure(
             images_figure(
                 images,
@@ -286,19 +293,20 @@ class RateView(QuestionView[ImagesToRate]):
                 one_scale=bool(self._scale.value),
                 lines=self._lines,
                 score_map=self._map,
+                drawing=self._drawing,
             )
         )
 
     async def _see(self, event: Any) -> None:
         """Show what the network says, or hide it again."""
-        what, quality, sted = self._what, self.desk.quality, None
+        what, quality = self._what, self.desk.quality
         self._map = None
         self._suggested.set_text("")
         if event.value and quality is not None and what is not None:
             self._seen = True
-            sted = self._sted
+            sted, rated_name = self._sted, self._rated
             found = await asyncio.to_thread(quality.rate, [sted])
-            if self._what is not what or not self._network.value:
+            if self._what is not what or self._rated != rated_name or not self._network.value:
                 return
             rated = found[0]
             self._map = np.where(rated.foreground, rated.map, np.nan)
@@ -308,10 +316,13 @@ class RateView(QuestionView[ImagesToRate]):
         self._draw()
 
     def _drawn(self, event: Any) -> None:
-        if self._what is None or not isinstance(event.args, list):
+        if self._what is None or not isinstance(event.args, list) or len(event.args) != 2:
             return
+        drawing, shapes = event.args
+        if drawing != self._drawing or not isinstance(shapes, list):
+            return  # of other images
         height, width = self._sted.shape
-        lines = lines_of(event.args, _STED_AXIS, (height, width), self._what.images.pixel_size_nm)
+        lines = lines_of(shapes, _STED_AXIS, (height, width), self._what.images.pixel_size_nm)
         if lines != self._lines:
             self._lines = lines
             self._draw_profile()

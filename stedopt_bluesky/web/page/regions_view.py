@@ -53,6 +53,8 @@ class RegionsView(QuestionView[FieldToSurvey]):
         self._selected: int | None = None
         self._pressed: tuple[float, float] | None = None
         self._foreground: npt.NDArray[np.bool_] | None = None
+        # Threshold with which the last proposals were laid, and whether others are being laid.
+        self._laid_with, self._proposing = 1.0, False
         super().__init__(desk, surveyor, who)
 
     # --- what is shown ------------------------------------------------------------------
@@ -136,6 +138,7 @@ class RegionsView(QuestionView[FieldToSurvey]):
         """Show another field, with what is proposed."""
         self._regions = list(suggestion or ())
         self._selected = self._pressed = self._foreground = None
+        self._laid_with, self._proposing = 1.0, False
         self._threshold.set_value(1.0)
         self._by_hand.set_visibility(not what.spines)
         self._hint.set_text(
@@ -150,7 +153,9 @@ class RegionsView(QuestionView[FieldToSurvey]):
 
     def enter(self) -> None:
         """Answer."""
-        threshold, regions = float(self._threshold.value or 1.0), tuple(self._regions)
+        if self._proposing:
+            return
+        threshold, regions = self._laid_with, tuple(self._regions)
         self.answer(
             lambda field, name: self._surveyor.place(
                 field.number, Places(regions, name, threshold, "page")
@@ -180,7 +185,7 @@ class RegionsView(QuestionView[FieldToSurvey]):
     def _proposed(self) -> None:
         if self.waits:
             self._threshold.set_value(1.0)
-            self._foreground = None
+            self._laid_with, self._foreground = 1.0, None
             self._set(list(self._suggestion or ()))
 
     def _none(self) -> None:
@@ -188,12 +193,22 @@ class RegionsView(QuestionView[FieldToSurvey]):
 
     async def _propose(self) -> None:
         """Lay regions anew, by the threshold."""
+        from nicegui import ui
+
         what, threshold = self._what, float(self._threshold.value or 1.0)
         if what is None:
             return
-        found = await asyncio.to_thread(what.propose, threshold)
+        self._proposing = True
+        try:
+            mask, regions = await asyncio.to_thread(what.propose, threshold)
+        except (ValueError, RuntimeError) as error:  # a spine of a list, say, that must not be
+            self._proposing = False
+            self._threshold.set_value(self._laid_with)
+            ui.notify(str(error), type="warning")
+            return
         if self._what is what and self._threshold.value == threshold:
-            self._foreground, regions = found
+            self._proposing = False
+            self._laid_with, self._foreground = threshold, mask
             self._set(list(regions))
 
     def _add(self) -> None:
@@ -273,7 +288,7 @@ class RegionsView(QuestionView[FieldToSurvey]):
             self._image.set_source(picture(what.overview, brightest(what.overview)))
             return
         if self._foreground is None:
-            self._foreground, _ = what.propose(float(self._threshold.value or 1.0))
+            self._foreground, _ = what.propose(self._laid_with)
         self._image.set_source(
             blended(what.overview, brightest(what.overview), self._foreground, (0, 160, 255))
         )
