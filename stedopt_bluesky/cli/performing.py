@@ -333,10 +333,11 @@ def _page(desk: Desk, port: int) -> Iterator[None]:
 
     with contextlib.ExitStack() as serving:
         try:
-            serving.enter_context(PageServer(desk, tell_link, port))
+            server = serving.enter_context(PageServer(desk, tell_link, port))
         except OSError as error:
             raise ConfigError(f"expert.port = {port}: {in_one_line(error)}") from None
         yield
+        server.show_the_end()
 
 
 def tell_link(link: str) -> None:

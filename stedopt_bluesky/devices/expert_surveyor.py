@@ -62,6 +62,24 @@ class FieldToSurvey:
         height, width = self.overview.shape
         return width * self.pixel_size_nm / 1000, height * self.pixel_size_nm / 1000
 
+    def check_inside(self, regions: Sequence[Region]) -> None:
+        """Refuse regions that leave the field, where the scanner does not reach.
+
+        Raises
+        ------
+        ValueError
+            With the first one, and what is allowed.
+        """
+        for n, region in enumerate(regions, start=1):
+            places_um = (region.x_um, region.y_um)
+            for axis, at_um, side_um in zip("xy", places_um, self.side_um, strict=True):
+                most_um = (side_um - region.size_um) / 2
+                if not abs(at_um) <= most_um * (1 + 1e-9):
+                    raise ValueError(
+                        f"region {n}, {axis} = {at_um:.4g} µm: -{most_um:.4g} to {most_um:.4g} "
+                        "µm, else it leaves the field"
+                    )
+
 
 @dataclass(frozen=True)
 class Places:
@@ -122,17 +140,8 @@ class ExpertSurveyor(Question[FieldToSurvey, Places]):
         """
 
         def answer(field: FieldToSurvey) -> Places:
-            width_um, height_um = field.side_um
-            for n, region in enumerate(places.regions, start=1):
-                # Half of it may not lie outside: there the scanner does not reach.
-                room_um = (width_um - region.size_um) / 2, (height_um - region.size_um) / 2
-                for axis, at_um, most_um in zip("xy", (region.x_um, region.y_um), room_um,
-                                                strict=True):  # fmt: skip
-                    if not field.spines and abs(at_um) > most_um * (1 + 1e-9):
-                        raise ValueError(
-                            f"region {n}, {axis} = {at_um:.4g} µm: -{most_um:.4g} to "
-                            f"{most_um:.4g} µm, else it leaves the field"
-                        )
+            if not field.spines:
+                field.check_inside(places.regions)
             field.check(places.regions)
             return Places(
                 tuple(places.regions),

@@ -85,6 +85,7 @@ class ExpertRating:
             if self.suggest is not None and scored:
                 self.rater.expect(asked, lambda: self._suggested(scored))
             otherwise = "the network rates" if self.suggest else "it stays without a rating"
+            otherwise = otherwise if scored else "it is kept"
             yield from self.patience.wait_for(self.rater, otherwise)
         finally:
             rating = self.rater.withdraw(self.suggested_by)

@@ -230,6 +230,10 @@ class LiveRun:
         """Value of an image's event; NaN where there is none, or it is no number."""
         return _number(self._images[number]["data"].get(key))
 
+    def invalid_because(self, number: int) -> str:
+        """Why objectives of an image are invalid, as a text that is safe to be shown."""
+        return plain_text(self._images[number]["data"].get("invalid_because") or "", 400)
+
     def objective(self, number: int, name: str) -> float:
         """Objective of an image; NaN where invalid."""
         return self.value(number, _KEYS.objective_prefix + name)

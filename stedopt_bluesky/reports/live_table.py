@@ -113,5 +113,6 @@ def one_line(run: LiveRun, number: int) -> str:
     told = []
     for name, value in values:
         label, _, unit = axis_label(plain_text(name)).partition(" (")
-        told.append(f"{label} {value} {unit.rstrip(')')}".rstrip())
+        unit = "" if value == "invalid" else unit.rstrip(")")
+        told.append(f"{label} {value} {unit}".rstrip())
     return " ".join(words) + " " + " · ".join(told)

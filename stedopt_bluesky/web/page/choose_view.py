@@ -48,8 +48,8 @@ class ChooseView(QuestionView[Options]):
         self._view = View.of([o.name for o in desk.objectives])
         super().__init__(desk, expert, who)
 
-    def build(self) -> None:
-        """Make axes, cloud, words and buttons."""
+    def build(self) -> Any:
+        """Make axes, cloud and words."""
         from nicegui import ui
 
         names = {o.name: axis_label(o.name) for o in self.desk.objectives}
@@ -62,20 +62,26 @@ class ChooseView(QuestionView[Options]):
                     on_change=lambda event, a=attribute: self._show_as(**{a: event.value}),
                 )
                 name_list(select, label).classes("w-48").mark(f"axis-{attribute}")
-        self._plot = ui.plotly(NOTHING_DRAWN).classes("w-full").style("height: 55vh")
+        self._plot = ui.plotly(NOTHING_DRAWN).classes("w-full").style("height: 50vh")
         self._plot.props('role=group aria-label="the cloud of options"')
         self._plot.on("plotly_click", self._clicked, js_handler=_ROW)
         self._plot.on("plotly_hover", self._pointed_at, js_handler=_ROW, throttle=0.05)
         self._hovered = ui.label("").classes("min-h-6 text-gray-700").mark("hovered")
         self._chosen = ui.label("").classes("min-h-6 font-bold").mark("selected")
         self._chosen.props("role=status aria-live=polite")
-        with ui.row():
-            self._take = ui.button("Image it (Enter)", on_click=self.enter).mark("take")
-            self._adopt = ui.button("As suggested (s)", on_click=self.adopt).mark("adopt")
+        actions = ui.row()
         ui.label(
             "Click an option, or go along those that none is better than with ← and →, and to any "
             "other one with Shift and an arrow."
         ).classes("text-sm text-gray-700")
+        return actions
+
+    def buttons(self) -> None:
+        """Take what is selected, or what is suggested."""
+        from nicegui import ui
+
+        self._take = ui.button("Image it (Enter)", on_click=self.enter).mark("take")
+        self._adopt = ui.button("As suggested (s)", on_click=self.adopt).mark("adopt")
 
     def heading(self, what: Options) -> str:
         """Say which image is chosen for."""
@@ -88,8 +94,10 @@ class ChooseView(QuestionView[Options]):
 
     def look(self) -> None:
         """See which buttons do something."""
-        self._take.set_enabled(self.waits and self._selected is not None)
-        self._adopt.set_enabled(self.waits and self._suggestion is not None)
+        if not self.waits:
+            return
+        self._take.set_enabled(self._selected is not None)
+        self._adopt.set_enabled(self._suggestion is not None)
 
     def enter(self) -> None:
         """Answer with the option that is selected."""

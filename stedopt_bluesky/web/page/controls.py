@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ _IN_WORDS = {
     "pausing": "It pauses when the image in progress is done.",
     "paused": "Paused, nothing is lit: it goes on when somebody resumes it.",
     "ending": "The run is being ended.",
-    "ended": "The run has ended.",
+    "ended": "The run has ended, the lasers are off.",
 }
 _STOP = (
     "Stop the run? It ends now and counts as a success. An image in progress is abandoned; "
@@ -95,10 +96,10 @@ class Controls:
 
     async def _ask(self, request: Callable[..., None], *words: str) -> None:
         """Ask beside the page, which goes on: the engine may take its time to answer."""
-        from nicegui import run, ui
+        from nicegui import ui
 
         try:
-            await run.io_bound(request, *words)
+            await asyncio.to_thread(request, *words)
         except RefusedError as error:
             if not self._state.is_deleted:
                 ui.notify(f"Not done: {error}.", type="warning")

@@ -36,6 +36,11 @@ class Links:
         self._waiting: set[bytes] = set()
         self._browsers: set[bytes] = set()
 
+    @property
+    def were_used(self) -> bool:
+        """Whether a browser has used one."""
+        return bool(self._browsers)
+
     def new(self) -> str:
         """Make a link's secret."""
         secret = secrets.token_urlsafe(_BYTES)

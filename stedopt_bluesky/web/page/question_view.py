@@ -36,13 +36,20 @@ class QuestionView(Generic[AskedT]):
         self._answered: int | None = None
         self._body = ui.column().classes("w-full")
         with self._body:
-            self.build()
+            self._actions = self.build()
         self._body.set_visibility(False)
 
     # --- of each view -------------------------------------------------------------------
 
-    def build(self) -> None:
-        """Make what is shown."""
+    def build(self) -> Any:
+        """Make what is shown, and return where `buttons` are made."""
+        raise NotImplementedError
+
+    def buttons(self) -> None:
+        """Make the buttons that answer; made anew for each question.
+
+        A browser may be late: what it sends from a button of the question before means nothing.
+        """
         raise NotImplementedError
 
     def heading(self, what: AskedT) -> str:
@@ -70,12 +77,33 @@ class QuestionView(Generic[AskedT]):
         asked = self.question.question
         what = None if asked is None else asked[0]
         if what is not self._what:
+            self._tell_of(self._what)
             self._what = what
             self._suggestion = None if asked is None else asked[1]
             if what is not None:
+                self._actions.clear()
+                with self._actions:
+                    self.buttons()
                 self.show(what, self._suggestion)
         self._body.set_visibility(what is not None)
         self.look()
+
+    def _tell_of(self, before: AskedT | None) -> None:
+        """Say how a question has ended that somebody else has answered, or nobody."""
+        from nicegui import ui
+
+        if before is None or (number := self.question.number_of(before)) == self._answered:
+            return
+        of, words = self.desk.said.get(self.question.name, (None, ""))
+        if of != number:
+            words = f"Nobody has answered: {self.question.then}."
+        with self._body:
+            ui.notify(words, type="info", timeout=10_000, close_button="OK")
+
+    @property
+    def waiting(self) -> AskedT | None:
+        """What waits for an answer."""
+        return self._what
 
     @property
     def waits(self) -> bool:
@@ -132,11 +160,14 @@ class QuestionView(Generic[AskedT]):
         try:
             give(what, name)
         except NoQuestionError:
-            ui.notify(f"Too late: this {self.question.awaited} is made.", type="warning")
+            of, words = self.desk.said.get(self.question.name, (None, ""))
+            late = words if of == self.question.number_of(what) else "the plan has gone on"
+            ui.notify(f"Too late: {late}.", type="warning")
         except ValueError as error:
             ui.notify(str(error), type="warning")
         else:
             self._answered = self.question.number_of(what)
+            self.desk.said[self.question.name] = (self._answered, said(name))
             self.desk.last = said(name)
         self.refresh()
 

@@ -37,7 +37,7 @@ def images_figure(
     Parameters
     ----------
     images : mapping of title to ndarray, shape (Y, X)
-        Photon counts; the one that lines are drawn on is called ``"STED"``.
+        Photon counts; lines are drawn on the one whose title ends in ``"STED"``.
     pixel_size_nm : float
         Side of a pixel, nm.
     one_scale : bool
@@ -77,6 +77,8 @@ def images_figure(
         "uirevision": "images",
         "editrevision": drawing,
         "meta": drawing,
+        # Beside the images, not over their titles.
+        "modebar": {"orientation": "v"},
     }
     for number, (title, source, colours, high, unit) in enumerate(panels, start=1):
         n = "" if number == 1 else str(number)
@@ -110,7 +112,7 @@ def images_figure(
                         "colorbar": {"x": right + 0.005, "len": 0.9, "thickness": 10,
                                      "title": {"text": unit, "side": "right"}}}}
         )  # fmt: skip
-        if title == STED:
+        if title.endswith(STED):
             layout["shapes"] += [_drawn(line, n, pixel_size_nm) for line in lines]
     return {
         "data": data,
@@ -187,7 +189,9 @@ def line_in_words(image: npt.NDArray[Any], line: Line, pixel_size_nm: float) -> 
     profile = line_profile(image, line)
     fit = fit_gaussian(profile)
     good = fit is not None and fit.is_good(len(profile))
-    width = f"{fit.sigma_px * FWHM_PER_SIGMA * pixel_size_nm:.0f} nm" if good and fit else "none"
+    width = "none, no single peak in its middle"
+    if good and fit:
+        width = f"{fit.sigma_px * FWHM_PER_SIGMA * pixel_size_nm:.0f} nm"
     length_um = math.hypot(line.x1 - line.x0, line.y1 - line.y0) * pixel_size_nm / 1000
     repeats = autocorrelation_amplitude(profile)
     return f"FWHM {width}, autocorrelation {repeats:.2f}, {length_um:.2g} µm long"

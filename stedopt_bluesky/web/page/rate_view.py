@@ -38,6 +38,8 @@ _SHAPES = (
     ".filter(s => s.type === 'line' && s.name !== 'scale')"
     ".map(s => [s.xref, s.x0, s.y0, s.x1, s.y1])]); }"
 )
+_NUMBERS = "Type a number from 0 to 100, or go by ↑ and ↓, by ten with Shift. "
+_PEN = "The pen beside the images draws a line on the STED image."
 _OWN_KEYS = "(e) => { if (/^(Arrow|Page)/.test(e.key)) e.stopPropagation(); }"
 
 
@@ -68,8 +70,8 @@ class RateView(QuestionView[ImagesToRate]):
 
     # --- what is shown ------------------------------------------------------------------
 
-    def build(self) -> None:
-        """Make images, slider, buttons and profile."""
+    def build(self) -> Any:
+        """Make images, slider and profile."""
         from nicegui import ui
 
         self._plot = ui.plotly(NOTHING_DRAWN).classes("w-full").style("height: 46vh")
@@ -87,9 +89,7 @@ class RateView(QuestionView[ImagesToRate]):
             )
             # It goes by arrows itself while it has the focus.
             self._slider.on("keydown", js_handler=_OWN_KEYS)
-            self._rate = ui.button("Rate it (Enter)", on_click=self.enter).mark("rate")
-            ui.button("Skip (k)", on_click=self.skip).mark("skip")
-            ui.button("Discard (d)", on_click=self.discard).mark("discard")
+            actions = ui.row()
         with ui.row().classes("items-center"):
             self._scale = ui.switch("one scale (o)", on_change=self._draw).mark("scale")
             self._network = ui.switch("the network's score (n)", on_change=self._see).mark(
@@ -97,23 +97,32 @@ class RateView(QuestionView[ImagesToRate]):
             )
             self._suggested = ui.label("").mark("suggested").props("aria-live=polite")
             ui.button("No lines", on_click=self._clear).props("flat").mark("no-lines")
-        ui.label(
-            "Type a number, or go by ↑ and ↓, by ten with Shift. The pen above the "
-            "images draws a line on the STED image."
-        ).classes("text-sm text-gray-700")
+        self._hint = ui.label("").classes("text-sm text-gray-700")
         self._profile = ui.plotly(NOTHING_DRAWN).classes("w-full").style("height: 24vh")
         self._widths = ui.label("").classes("whitespace-pre-line").mark("widths")
+        return actions
+
+    def buttons(self) -> None:
+        """Rate, skip or discard; of images without a score, keep or discard."""
+        from nicegui import ui
+
+        scored = self._what is not None and bool(self._what.scored)
+        words = "Rate it (Enter)" if scored else "Keep it (Enter)"
+        ui.button(words, on_click=self.enter).mark("rate")
+        if scored:
+            ui.button("Skip (k)", on_click=self.skip).mark("skip")
+        ui.button("Discard (d)", on_click=self.discard).mark("discard")
         with ui.dialog() as self._dialog, ui.card():
             ui.label("Why is nothing to be learnt from these images?")
-            self._reason = ui.input("reason", autocomplete=list(_REASONS)).mark("reason")
-            self._reason.on("keydown.enter", self._discarded)
+            self._reason = ui.input("reason", autocomplete=list(_REASONS)).props("autofocus")
+            self._reason.mark("reason").on("keydown.enter", self._discarded)
             with ui.row():
                 ui.button("Discard them", on_click=self._discarded).mark("discard-them")
                 ui.button("Keep them", on_click=self._dialog.close).props("flat")
 
     def heading(self, what: ImagesToRate) -> str:
         """Say which image is rated."""
-        asked = "how good is it?" if what.scored else "is it to be learnt from?"
+        asked = "how good is it?" if what.scored else "is it kept, or discarded?"
         return f"Image {what.iteration + 1}: {asked}"
 
     def show(self, what: ImagesToRate, suggestion: Any) -> None:
@@ -132,7 +141,7 @@ class RateView(QuestionView[ImagesToRate]):
         self._network.set_visibility(bool(names) and self.desk.quality is not None)
         self._slider.set_value(0)
         self._percent = {}
-        self._dialog.close()
+        self._hint.set_text(f"{_NUMBERS if names else ''}{_PEN}")
         self._say()
         self._draw()
         self._draw_profile()
@@ -155,6 +164,8 @@ class RateView(QuestionView[ImagesToRate]):
 
     def skip(self) -> None:
         """Answer with what has been said, which may be nothing."""
+        if self._what is None or not self._what.scored:
+            return
         self._percent.pop(self._rated, None)
         self._give("")
 
@@ -194,8 +205,10 @@ class RateView(QuestionView[ImagesToRate]):
     def _type(self, digit: str) -> None:
         now = time.monotonic()
         typed = self._typed + digit if now - self._typed_s < _ONE_NUMBER_S else digit
-        self._typed = typed if int(typed) <= PERCENT else digit
         self._typed_s = now
+        if int(typed) > PERCENT:
+            return
+        self._typed = typed
         self._set(int(self._typed), typed=True)
 
     def _set(self, percent: int, *, typed: bool = False) -> None:
@@ -240,6 +253,7 @@ class RateView(QuestionView[ImagesToRate]):
         reason = str(self._reason.value or "").strip()
         if not reason:
             ui.notify("A reason is needed: it is kept with the images.")
+            self._reason.run_method("focus")
             return
         self._dialog.close()
         self._give(reason)
@@ -321,6 +335,11 @@ class RateView(QuestionView[ImagesToRate]):
         drawing, shapes = event.args
         if drawing != self._drawing or not isinstance(shapes, list):
             return  # of other images
+        if any(isinstance(shape, list) and shape[:1] != [_STED_AXIS] for shape in shapes):
+            from nicegui import ui
+
+            ui.notify("Lines are drawn on the STED image.")
+            self._draw()
         height, width = self._sted.shape
         lines = lines_of(shapes, _STED_AXIS, (height, width), self._what.images.pixel_size_nm)
         if lines != self._lines:

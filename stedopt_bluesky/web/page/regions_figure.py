@@ -42,15 +42,17 @@ def regions_svg(
                               region.y_um - region.size_um / 2)  # fmt: skip
         side = region.size_um * 1000 / field.pixel_size_nm
         colour = _SELECTED if number - 1 == selected else _LINE
+        # Those that the run does not come to are faint.
+        faint = ' opacity="0.45"' if number > field.wanted and number - 1 != selected else ""
         parts.append(
             f'<rect x="{left:.2f}" y="{top:.2f}" width="{side:.2f}" height="{side:.2f}" '
-            f'fill="none" stroke="{colour}" stroke-width="{stroke:.2f}"/>'
+            f'fill="none" stroke="{colour}" stroke-width="{stroke:.2f}"{faint}/>'
         )
         parts.append(
             f'<text x="{left + stroke:.2f}" y="{top + side / 2:.2f}" fill="{colour}" '
             f'font-size="{max(8.0, side / 3):.1f}" font-weight="bold" stroke="#000000" '
             f'stroke-width="{stroke:.2f}" paint-order="stroke" '
-            f'dominant-baseline="central">{number}</text>'
+            f'dominant-baseline="central"{faint}>{number}</text>'
         )
         if isinstance(region, Spine):
             x0, y0 = pixels_of(field, region.x_um, region.y_um)

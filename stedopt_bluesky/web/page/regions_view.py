@@ -19,6 +19,7 @@ from stedopt_bluesky.web.page.regions_figure import (
     added,
     filled,
     is_drag,
+    pixels_of,
     region_under,
     regions_svg,
 )
@@ -30,6 +31,13 @@ _NAMED = (
     "() => document.querySelectorAll('#c{id} img')"
     ".forEach(image => { image.alt = 'overview of the field, and regions'; })"
 )
+_SEE = """{
+  const frame = document.getElementById('c%s');
+  frame.scrollLeft = %f * frame.scrollWidth - frame.clientWidth / 2;
+  frame.scrollTop = %f * frame.scrollHeight - frame.clientHeight / 2;
+  const list = document.getElementById('c%s');
+  list.scrollTop = %f * list.scrollHeight - list.clientHeight / 2;
+}"""
 # Number of the row that was clicked.
 _NUMBER = "(event, row) => emit(row.n)"
 
@@ -59,18 +67,15 @@ class RegionsView(QuestionView[FieldToSurvey]):
 
     # --- what is shown ------------------------------------------------------------------
 
-    def build(self) -> None:
-        """Make overview, list and buttons."""
+    def build(self) -> Any:
+        """Make overview, list and what changes them."""
         from nicegui import ui
 
         with ui.row().classes("w-full items-start"):
             # What scrolls can be scrolled by keys, too.
-            with (
-                ui.element()
-                .classes("overflow-auto")
-                .style("max-height: 64vh; max-width: 60vw")
-                .props("tabindex=0 role=group aria-label='overview of the field'")
-            ):
+            self._frame = ui.element().classes("overflow-auto shrink-0")
+            self._frame.props("tabindex=0 role=group aria-label='overview of the field'")
+            with self._frame:
                 self._image = (
                     ui.interactive_image(
                         on_mouse=self._mouse, events=["mousedown", "mousemove", "mouseup"]
@@ -83,8 +88,10 @@ class RegionsView(QuestionView[FieldToSurvey]):
             with ui.column():
                 self._count = ui.label("").classes("font-bold").mark("count")
                 with ui.row():
-                    self._take = ui.button("Image these (Enter)", on_click=self.enter).mark("place")
-                    ui.button("As proposed (s)", on_click=self._proposed).mark("proposed")
+                    actions = ui.row()
+                    ui.button("Proposals again (r)", on_click=self._proposed).props("flat").mark(
+                        "proposed"
+                    )
                     ui.button("None", on_click=self._none).props("flat").mark("none")
                 with ui.row().classes("items-center"):
                     ui.label("threshold of the foreground")
@@ -115,19 +122,25 @@ class RegionsView(QuestionView[FieldToSurvey]):
                 with ui.row().classes("items-center") as self._by_hand:
                     self._x = ui.number("x (µm)", format="%.2f").classes("w-24").mark("x")
                     self._y = ui.number("y (µm)", format="%.2f").classes("w-24").mark("y")
+                    for number in (self._x, self._y):
+                        number.on("keydown.enter", self._add)
                     ui.button("Add", on_click=self._add).props("flat").mark("add")
                 self._hint = ui.label("").classes("text-sm text-gray-700")
                 heads = {"at": "selected", "n": "region", "x": "x (µm)", "y": "y (µm)"}
                 columns = [{"name": k, "label": v, "field": k} for k, v in heads.items()]
-                with (
-                    ui.element()
-                    .classes("overflow-auto")
-                    .style("max-height: 30vh")
-                    .props("tabindex=0 role=group aria-label='list of regions'")
-                ):
+                self._rows = ui.element().classes("overflow-auto").style("max-height: 30vh")
+                self._rows.props("tabindex=0 role=group aria-label='list of regions'")
+                with self._rows:
                     self._table = ui.table(columns=columns, rows=[], row_key="n")
                 self._table.props("dense hide-bottom")
                 self._table.on("row-click", self._picked, js_handler=_NUMBER)
+        return actions
+
+    def buttons(self) -> None:
+        """Image what is shown."""
+        from nicegui import ui
+
+        self._take = ui.button("Image these (Enter)", on_click=self.enter).mark("place")
 
     def heading(self, what: FieldToSurvey) -> str:
         """Say which field is asked about."""
@@ -140,6 +153,10 @@ class RegionsView(QuestionView[FieldToSurvey]):
         self._selected = self._pressed = self._foreground = None
         self._laid_with, self._proposing = 1.0, False
         self._threshold.set_value(1.0)
+        width_um, height_um = what.side_um
+        # As large as all of the field is at 1×, whatever the zoom.
+        width = f"min(90vw, {62 * width_um / height_um:.2f}vh + 1px)"
+        self._frame.style(f"width: {width}; height: calc(62vh + 1px)")
         self._by_hand.set_visibility(not what.spines)
         self._hint.set_text(
             "Click a spine to select it; x deletes it. The threshold finds others."
@@ -165,7 +182,7 @@ class RegionsView(QuestionView[FieldToSurvey]):
 
     def key(self, key: Any, *, shift: bool = False) -> None:
         """Arrows go along the regions; letters are on the buttons."""
-        if key == "s":
+        if key == "r":
             self._proposed()
         elif key == "f":
             self._shows.set_value(not self._shows.value)
@@ -212,12 +229,22 @@ class RegionsView(QuestionView[FieldToSurvey]):
             self._set(list(regions))
 
     def _add(self) -> None:
+        from nicegui import ui
+
         what = self._what
-        if what is None or what.spines or self._x.value is None or self._y.value is None:
+        if what is None or what.spines:
             return
-        x_um, y_um = float(self._x.value), float(self._y.value)
+        if self._x.value is None or self._y.value is None:
+            ui.notify("First x and y, in µm from the middle of the field.")
+            return
         stage_x_um, stage_y_um = what.stage_um
-        new = Region(x_um, y_um, what.size_um, stage_x_um=stage_x_um, stage_y_um=stage_y_um)
+        new = Region(float(self._x.value), float(self._y.value), what.size_um,
+                     stage_x_um=stage_x_um, stage_y_um=stage_y_um)  # fmt: skip
+        try:
+            what.check_inside([new])
+        except ValueError as error:
+            ui.notify(str(error), type="warning")
+            return
         self._set([*self._regions, new], len(self._regions))
 
     def _mouse(self, event: Any) -> None:
@@ -241,6 +268,18 @@ class RegionsView(QuestionView[FieldToSurvey]):
                 self._set(self._regions, under)
             elif not what.spines:
                 self._set(added(what, self._regions, x, y), len(self._regions))
+
+    def _see(self) -> None:
+        """Bring what is selected into the middle of the picture, and of the list."""
+        what, at = self._what, self._selected
+        if what is None or at is None:
+            return
+        height, width = what.overview.shape
+        region = self._regions[at]
+        x, y = pixels_of(what, region.x_um, region.y_um)
+        self._image.client.run_javascript(
+            _SEE % (self._frame.id, x / width, y / height, self._rows.id, at / len(self._regions))
+        )
 
     def _go(self, step: int) -> None:
         if self._regions:
@@ -268,11 +307,13 @@ class RegionsView(QuestionView[FieldToSurvey]):
     def _set(self, regions: Sequence[Region], selected: int | None = None) -> None:
         self._regions, self._selected = list(regions), selected
         self._draw_regions()
+        self._see()
         if self._shows.value:
             self._draw_overview()
 
     def _zoomed(self, event: Any) -> None:
         self._image.style(_height(int(event.value or 1)))
+        self._see()
 
     # --- the pictures -------------------------------------------------------------------
 
@@ -319,7 +360,8 @@ def _height(zoom: int) -> str:
 
 def in_words(count: int, field: FieldToSurvey) -> str:
     """Say how many regions there are, and what that means for the run."""
-    things = "spines" if field.spines else "regions"
+    things = "spine" if field.spines else "region"
+    things += "" if count == 1 else "s"
     if count < field.wanted:
         return f"{count} {things}; {field.wanted} are still to be imaged"
     if count > field.wanted:

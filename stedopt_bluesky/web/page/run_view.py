@@ -217,7 +217,8 @@ class RunView:
         if not images or number not in run.numbers():
             raise NothingToShowError(f"Image {number} is not at hand here; it is stored.")
         png = image_picture(images, experiment.size_um(run, number))
-        return one_line(run, number), data_uri(png)
+        why = run.invalid_because(number)
+        return one_line(run, number) + (f" ({why})" if why else ""), data_uri(png)
 
     def _step(self, step: int) -> None:
         """Look at another image; the newest one is followed."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # How long the server may take to start, s.
 _START_S = 30.0
+# So long browsers have at the end, s: they look some times a second, and draw an image.
+_LAST_LOOK_S = 1.5
 # How long a browser that does not answer is waited for, s; then its page begins anew, and what was
 # pressed is lost. Of NiceGUI's own 3 s, one that draws a large cloud on a busy computer needs more.
 _RECONNECT_S = 60.0
@@ -80,6 +82,11 @@ class PageServer:
         if self._socket is None:
             raise RuntimeError("the page is not served")
         return int(self._socket.getsockname()[1])
+
+    def show_the_end(self) -> None:
+        """Give browsers the time to show what there is to be shown at last."""
+        if self._links.were_used:
+            time.sleep(_LAST_LOOK_S)
 
     def __enter__(self) -> PageServer:
         """Listen and serve.

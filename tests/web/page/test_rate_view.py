@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 
 import numpy as np
 import pytest
@@ -38,9 +39,18 @@ def asked(chromium, *, undo_s=0.0, quality=None, scored=("quality",)):
     rater.set(to_rate(scored=scored))
     with PageServer(desk, links.append):
         chromium.get(links[0])
-        says(chromium, "Image 1: how good is it?")
+        says(chromium, "Image 1: how good is it?" if scored else "Image 1: is it kept")
         wait_for(lambda: len(chromium.find_elements("css selector", ".js-plotly-plot image")) == 3)
         yield rater
+
+
+def draw_line(chromium, panel="x2y2"):
+    """Across the filament of a panel."""
+    chromium.find_element("css selector", "[data-title='Draw line']").click()
+    plot = chromium.find_element("css selector", f"[data-subplot='{panel}']")
+    mouse(chromium, plot, (-60, 10), (0, 10), (60, 10))
+    if panel == "x2y2":
+        says(chromium, "line 1: FWHM ")
 
 
 def answered(rater):
@@ -66,6 +76,9 @@ def test_a_hundred_and_a_number_anew(chromium):
         press(chromium, "1", "0", "0")
         says(chromium, "quality: 100 %")
         press(chromium, "4")  # 1004 is none
+        says(chromium, "quality: 100 %")
+        time.sleep(1.6)  # a number anew
+        press(chromium, "4")
         says(chromium, "quality: 4 %")
         press(chromium, Keys.ARROW_UP, Keys.ARROW_UP, Keys.PAGE_UP, Keys.ARROW_DOWN)
         says(chromium, "quality: 15 %")
@@ -107,8 +120,7 @@ def test_skip_and_discard_with_a_reason(chromium):
         says(chromium, "Why is nothing to be learnt")
         button(chromium, "discard them").click()
         says(chromium, "A reason is needed")
-        field = chromium.find_element("css selector", ".q-dialog input")
-        field.send_keys("dri", "ft 7", Keys.ENTER)  # digits there are no rating
+        press(chromium, "dri", "ft 7", Keys.ENTER)  # into the field; digits there are no rating
         said = answered(rater)
     assert said.discarded_because == "drift 7"
     assert said.scores == {}
@@ -116,9 +128,7 @@ def test_skip_and_discard_with_a_reason(chromium):
 
 def test_a_line_is_drawn_and_its_width_told(chromium):
     with asked(chromium) as rater:
-        chromium.find_element("css selector", "[data-title='Draw line']").click()
-        plot = chromium.find_element("css selector", ".x2y2 .nsewdrag, [data-subplot='x2y2']")
-        mouse(chromium, plot, (-60, 10), (0, 10), (60, 10))
+        draw_line(chromium)
         says(chromium, "line 1: FWHM ")
         width_nm = float(text_of(chromium, "line 1: FWHM ").split()[3])
         assert width_nm == pytest.approx(120, rel=0.1)
@@ -132,6 +142,70 @@ def test_a_line_is_drawn_and_its_width_told(chromium):
     assert said.shown == "page, one scale"
     drawn = {k: e["value"] for k, e in rater.read().items()}["rating_lines_px"]
     assert json.loads(drawn) == [[line.y0, line.x0, line.y1, line.x1]]
+
+
+def test_a_line_is_of_its_image_and_no_other(chromium):
+    with asked(chromium) as rater:
+        draw_line(chromium)
+        press(chromium, "6", "0", Keys.ENTER)
+        assert len(answered(rater).lines) == 1
+        rater.set(to_rate(1))
+        says(chromium, "Image 2: how good is it?")
+        time.sleep(1)
+        press(chromium, "7", "0", Keys.ENTER)
+        assert answered(rater).lines == ()
+        rater.set(to_rate(2))
+        says(chromium, "Image 3: how good is it?")
+        draw_line(chromium)
+        button(chromium, "no lines").click()
+        time.sleep(1)
+        assert "line 1" not in chromium.find_element("css selector", "body").text
+        press(chromium, "8", "0", Keys.ENTER)
+        assert answered(rater).lines == ()
+
+
+def test_a_line_on_another_image_is_none(chromium):
+    with asked(chromium) as rater:
+        draw_line(chromium, "xy")
+        says(chromium, "Lines are drawn on the STED image.")
+        wait_for(lambda: not chromium.find_elements("css selector", "path[fill-rule][stroke='x']"))
+        press(chromium, "8", "0", Keys.ENTER)
+        assert answered(rater).lines == ()
+
+
+def test_what_a_late_browser_sends_is_no_answer_to_the_next_question(chromium):
+    with asked(chromium) as rater:
+        # It is busy, and shows the first image on: its key reaches the page when that is over.
+        chromium.execute_script(
+            "setTimeout(() => { const until = performance.now() + 3000;"
+            "while (performance.now() < until) {} "
+            "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'k', code: 'KeyK',"
+            " bubbles: true})); }, 300)"
+        )
+        time.sleep(0.6)
+        assert rater.withdraw() is None
+        rater.set(to_rate(1))
+        time.sleep(4)
+        assert rater.answered_for_s() is None
+        says(chromium, "Image 2: how good is it?")
+        says(chromium, "Nobody has answered")
+        press(chromium, "k")
+        assert answered(rater).scores == {}
+
+
+def test_the_mouse_leaves_enter_to_the_answer(chromium):
+    with asked(chromium) as rater:
+        chromium.find_element("css selector", "[role=switch]").click()
+        press(chromium, "7", "5", Keys.ENTER)
+        assert answered(rater).scores == {"quality": 0.75}
+
+
+def test_images_without_a_score_are_kept_or_discarded(chromium):
+    with asked(chromium, scored=()) as rater:
+        assert "Type a number" not in chromium.page_source
+        press(chromium, "5", "k", Keys.ENTER)
+        said = answered(rater)
+    assert (dict(said.scores), said.discarded_because) == ({}, "")
 
 
 def test_each_image_is_asked_about_before_it_goes_on(chromium):
