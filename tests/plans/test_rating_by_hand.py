@@ -1,5 +1,6 @@
 """A person rates: the plan can be paused meanwhile, and no image is lost whatever ends the run."""
 
+import contextlib
 import json
 import math
 import threading
@@ -12,6 +13,7 @@ from bluesky.utils import RunEngineInterrupted
 
 from stedopt_bluesky.acquisition import Line
 from stedopt_bluesky.devices.expert_rater import ExpertRater, HandRating
+from stedopt_bluesky.devices.question import NoQuestionError
 from stedopt_bluesky.objectives import make_rater
 from stedopt_bluesky.objectives.scored import score_as_given, scored_images
 from stedopt_bluesky.plans.asking import NobodyAnsweredError, Patience
@@ -202,3 +204,68 @@ def test_images_are_kept_when_the_run_is_ended_while_it_waits(rated_bench, rater
 def test_nobody_is_asked_by_a_plan_that_is_only_looked_at(rated_bench, rater):
     check_limits(rated_bench.plan(rate=by(rater), images=1))
     assert rater.asked.get() == -1
+
+
+def fails(image):
+    raise RuntimeError("out of memory")
+
+
+def test_a_network_that_fails_loses_no_image_when_nobody_rated(rated_bench, rater):
+    rated_bench.engine(rated_bench.plan(rate=by(rater, suggest=fails, timeout_s=0.2), images=2))
+    events = rated_bench.events("primary")
+    assert len(events) == 2
+    assert all("out of memory" in event["data"]["invalid_because"] for event in events)
+    assert rated_bench.of("stop")[0]["exit_status"] == "success"
+
+
+def test_what_is_acted_upon_is_not_taken_back(rated_bench, rater):
+    """Also while the network's word is waited for, which belongs to the record."""
+    refused = []
+
+    def slow(image):
+        time.sleep(1.0)
+        return 0.9
+
+    def answer():
+        waits_for(rater, 0)
+        rater.rate(0, HandRating({"quality": 0.1}, "AD"))
+        time.sleep(0.5)
+        try:
+            rater.take_back(0)
+        except NoQuestionError as error:
+            refused.append(str(error))
+
+    person = threading.Thread(target=answer, daemon=True)
+    person.start()
+    rated_bench.engine(rated_bench.plan(rate=by(rater, suggest=slow, undo_s=0.2), images=1))
+    person.join(WAIT_S)
+    assert refused == ["iteration = 0: there is no rating to take back"]
+    assert rated_bench.events("primary")[0]["data"]["objective_quality"] == 0.1
+    assert rated_bench.events("rating")[0]["data"]["rating_quality_percent"] == 10
+
+
+@pytest.mark.parametrize("message", ["create", "read", "save"])
+def test_images_are_kept_when_the_run_is_aborted_while_a_rating_is_recorded(rated_bench, rater,
+                                                                            message):  # fmt: skip
+    bench, ended = rated_bench, []
+
+    def aborting(msg):
+        of_a_rating = msg.obj is rater or msg.kwargs.get("name") == "rating" or seen
+        if msg.command in ("create", "read", "save") and of_a_rating:
+            seen.append(msg.command)
+            if msg.command == message and not ended:
+                ended.append(threading.Thread(target=bench.engine.abort, args=("enough",)))
+                ended[0].start()
+                time.sleep(0.1)
+
+    seen = []
+    bench.engine.msg_hook = aborting
+    person = answering(rater, HandRating({"quality": 0.5}, "AD"))
+    with contextlib.suppress(Exception):
+        bench.engine(bench.plan(rate=by(rater), images=3))
+    person.join(WAIT_S)
+    ended[0].join(WAIT_S)
+    (stop,) = bench.of("stop")
+    assert (stop["exit_status"], stop["reason"]) == ("abort", "enough")
+    assert len(bench.events("primary")) == 1
+    assert rater.question is None

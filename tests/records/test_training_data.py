@@ -1,15 +1,20 @@
 """Clouds with choices, and images with ratings, out of stored runs."""
 
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from stedopt_bluesky.acquisition import Options
+from stedopt_bluesky.config import preset
+from stedopt_bluesky.config.sections import ChoiceConfig
 from stedopt_bluesky.networks.datasets import DatasetError
 from stedopt_bluesky.records.folder import CatalogError
 from stedopt_bluesky.records.journal import journal_paths
 from stedopt_bluesky.records.run_record import DocumentKeys, RunRecord
-from stedopt_bluesky.records.training_data import clouds_of, rated_images_of
+from stedopt_bluesky.records.training_data import PROGRAMS, clouds_of, rated_images_of
+from stedopt_bluesky.session import make_choose
 
 
 @pytest.fixture
@@ -171,6 +176,21 @@ def test_bad_clouds_are_told(records, monkeypatch):
     monkeypatch.setattr(RunRecord, "arrays", lambda *_: [np.zeros((9, 3))] * 4)
     with pytest.raises(CatalogError, match=r"decision 1 of run .* shape \(9, 3\): \(options, 2\)"):
         clouds_of([record])
+
+
+def test_every_rule_is_a_program_and_no_person():
+    """A rule that is none of them would be taken for somebody whose choices are learnt from."""
+    told = set()
+    values, grid = np.array([[0.5, 1.0], [0.25, 2.0]]), np.array([[1.0], [2.0]])
+    names = ("df_over_f_peak", "response_size_ratio")
+    options = Options(values, grid, 0, names, ("uncaging_power_uW",))
+    for rule in get_args(ChoiceConfig.model_fields["rule"].annotation):
+        if rule == "network":
+            continue
+        config = preset("uncaging").updated({"choice.rule": rule})
+        told.add(make_choose(config)(options).chosen_by)
+    assert len(told) == 4
+    assert told < PROGRAMS
 
 
 # --- rated images -------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from bluesky import RunEngine
 
 from stedopt_bluesky.acquisition import Region
 from stedopt_bluesky.config import ConfigError, preset
+from stedopt_bluesky.devices.expert_surveyor import ExpertSurveyor, Places
 from stedopt_bluesky.records import CatalogFolder, RunRecord, find_run
 from stedopt_bluesky.records.replay import REPLAYS, compare_runs
 from stedopt_bluesky.records.resume import RESUMES, read_chain
@@ -22,9 +24,11 @@ from stedopt_bluesky.session import (
     places_left,
 )
 from stedopt_bluesky.session.address import address_of
+from stedopt_bluesky.session.asking import make_expert_survey
 from stedopt_bluesky.session.hardware import make_instrument
 from stedopt_bluesky.session.otherwise import otherwise
 from stedopt_bluesky.session.recorded import _position_of, make_replay
+from tests.waiting import wait_for
 
 SMALL = {
     "images": 4,
@@ -166,6 +170,34 @@ def test_places_that_were_given_in_python(tmp_path):
     decisions = [e["data"]["decision_index"] for e in record.events("decision")]
     assert_all_the_same(record, again, decisions)
     assert "overview" not in again.streams
+
+
+def test_places_that_a_person_chose(tmp_path):
+    """Not those that would be laid over the overview."""
+    folder = CatalogFolder.create_or_open(tmp_path / "cat")
+    config = preset("classical").updated({**SMALL, "images": 3, "expert.asks": ("regions",)})
+    survey = make_expert_survey(config, ExpertSurveyor(name="regions"))
+    chosen = [Region(x, 2.0, 1.28) for x in (5.0, 1.5, -3.0)]
+
+    def sit():
+        wait_for(lambda: survey.surveyor.question)
+        survey.surveyor.place(1, Places(tuple(chosen), "AD"))
+
+    person = threading.Thread(target=sit, daemon=True)
+    person.start()
+    application = connect_application(config)
+    with open_session(config, application, folder, run_engine=engine()) as session:
+        (uid,) = session.run_engine(session.optimize(lay=survey))
+    person.join(20)
+    record = RunRecord.read(find_run(folder, uid))
+    again = run_again(read_chain(folder, uid), folder)
+    for run in (record, again):
+        taken = [e["data"] for e in run.events("primary")]
+        assert [(d["region_x_um"], d["region_y_um"]) for d in taken] == [
+            (r.x_um, r.y_um) for r in chosen
+        ]
+    assert {e["data"]["replayed_same_place"] for e in again.events("primary")} == {1}
+    assert str(again.observations) == str(record.observations)
 
 
 def test_a_run_that_goes_on_with_another(tmp_path):
