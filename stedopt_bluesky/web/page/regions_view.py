@@ -85,7 +85,7 @@ class RegionsView(QuestionView[FieldToSurvey]):
                     .mark("overview")
                 )
                 self._image.on("loaded", js_handler=_NAMED.replace("{id}", str(self._image.id)))
-            with ui.column():
+            with ui.column().style("flex: 1 1 22rem; min-width: 0"):
                 self._count = ui.label("").classes("font-bold").mark("count")
                 with ui.row():
                     actions = ui.row()

@@ -128,6 +128,7 @@ def test_a_run_is_aborted_by_keys_alone(tmp_path, chromium):
     assert any("the run ended early: aborted on the page by Ada" in line for line in run.told)
 
 
+@pytest.mark.campaign
 def test_ctrl_c_ends_a_run_that_is_paused_on_the_page(tmp_path, chromium):
     with running(tmp_path, images=3) as run:
         chromium.get(run.links[0])
