@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import operator
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.acquisition import ImageSet, Line
-from stedopt_bluesky.devices.question import Answered, Question, named
+from stedopt_bluesky.devices.question import Answered, RecordedQuestion, named
 
 # A person says percent.
 PERCENT = 100.0
@@ -69,7 +68,7 @@ class HandRating:
     shown: str = ""
 
 
-class ExpertRater(Question[ImagesToRate, HandRating]):
+class ExpertRater(RecordedQuestion[ImagesToRate, HandRating]):
     """Set images, and it is done when somebody has called :meth:`rate`, or :meth:`discard`.
 
     What is expected are a network's scores, by the objectives' names. Read it once the question
@@ -86,8 +85,7 @@ class ExpertRater(Question[ImagesToRate, HandRating]):
     def __init__(self, *, scored: Sequence[str] = (), name: str, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.scored = tuple(scored)
-        self._timestamp = 0.0
-        self._read: dict[str, Any] = self._entries(-1, None, {}, "")
+        self.keep(self._entries(-1, None, {}, ""))
 
     def number_of(self, what: ImagesToRate) -> int:
         """Number of images before these."""
@@ -145,26 +143,8 @@ class ExpertRater(Question[ImagesToRate, HandRating]):
             expected = self._expected or {}
             iteration = -1 if self._what is None else self._what.iteration
         answered = self.end()
-        self._read = self._entries(iteration, answered, expected, suggested_by if expected else "")
-        self._timestamp = time.time()
+        self.keep(self._entries(iteration, answered, expected, suggested_by if expected else ""))
         return None if answered is None else answered.answer
-
-    def read(self) -> dict[str, Any]:
-        """Read what was said of the last images."""
-        return {
-            f"{self.name}_{key}": {"value": value, "timestamp": self._timestamp}
-            for key, value in self._read.items()
-        }
-
-    def describe(self) -> dict[str, Any]:
-        """Describe what is read; scores are percent, NaN where there is none."""
-        kinds = {bool: "boolean", int: "integer", float: "number", str: "string"}
-        described = {}
-        for key, value in self._read.items():
-            entry = {"source": f"person:{key}", "dtype": kinds[type(value)], "shape": []}
-            units = "%" if key.endswith("_percent") else "s" if key.endswith("_s") else None
-            described[f"{self.name}_{key}"] = entry | ({"units": units} if units else {})
-        return described
 
     def _entries(
         self,

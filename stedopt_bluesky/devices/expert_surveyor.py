@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import operator
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stedopt_bluesky.acquisition import Region, Spine
-from stedopt_bluesky.devices.question import Answered, Question, named
+from stedopt_bluesky.devices.question import Answered, RecordedQuestion, named
 
 Mask = npt.NDArray[np.bool_]
 # From a threshold, in units of the automatic one, to foreground (Y, X) and regions.
@@ -103,7 +102,7 @@ class Places:
     shown: str = ""
 
 
-class ExpertSurveyor(Question[FieldToSurvey, Places]):
+class ExpertSurveyor(RecordedQuestion[FieldToSurvey, Places]):
     """Set a field, and it is done when somebody has called :meth:`place`.
 
     What is suggested are the regions that are proposed with the automatic threshold. Read it once
@@ -114,8 +113,7 @@ class ExpertSurveyor(Question[FieldToSurvey, Places]):
 
     def __init__(self, *, name: str, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
-        self._timestamp = 0.0
-        self._read = _entries(-1, None, ())
+        self.keep(_entries(-1, None, ()))
 
     def number_of(self, what: FieldToSurvey) -> int:
         """Number of a field, from 1."""
@@ -157,30 +155,8 @@ class ExpertSurveyor(Question[FieldToSurvey, Places]):
         with self._lock:
             field, proposed = self._what, self._suggestion or ()
         answered = self.end()
-        self._read = _entries(-1 if field is None else field.number, answered, proposed)
-        self._timestamp = time.time()
+        self.keep(_entries(-1 if field is None else field.number, answered, proposed))
         return None if answered is None else answered.answer
-
-    def read(self) -> dict[str, Any]:
-        """Read what was said of the last field."""
-        return {
-            f"{self.name}_{key}": {"value": value, "timestamp": self._timestamp}
-            for key, value in self._read.items()
-        }
-
-    def describe(self) -> dict[str, Any]:
-        """Describe what is read."""
-        kinds = {int: "integer", float: "number", str: "string"}
-        units = {"took_s": "s"}
-        return {
-            f"{self.name}_{key}": {
-                "source": f"person:{key}",
-                "dtype": kinds[type(value)],
-                "shape": [],
-                **({"units": units[key]} if key in units else {}),
-            }
-            for key, value in self._read.items()
-        }
 
 
 def _entries(

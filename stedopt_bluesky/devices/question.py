@@ -233,6 +233,42 @@ class Question(Device, Generic[AskedT, AnswerT]):
         return NoQuestionError(f"{self.numbered_by} = {number}: no {self.awaited} is waited for")
 
 
+class RecordedQuestion(Question[AskedT, AnswerT]):
+    """A question of which is read, once it has ended, what was said: an Event of its own.
+
+    A field whose name ends in ``_percent`` or ``_s`` has that unit.
+    """
+
+    def __init__(self, *, name: str, **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self._timestamp = 0.0
+        self._kept: dict[str, bool | int | float | str] = {}
+
+    def keep(self, fields: dict[str, bool | int | float | str]) -> None:
+        """Have these fields read from now on."""
+        self._kept = fields
+        self._timestamp = time.time()
+
+    def read(self) -> dict[str, Any]:
+        """Read what was said the last time."""
+        return {
+            f"{self.name}_{key}": {"value": value, "timestamp": self._timestamp}
+            for key, value in self._kept.items()
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Describe what is read, with units."""
+        described = {}
+        for key, value in self._kept.items():
+            entry = {"source": f"person:{key}", "dtype": _DTYPES[type(value)], "shape": []}
+            units = "%" if key.endswith("_percent") else "s" if key.endswith("_s") else None
+            described[f"{self.name}_{key}"] = entry | ({"units": units} if units else {})
+        return described
+
+
+_DTYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+
+
 def named(who: str, field: str) -> str:
     """Name of who answers, without what surrounds it.
 
