@@ -106,7 +106,7 @@ class NowView:
         state = "" if self._desk.controls is None else self._desk.controls.state
         followed = self._desk.followed
         if state == "ended" and followed is not None:
-            return f"{progress(followed.run)}. {_OVER}".capitalize()
+            return f"The run is over. {progress(followed.run).capitalize()}. {_OVER}"
         return _PAUSED if state == "paused" else _NOTHING
 
     def _waiting(self) -> QuestionView[Any] | None:

@@ -22,6 +22,7 @@ from stedopt_bluesky.web.page.server import PageServer
 from tests.small import small_toml
 from tests.waiting import wait_for
 from tests.web.page.browser import browser
+from tests.web.page.driving import says
 
 LINK = re.compile(r"http://127\.0\.0\.1:\d+/\?link=\S+")
 # An operator whose name a page that does not escape it would run.
@@ -135,6 +136,7 @@ def test_a_run_is_done_by_keys_and_clicks(tmp_path, chromium):
             asked(chromium, image)
             chromium.execute_script("document.activeElement.blur()")
             press(chromium, Keys.ARROW_LEFT, Keys.ENTER)
+        says(chromium, "The run is over. Image 10 of 10: ended: success. The lasers are off")
         run.ended()
         decisions = run.decisions()
     assert [d["decision_chosen_by"] for d in decisions] == [HOSTILE] * 10
