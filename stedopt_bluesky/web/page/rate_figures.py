@@ -31,6 +31,9 @@ def images_figure(
     lines: Sequence[Line] = (),
     score_map: npt.NDArray[Any] | None = None,
     drawing: int = 0,
+    scales: Mapping[str, float] | None = None,
+    columns: int | None = None,
+    drawable: bool = True,
 ) -> dict[str, Any]:
     """Draw images side by side: each with a colour bar and a scale bar; they zoom together.
 
@@ -49,13 +52,19 @@ def images_figure(
     drawing : int
         Number of this drawing: plotly keeps lines of the one before where it is the same. The
         figure has it as ``layout.meta``.
+    scales : mapping of title to float, optional
+        Upper end of the scale of brightness, photons; each image's own when left out.
+    columns : int, optional
+        Panels of a row; all of them when left out.
+    drawable : bool
+        Whether lines can be drawn.
 
     Returns
     -------
     dict
         ``data``, ``layout`` and ``config`` of plotly; axes in µm.
     """
-    highs = {title: brightest(image) for title, image in images.items()}
+    highs = dict(scales or {title: brightest(image) for title, image in images.items()})
     if one_scale:
         highs = dict.fromkeys(highs, max(highs.values()))
     panels = [(title, picture(image, highs[title]), "Hot", highs[title], "photons")
@@ -64,7 +73,9 @@ def images_figure(
         panels.append((SCORE_MAP, picture(score_map, 1.0, "viridis"), "Viridis", 1.0, "score"))
     height, width = next(iter(images.values())).shape
     width_um, height_um = width * pixel_size_nm / 1000, height * pixel_size_nm / 1000
-    step = 1 / len(panels)
+    columns = columns or len(panels)
+    rows = -(-len(panels) // columns)
+    step, row_step = 1 / columns, 1 / rows
     data: list[dict[str, Any]] = []
     layout: dict[str, Any] = {
         "margin": {"l": 40, "r": 10, "t": 30, "b": 40},
@@ -82,13 +93,16 @@ def images_figure(
     }
     for number, (title, source, colours, high, unit) in enumerate(panels, start=1):
         n = "" if number == 1 else str(number)
-        left, right = (number - 1) * step, number * step - _GAP
+        row, column = divmod(number - 1, columns)
+        left, right = column * step, (column + 1) * step - _GAP * 3 / columns
+        low, upper = 1 - (row + 1) * row_step, 1 - row * row_step - (0.12 if rows > 1 else 0.0)
         layout[f"xaxis{n}"] = {
             "domain": [left, right], "range": [0, width_um], "anchor": f"y{n}", "matches": "x",
             "constrain": "domain", "zeroline": False, "showgrid": False, "title": {"text": "µm"},
         }  # fmt: skip
         layout[f"yaxis{n}"] = {
-            "range": [height_um, 0], "anchor": f"x{n}", "scaleanchor": f"x{n}", "matches": "y",
+            "domain": [low, upper], "range": [height_um, 0], "anchor": f"x{n}",
+            "scaleanchor": f"x{n}", "matches": "y",
             "constrain": "domain", "zeroline": False, "showgrid": False,
         }  # fmt: skip
         if number == 1:  # an axis does not match itself
@@ -98,7 +112,7 @@ def images_figure(
              "sizex": width_um, "sizey": height_um, "sizing": "stretch", "layer": "below"}
         )  # fmt: skip
         layout["annotations"].append(
-            {"text": title, "xref": "paper", "yref": "paper", "x": left, "y": 1.0,
+            {"text": title, "xref": "paper", "yref": "paper", "x": left, "y": upper,
              "xanchor": "left", "yanchor": "bottom", "showarrow": False}
         )  # fmt: skip
         layout["shapes"] += _scale_bar(n, width_um, height_um)
@@ -109,7 +123,8 @@ def images_figure(
              "xaxis": f"x{n}", "yaxis": f"y{n}", "hoverinfo": "skip",
              "marker": {"color": [0], "cmin": 0, "cmax": high, "colorscale": colours,
                         "showscale": True,
-                        "colorbar": {"x": right + 0.005, "len": 0.9, "thickness": 10,
+                        "colorbar": {"x": right + 0.005, "thickness": 10,
+                                     "y": (low + upper) / 2, "len": 0.9 * (upper - low),
                                      "title": {"text": unit, "side": "right"}}}}
         )  # fmt: skip
         if title.endswith(STED):
@@ -121,7 +136,7 @@ def images_figure(
             "displaylogo": False,
             "responsive": True,
             "displayModeBar": True,
-            "modeBarButtonsToAdd": ["drawline", "eraseshape"],
+            "modeBarButtonsToAdd": ["drawline", "eraseshape"] if drawable else [],
             "modeBarButtonsToRemove": ["select2d", "lasso2d", "toImage"],
         },
     }

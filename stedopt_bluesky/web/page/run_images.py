@@ -11,6 +11,7 @@ import numpy.typing as npt
 from stedopt_bluesky.acquisition import ImageSet
 from stedopt_bluesky.records.journal import Document
 from stedopt_bluesky.records.run_record import DocumentKeys, RunRecord
+from stedopt_bluesky.reports.image_panels import brightest
 
 # By name: "confocal1", "sted1", "confocal2", and those of further channels, "orange_sted1".
 Images = Mapping[str, npt.NDArray[Any]]
@@ -88,3 +89,23 @@ def recorded_images(record: RunRecord, number: int) -> Images | None:
     keys = [key for key, of in record.array_keys.items() if of == stream and key.endswith(SHOWN)]
     found = {key.removeprefix(device): np.asarray(record.array(key, event)) for key in keys}
     return dict(sorted(found.items(), key=lambda item: item[0] not in SHOWN))
+
+
+def titles_of(images: Images) -> dict[str, str]:
+    """What images are called, by name: ``"orange_sted1"`` → ``"orange STED"``."""
+    shots = dict(zip(SHOWN, ("confocal 1", "STED", "confocal 2"), strict=True))
+    parts = {name: name.rpartition("_") for name in images}
+    return {name: f"{channel} {shots[shot]}".strip() for name, (channel, _, shot) in parts.items()}
+
+
+def scales_of(images: Images) -> dict[str, float]:
+    """Upper ends of the scales of brightness, photons, by name.
+
+    The two confocal images of a channel have one, so that bleaching is seen.
+    """
+    channels = {name: name.rpartition("_")[0] for name in images}
+    found = {}
+    for name, channel in channels.items():
+        alike = [n for n, c in channels.items() if c == channel and "confocal" in n]
+        found[name] = brightest(*(images[n] for n in (alike if name in alike else [name])))
+    return found

@@ -19,8 +19,9 @@ from stedopt_bluesky.records.run_record import DocumentKeys
 from stedopt_bluesky.reports.live_run import LiveRun
 from stedopt_bluesky.reports.live_table import one_line, progress
 from stedopt_bluesky.web.page.followed import Followed
-from stedopt_bluesky.web.page.image_picture import data_uri, image_picture
 from stedopt_bluesky.web.page.panel import Panel
+from stedopt_bluesky.web.page.rate_figures import images_figure
+from stedopt_bluesky.web.page.run_images import scales_of, titles_of
 from stedopt_bluesky.web.page.run_plots import (
     objectives_plot,
     parameters_plot,
@@ -31,10 +32,12 @@ from stedopt_bluesky.web.page.run_plots import (
 logger = logging.getLogger(__name__)
 
 # How often a browser looks for what is new, s.
-LOOK_EVERY_S = 0.3
+LOOK_EVERY_S, IMAGES_EVERY_S = 0.3, 0.1
 # A drawing is followed by the next one after this many times as long as it took; and of so many
 # images once a second at most.
 _REST, _IMAGES_PER_S = 4.0, 2000
+# Images of a row, one row for each channel, and its height.
+_COLUMNS, _ROW_PX = 3, 330
 _NO_IMAGE = "There is no image yet."
 _KEYS = DocumentKeys()
 
@@ -85,7 +88,8 @@ class RunView:
         self._say(followed.run)
         ui.timer(LOOK_EVERY_S, self.refresh)
         for part in self._parts:
-            ui.timer(LOOK_EVERY_S, partial(self._refresh, part))
+            soon = part is self._parts[0]
+            ui.timer(IMAGES_EVERY_S if soon else LOOK_EVERY_S, partial(self._refresh, part))
 
     def refresh(self) -> None:
         """Say how far the run is."""
@@ -193,13 +197,18 @@ class RunView:
                 ).mark("image-after")
             with ui.column().classes("w-full gap-1") as shown:
                 caption = ui.label("").mark("caption")
-                picture = ui.image("").classes("w-full").style("max-width: 960px").mark("pictures")
-                picture.props('alt="confocal 1, STED and confocal 2"')
+                place = ui.column().classes("w-full").mark("pictures")
             shown.set_visibility(False)
+        plots: list[Any] = []
 
-        def show(made: tuple[str, str]) -> None:
+        def show(made: tuple[str, Any, int]) -> None:
             caption.set_text(made[0])
-            picture.set_source(made[1])
+            if plots:
+                plots[0].update_figure(made[1])
+                return
+            with place:
+                plots.append(ui.plotly(made[1]).classes("w-full"))
+            plots[0].style(f"height: {made[2] * _ROW_PX}px; max-width: 1100px")
 
         return _Part(
             panel,
@@ -209,16 +218,25 @@ class RunView:
             lambda run: (run.serial, self._number or run.images),
         )
 
-    def _pictured(self, run: LiveRun) -> tuple[str, str]:
-        """Caption and picture of the image that is looked at."""
+    def _pictured(self, run: LiveRun) -> tuple[str, Any, int]:
+        """Caption and figure of the image that is looked at, and how many rows it has."""
         experiment = self._experiment(run)
         number = self._number or run.images
         images = self._followed.images(number)
         if not images or number not in run.numbers():
             raise NothingToShowError(f"Image {number} is not at hand here; it is stored.")
-        png = image_picture(images, experiment.size_um(run, number))
+        titles = titles_of(images)
+        side = next(iter(images.values())).shape[1]
+        figure = images_figure(
+            {titles[name]: image for name, image in images.items()},
+            1000 * experiment.size_um(run, number) / side,
+            scales={titles[name]: high for name, high in scales_of(images).items()},
+            columns=_COLUMNS,
+            drawable=False,
+        )
         why = run.invalid_because(number)
-        return one_line(run, number) + (f" ({why})" if why else ""), data_uri(png)
+        words = one_line(run, number) + (f" ({why})" if why else "")
+        return words, figure, -(-len(images) // _COLUMNS)
 
     def _step(self, step: int) -> None:
         """Look at another image; the newest one is followed."""

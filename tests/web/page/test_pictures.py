@@ -14,7 +14,7 @@ from stedopt_bluesky.web.page.pictures import blended, picture
 def pixels(uri):
     head, data = uri.split(",")
     assert head == "data:image/png;base64"
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA"))
 
 
 def test_each_pixel_has_the_colour_of_its_count():

@@ -47,6 +47,18 @@ def test_axes_are_micrometres_and_zoom_together(images):
     assert sum(a["text"] == "0.5 µm" for a in layout["annotations"]) == 3
 
 
+def test_panels_stand_in_rows(images):
+    further = {f"orange {title}": image for title, image in images.items()}
+    scales = dict.fromkeys([*images, *further], 50.0)
+    figure = images_figure({**images, **further}, PIXEL_NM, columns=3, scales=scales)
+    assert highs(figure) == [50] * 6
+    layout = figure["layout"]
+    assert layout["xaxis"]["domain"] == layout["xaxis4"]["domain"]
+    assert layout["yaxis4"]["domain"][1] < layout["yaxis"]["domain"][0]
+    bars = [trace["marker"]["colorbar"]["y"] for trace in figure["data"]]
+    assert bars[0] == bars[2] > bars[3]
+
+
 def test_a_map_is_a_further_panel(images):
     figure = images_figure(images, PIXEL_NM, score_map=np.full((64, 96), np.nan))
     assert highs(figure)[3] == 1.0

@@ -3,7 +3,7 @@
 import numpy as np
 
 from stedopt_bluesky.acquisition import ImageSet
-from stedopt_bluesky.web.page.run_images import KeptImages, by_name
+from stedopt_bluesky.web.page.run_images import KeptImages, by_name, scales_of, titles_of
 from tests.records.lookers import run_documents
 
 
@@ -21,6 +21,16 @@ def test_pictures_by_name_and_those_of_channels_last():
     assert {name: int(image[0, 0]) for name, image in found.items()} == {
         "confocal1": 0, "sted1": 1, "confocal2": 3,
         "orange_confocal1": 10, "orange_sted1": 11, "orange_confocal2": 13,
+    }  # fmt: skip
+
+
+def test_confocal_images_of_a_channel_have_one_scale():
+    found = by_name(image_set(20, orange=image_set(50)))
+    assert titles_of(found)["orange_sted1"] == "orange STED"
+    assert titles_of(found)["confocal2"] == "confocal 2"
+    assert scales_of(found) == {
+        "confocal1": 23, "sted1": 21, "confocal2": 23,
+        "orange_confocal1": 53, "orange_sted1": 51, "orange_confocal2": 53,
     }  # fmt: skip
 
 

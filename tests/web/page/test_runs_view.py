@@ -121,7 +121,7 @@ def test_the_list_has_all_runs_and_texts_do_nothing(page):
     assert {row[7] for row in page.runs()} == {"success", "damaged"}
     assert HOSTILE in {row[2] for row in page.runs()}
     assert page.driver.title == "Runs - stedopt"
-    assert not page.all("main img")
+    assert not page.all("main .js-plotly-plot image")
 
     assert page.driver.find_element("css selector", "html").get_attribute("lang").startswith("en")
     assert page.texts("header nav a[aria-current=page]") == ["Runs"]
@@ -169,7 +169,7 @@ def test_a_run_is_opened_by_key_and_by_click(page, uids):
     wait_for(lambda: page.driver.current_url.endswith(f"/runs/{uids[1]}"))
     wait_for(lambda: "image 4 of 4" in " ".join(page.texts("main div")))
     wait_for(lambda: page.all("main .main-svg"))
-    wait_for(lambda: page.all("main img"))  # its pictures, from the catalogue
+    wait_for(lambda: page.all("main .js-plotly-plot image"))  # its pictures, from the catalogue
     assert "by Bea" in page.said()
     assert page.driver.title == f"Run {uids[1][:8]} - stedopt"
 
@@ -212,7 +212,7 @@ def test_two_runs_are_compared(page, uids):
 
     page.open(f"/compare/{uids[2]}/{uids[0]}")
     wait_for(lambda: any(HOSTILE in text for text in page.texts("table.texts")))
-    assert not page.all("main img")
+    assert not page.all("main .js-plotly-plot image")
     page.open(f"/compare/{uids[0]}/{uids[0]}")
     wait_for(lambda: "Both were made with the same configuration." in " ".join(page.texts("main")))
 
@@ -231,7 +231,7 @@ def test_what_is_no_run_is_told_with_a_way_back(page, place, words):
     page.open(place)
     wait_for(lambda: words in page.said())
     assert "Traceback" not in page.driver.page_source
-    assert not page.all("main img")
+    assert not page.all("main .js-plotly-plot image")
     (link,) = [a for a in page.all("main a") if a.text == "All runs"]
     link.click()
     wait_for(page.runs)
@@ -241,7 +241,9 @@ def test_what_is_no_run_is_told_with_a_way_back(page, place, words):
 def another_program(folder, catalogue, **fields):
     """`stedopt run`, which knows nothing of the page."""
     toml = folder / "small.toml"
-    toml.write_text(small_toml("[catalog]\nbackground = false\n", **fields))
+    # Long enough to be looked at for a while, on a busy computer too.
+    more = "[catalog]\nbackground = false\n[time_lapse]\nimages_per_region = 9\n"
+    toml.write_text(small_toml(more, **fields))
     process = run_program(toml, "--catalog", catalogue)
     with told_by(process):
         yield process
@@ -261,19 +263,19 @@ def test_a_run_of_another_program_appears_by_itself(page, catalogue, uids, tmp_p
     wait_for(lambda: len(page.runs()) == 4)
     (known,) = [a for a in page.all("table.texts a") if a.text == uids[0][:8]]
     page.driver.execute_script("arguments[0].focus()", known)
-    with another_program(tmp_path, catalogue, images=100, operator="Cy") as process:
+    with another_program(tmp_path, catalogue, images=1000, operator="Cy") as process:
         wait_for(lambda: "running" in {row[7] for row in page.runs()})
         # Whoever goes through the list by keys stays where they are.
         assert page.driver.switch_to.active_element == known
         page.open("/")
         wait_for(lambda: "is under way." in page.said())
         assert not page.said().startswith("No run")
-        wait_for(lambda: re.search(r"image \d+ of 100", " ".join(page.texts("main div"))))
-        wait_for(lambda: page.all("main img"))
+        wait_for(lambda: re.search(r"image \d+ of 1000", " ".join(page.texts("main div"))))
+        wait_for(lambda: page.all("main .js-plotly-plot image"))
         (first,) = re.findall(r"Run (\w+) is under way", page.said())
         page.open(f"/runs/{first}")
         wait_for(lambda: "by Cy" in page.said())
-        wait_for(lambda: re.search(r"image [2-9]\d* of 100", " ".join(page.texts("main div"))))
+        wait_for(lambda: re.search(r"image [2-9]\d* of 1000", " ".join(page.texts("main div"))))
         page.open("/")
         process.kill()
         wait_for(lambda: "its program died" in page.said())
