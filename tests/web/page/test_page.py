@@ -148,7 +148,7 @@ def test_a_run_is_done_by_keys_and_clicks(tmp_path, chromium):
 
 
 def test_it_goes_on_where_it_is_opened_next_and_one_decision_wins(tmp_path, chromium):
-    with running(tmp_path, images=2, more="[expert]\nundo_s = 1.0\n") as run:
+    with running(tmp_path, images=2, more="[expert]\nundo_s = 4.0\n") as run:
         chromium.get(run.links[0])
         asked(chromium, 1)
         chromium.get("about:blank")  # the page is closed: the question waits
