@@ -6,13 +6,14 @@ import contextlib
 import io
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from stedopt_bluesky.cli.asked import answered, asked_of
 from stedopt_bluesky.cli.interrupts import (
     MICROSCOPE_FAILED,
     TERMINATED,
@@ -23,7 +24,7 @@ from stedopt_bluesky.cli.interrupts import (
 )
 from stedopt_bluesky.cli.options import ASKS_OPTION, Asks
 from stedopt_bluesky.cli.output import console, fail, program, warn, warnings_in_one_line
-from stedopt_bluesky.config import ConfigError, ExperimentConfig
+from stedopt_bluesky.config import ExperimentConfig
 from stedopt_bluesky.session import (
     Observation,
     check_catalog,
@@ -39,12 +40,9 @@ if TYPE_CHECKING:
     from stedopt_bluesky.imspector.api import Application
     from stedopt_bluesky.records.background import BackgroundIngestion
     from stedopt_bluesky.records.folder import CatalogFolder
-    from stedopt_bluesky.reports.progress import RunProgress
     from stedopt_bluesky.session import Networks, Session
     from stedopt_bluesky.session.asking import Asked
     from stedopt_bluesky.session.places import Places
-    from stedopt_bluesky.web.page.desk import Desk
-    from stedopt_bluesky.web.page.watched import Watched
 
 
 @dataclass(frozen=True)
@@ -180,7 +178,7 @@ def _image(
     if networks is None:
         with console.status("loading the networks ..."):
             networks = open_networks(task.config)
-    asked = _asked(task, networks)
+    asked = asked_of(task.config, networks, task.asks)
     engine = make_engine()
     uid = problem = ""
     ingestion = None
@@ -212,20 +210,6 @@ def _image(
             # Also of a run that went well: somebody has to look at the lasers.
             problem = "; ".join(filter(None, (problem, f"{MICROSCOPE_FAILED}: {error}")))
     return uid, problem, ingestion
-
-
-def _asked(task: Task, networks: Networks) -> Asked:
-    """What a person is asked for."""
-    from stedopt_bluesky.session.asking import Asked, make_asked
-
-    if not task.asks:
-        return Asked()
-    if task.asks == "terminal" and (more := [a for a in task.config.expert.asks if a != "choice"]):
-        raise ConfigError(
-            f"expert.asks: {', '.join(more)} needs pictures; at a terminal 'choice' is asked for, "
-            "the others on the page (--expert)"
-        )
-    return make_asked(task.config, networks)
 
 
 def _run(session: Session, task: Task, asked: Asked) -> tuple[str, str]:
@@ -262,7 +246,7 @@ def _run(session: Session, task: Task, asked: Asked) -> tuple[str, str]:
     with (
         contextlib.redirect_stdout(io.StringIO()),
         Interrupts(control, console.print),
-        _answered(asked, session, task.asks, progress, watched),
+        answered(asked, session, task.asks, progress.hidden, watched),
     ):
         engine: Any = session.run_engine  # its hook is typed as None
         engine.waiting_hook = progress.waiting
@@ -275,74 +259,6 @@ def _run(session: Session, task: Task, asked: Asked) -> tuple[str, str]:
     if not started:
         fail(problem or "the run did not begin", code=1)
     return started[0], problem
-
-
-def _answered(
-    asked: Asked,
-    session: Session,
-    asks: Asks,
-    progress: RunProgress,
-    watched: Watched | None,
-) -> contextlib.AbstractContextManager[Any]:
-    """Have what a person is asked for answered, while entered."""
-    if not asks:
-        return contextlib.nullcontext()
-    objectives, config = session.station.rating.objectives, session.config
-    if asks == "terminal":
-        from stedopt_bluesky.cli.terminal_expert import TerminalExpert, lines_of_terminal
-
-        assert asked.choose is not None  # noqa: S101  the one thing that a terminal is for
-        return TerminalExpert(
-            asked.choose.expert,
-            objectives,
-            console,
-            lines_of_terminal(),
-            name=config.operator,
-            hide=progress.hidden,
-            undo_s=config.expert.undo_s,
-        )
-    from stedopt_bluesky.web.page.desk import Desk
-
-    desk = Desk(
-        None if asked.choose is None else asked.choose.expert,
-        objectives,
-        config.operator or "expert",
-        config.seed,
-        config.expert.undo_s,
-        rater=None if asked.rate is None else asked.rate.rater,
-        quality=asked.quality,
-        surveyor=None if asked.lay is None else asked.lay.surveyor,
-        folder=session.folder,
-    )
-    if watched is not None:
-        desk.followed, desk.controls = watched.followed, watched.controls
-    return _page(desk, config.expert.port)
-
-
-@contextlib.contextmanager
-def _page(desk: Desk, port: int) -> Iterator[None]:
-    """Serve the page while entered.
-
-    Raises
-    ------
-    ConfigError
-        When the port is taken.
-    """
-    from stedopt_bluesky.errors import in_one_line
-    from stedopt_bluesky.web.page.server import PageServer
-
-    with contextlib.ExitStack() as serving:
-        try:
-            server = serving.enter_context(PageServer(desk, tell_link, port))
-        except OSError as error:
-            raise ConfigError(f"expert.port = {port}: {in_one_line(error)}") from None
-        yield
-        server.show_the_end()
-
-
-def tell_link(link: str) -> None:
-    """Tell where the page is: each link works once."""
-    console.print(f"the page, by a link that works once: {link}", markup=False, soft_wrap=True)
 
 
 def _store(

@@ -26,7 +26,7 @@ def serve_page(catalog: Path, port: int) -> None:
 
     folder = CatalogFolder.open(catalog)
     with console.status("starting ..."):
-        from stedopt_bluesky.cli.performing import tell_link
+        from stedopt_bluesky.cli.asked import tell_link
         from stedopt_bluesky.web.page.desk import Desk
         from stedopt_bluesky.web.page.looker import Looker
         from stedopt_bluesky.web.page.server import PageServer

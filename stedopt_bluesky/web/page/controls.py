@@ -55,7 +55,7 @@ class Controls:
             self._stop = ui.button("Stop …", on_click=stop.open).mark("stop")
             self._abort = ui.button("Abort …", on_click=abort.open, color="negative").mark("abort")
             self._state = ui.label("").mark("state").props("role=status aria-live=polite")
-        self._dialogs = (stop, abort)
+        self.dialogs = (stop, abort)
         ui.timer(LOOK_EVERY_S, self.refresh)
         self.refresh()
 
@@ -72,7 +72,7 @@ class Controls:
         self._stop.set_enabled(under_way)
         self._abort.set_enabled(under_way)
         if not under_way:
-            for dialog in self._dialogs:
+            for dialog in self.dialogs:
                 dialog.close()
 
     async def pause(self) -> None:

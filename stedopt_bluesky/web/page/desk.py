@@ -61,6 +61,5 @@ class Desk:
     controls: RunControl | None = field(default=None, kw_only=True)
     folder: CatalogFolder | None = field(default=None, kw_only=True)
     looker: Looker | None = field(default=None, kw_only=True)
-    last: str = field(default="", init=False)
     # By a question's name: which one was answered last, and what was said.
     said: dict[str, tuple[int, str]] = field(default_factory=dict, init=False)

@@ -61,6 +61,8 @@ class NowView:
             self._views.append(ChooseView(desk, desk.expert, self.name))
         if desk.rater is not None:
             self._views.append(RateView(desk, desk.rater, self.name))
+        # While one of them is open, keys are its own.
+        self.dialogs: tuple[Any, ...] = ()
         self._keyboards = ui.element()
         self._keys_for: Any = self  # of no question yet
         ui.timer(LOOK_EVERY_S, self.refresh)
@@ -75,7 +77,8 @@ class NowView:
         waiting = self._waiting()
         self._listen(None if waiting is None else waiting.waiting)
         if waiting is None:
-            self._heading.set_text(self._desk.last if taken else self._nothing())
+            said = next((view.said for view in self._views if view.can_take_back), "")
+            self._heading.set_text(said or self._nothing())
             self._left.set_text("")
         else:
             self._heading.set_text(waiting.says)
@@ -116,13 +119,16 @@ class NowView:
         """Give the name of who answers in this browser."""
         return str(self._who.value or "").strip() or self._desk.name
 
+    def _is_for_us(self, event: Any) -> bool:
+        return bool(event.action.keydown) and not any(dialog.value for dialog in self.dialogs)
+
     def _enter(self, event: Any) -> None:
         view = self._waiting()
-        if event.action.keydown and event.key.enter and view is not None:
+        if self._is_for_us(event) and event.key.enter and view is not None:
             view.enter()
 
     def _key(self, event: Any) -> None:
-        if not event.action.keydown or event.modifiers.ctrl or event.modifiers.meta:
+        if not self._is_for_us(event) or event.modifiers.ctrl or event.modifiers.meta:
             return
         if event.key == "u":
             self.take_back()

@@ -45,7 +45,7 @@ def register(shown: Callable[[], Desk | None]) -> None:
             else:
                 view = NowView(desk)
                 if desk.controls is not None:
-                    Controls(desk.controls, view.name)
+                    view.dialogs = Controls(desk.controls, view.name).dialogs
                 if desk.followed is not None:
                     RunView(desk.followed)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +13,7 @@ from stedopt_bluesky.web.page.desk import Desk
 AskedT = TypeVar("AskedT")
 
 
-class QuestionView(Generic[AskedT]):
+class QuestionView(ABC, Generic[AskedT]):
     """A question in one browser.
 
     Parameters
@@ -41,31 +42,31 @@ class QuestionView(Generic[AskedT]):
 
     # --- of each view -------------------------------------------------------------------
 
+    @abstractmethod
     def build(self) -> Any:
         """Make what is shown, and return where `buttons` are made."""
-        raise NotImplementedError
 
+    @abstractmethod
     def buttons(self) -> None:
         """Make the buttons that answer; made anew for each question.
 
         A browser may be late: what it sends from a button of the question before means nothing.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def heading(self, what: AskedT) -> str:
         """Say what is asked."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show(self, what: AskedT, suggestion: Any) -> None:
         """Show another question."""
-        raise NotImplementedError
 
     def look(self) -> None:
         """Show what has changed meanwhile; called some times a second."""
 
+    @abstractmethod
     def enter(self) -> None:
         """Do what the key Enter means."""
-        raise NotImplementedError
 
     def key(self, key: Any, *, shift: bool = False) -> None:
         """Do what another key means."""
@@ -121,6 +122,11 @@ class QuestionView(Generic[AskedT]):
         return left_in_words(self.question) if self.waits else ""
 
     @property
+    def said(self) -> str:
+        """What was answered last, by whom; empty where nothing was."""
+        return self.desk.said.get(self.question.name, (None, ""))[1]
+
+    @property
     def can_take_back(self) -> bool:
         """Whether the answer of this browser can be taken back."""
         answered_s = self.question.answered_for_s()
@@ -168,7 +174,6 @@ class QuestionView(Generic[AskedT]):
         else:
             self._answered = self.question.number_of(what)
             self.desk.said[self.question.name] = (self._answered, said(name))
-            self.desk.last = said(name)
         self.refresh()
 
 

@@ -14,15 +14,10 @@ from stedopt_bluesky.acquisition import Line, invalid_reason
 from stedopt_bluesky.devices.expert_rater import PERCENT, ExpertRater, HandRating, ImagesToRate
 from stedopt_bluesky.reports.labels import axis_label
 from stedopt_bluesky.web.page.desk import Desk
+from stedopt_bluesky.web.page.drawn_lines import line_in_words, lines_of, profile_figure
+from stedopt_bluesky.web.page.images_figure import STED, images_figure
 from stedopt_bluesky.web.page.pictures import NOTHING_DRAWN
 from stedopt_bluesky.web.page.question_view import QuestionView
-from stedopt_bluesky.web.page.rate_figures import (
-    STED,
-    images_figure,
-    line_in_words,
-    lines_of,
-    profile_figure,
-)
 
 # Digits that come within this time, s, are of one number.
 _ONE_NUMBER_S = 1.5
@@ -140,7 +135,6 @@ class RateView(QuestionView[ImagesToRate]):
         self._slider.set_visibility(bool(names))
         self._network.set_visibility(bool(names) and self.desk.quality is not None)
         self._slider.set_value(0)
-        self._percent = {}
         self._hint.set_text(f"{_NUMBERS if names else ''}{_PEN}")
         self._say()
         self._draw()
@@ -294,11 +288,15 @@ class RateView(QuestionView[ImagesToRate]):
         what = self._what
         if what is None:
             return
-        images = {"confocal 1": what.images.confocal1, STED: self._sted,
-                  "confocal 2": what.images.confocal2}  # fmt: skip
-        channel = what.images.channels.get(self._rated.partition("_")[0])
-        if channel is not None:
-            images |= {"confocal 1": channel.confocal1, "confocal 2": channel.confocal2}
+        colour = self._rated.partition("_")[0]
+        of_colour = what.images.channels.get(colour)
+        before = "" if of_colour is None else f"{colour} "
+        own = what.images if of_colour is None else of_colour
+        images = {
+            f"{before}confocal 1": own.confocal1,
+            f"{before}{STED}": self._sted,
+            f"{before}confocal 2": own.confocal2,
+        }
         self._drawing += 1
         self._plot.update_figure(
             images_figure(

@@ -19,8 +19,8 @@ from stedopt_bluesky.records.run_record import DocumentKeys
 from stedopt_bluesky.reports.live_run import LiveRun
 from stedopt_bluesky.reports.live_table import one_line, progress
 from stedopt_bluesky.web.page.followed import Followed
+from stedopt_bluesky.web.page.images_figure import images_figure
 from stedopt_bluesky.web.page.panel import Panel
-from stedopt_bluesky.web.page.rate_figures import images_figure
 from stedopt_bluesky.web.page.run_images import scales_of, titles_of
 from stedopt_bluesky.web.page.run_plots import (
     objectives_plot,
@@ -205,9 +205,9 @@ class RunView:
             caption.set_text(made[0])
             if plots:
                 plots[0].update_figure(made[1])
-                return
-            with place:
-                plots.append(ui.plotly(made[1]).classes("w-full"))
+            else:
+                with place:
+                    plots.append(ui.plotly(made[1]).classes("w-full"))
             plots[0].style(f"height: {made[2] * _ROW_PX}px; max-width: 1100px")
 
         return _Part(

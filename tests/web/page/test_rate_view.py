@@ -1,6 +1,7 @@
 """Images are rated on the page: by digits, arrows, a slider; the network's word only when asked."""
 
 import contextlib
+import dataclasses
 import json
 import time
 
@@ -214,6 +215,24 @@ def test_each_image_is_asked_about_before_it_goes_on(chromium):
         says(chromium, "quality last: no number yet")
         press(chromium, "6", "0", Keys.ENTER)
         assert answered(rater).scores == {"quality": 0.4, "quality_last": 0.6}
+
+
+def test_it_is_told_which_colour_is_rated(chromium):
+    rater, links = ExpertRater(scored=("quality", "orange_quality"), name="rating"), []
+    first, orange = to_rate().images, to_rate(1).images
+    scored = {"quality": first.sted[0] * 1.0, "orange_quality": orange.sted[0] * 1.0}
+    images = dataclasses.replace(first, channels={"orange": orange})
+    rater.set(ImagesToRate(images, 0, scored))
+    with PageServer(Desk(None, OBJECTIVES, "AD", rater=rater), links.append):
+        chromium.get(links[0])
+        says(chromium, "Image 1: how good is it?")
+        press(chromium, "4", "0", Keys.ENTER)
+        says(chromium, "orange STED")
+        draw_line(chromium)  # on that one, too
+        press(chromium, "6", "0", Keys.ENTER)
+        said = answered(rater)
+    assert said.scores == {"quality": 0.4, "orange_quality": 0.6}
+    assert len(said.lines) == 1
 
 
 def test_it_is_taken_back(chromium):

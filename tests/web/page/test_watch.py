@@ -1,6 +1,7 @@
 """The page in a real browser: a run is watched, paused, resumed, stopped and aborted."""
 
 import signal
+import time
 
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
@@ -120,10 +121,14 @@ def test_a_run_is_aborted_by_keys_alone(tmp_path, chromium):
         keys(chromium, Keys.ENTER)
         wait_for(lambda: shown(chromium, "Abort the run?"))
         wait_for(lambda: chromium.switch_to.active_element.text.lower() == "no, go on")
+        keys(chromium, "s")  # no answer while something else is asked
+        time.sleep(1)
+        assert "Image 1: which option?" in chromium.page_source
         keys(chromium, Keys.TAB, Keys.ENTER)
         assert exit_code(run) == 130
         record = record_of(run)
     assert record.stop["exit_status"] == "abort"
+    assert "decision" not in record.streams
     assert record.stop["reason"] == "aborted on the page by Ada"
     assert any("the run ended early: aborted on the page by Ada" in line for line in run.told)
 
