@@ -20,6 +20,8 @@ _PACE_IMAGES = 20
 _EXCITATION_DOSE, _DEPLETION_DOSE = "microscope_excitation_dose_uJ", "microscope_depletion_dose_mJ"
 # A longer text of a document is cut off.
 _LONGEST = 120
+# Of why objectives are invalid: a line for each of three.
+_LONGEST_REASONS = 3 * _LONGEST
 
 
 class _Column:
@@ -232,7 +234,7 @@ class LiveRun:
 
     def invalid_because(self, number: int) -> str:
         """Why objectives of an image are invalid, as a text that is safe to be shown."""
-        return plain_text(self._images[number]["data"].get("invalid_because") or "", 400)
+        return reasons_in_short(self._images[number]["data"].get("invalid_because") or "")
 
     def objective(self, number: int, name: str) -> float:
         """Objective of an image; NaN where invalid."""
@@ -260,6 +262,17 @@ def plain_text(value: object, longest: int = _LONGEST) -> str:
     text = " ".join(str(value).split())
     text = "".join(c for c in text if unicodedata.category(c)[0] != "C")
     return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+def reasons_in_short(invalid_because: str) -> str:
+    """Say why objectives are invalid, a reason that all of them have once.
+
+    ``"snr: discarded by AD: drift; frc: discarded by AD: drift"`` → ``"discarded by AD: drift"``,
+    as a text that is safe to be shown.
+    """
+    reasons = [part.partition(": ")[2] for part in invalid_because.split("; ")]
+    alike = len(reasons) > 1 and len(set(reasons)) == 1
+    return plain_text(reasons[0] if alike else invalid_because, _LONGEST_REASONS)
 
 
 def _number(value: Any) -> float:

@@ -28,6 +28,8 @@ class ImageRow:
         Each in the unit that its name or the run tells; an invalid objective is NaN.
     utility : float
         By the run's weights; NaN when an objective is invalid.
+    invalid_because : str
+        Why objectives are invalid; empty when none is.
     """
 
     number: int
@@ -35,6 +37,7 @@ class ImageRow:
     parameters: Mapping[str, float]
     objectives: Mapping[str, float]
     utility: float
+    invalid_because: str = ""
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,7 @@ def report_of(
                 parameters={name: float(event["data"][name]) for name in parameter_units},
                 objectives=values,
                 utility=float(utility),
+                invalid_because=str(event["data"].get("invalid_because") or ""),
             )
         )
     return RunReport(
@@ -175,4 +179,5 @@ def _row_json(row: ImageRow) -> dict[str, Any]:
         "parameters": dict(row.parameters),
         "objectives": {k: None if math.isnan(v) else v for k, v in row.objectives.items()},
         "utility": None if math.isnan(row.utility) else row.utility,
+        "invalid_because": row.invalid_because,
     }

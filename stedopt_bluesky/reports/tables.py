@@ -12,6 +12,7 @@ from rich.text import Text
 
 from stedopt_bluesky.records.runs import RunSummary
 from stedopt_bluesky.reports.labels import heading
+from stedopt_bluesky.reports.live_run import reasons_in_short
 from stedopt_bluesky.reports.summary import ImageRow, RunReport
 
 _BEST_COUNT = 3
@@ -47,6 +48,10 @@ def _images_table(report: RunReport, title: str, rows: Sequence[ImageRow]) -> Ta
         table.add_column(text, justify="right", overflow="fold")
     for row in rows:
         table.add_row(*_cells(row))
+    why = [f"image {r.number}: {reasons_in_short(r.invalid_because)}" for r in rows
+           if r.invalid_because]  # fmt: skip
+    if why:
+        table.caption, table.caption_justify = Text("\n".join(why)), "left"
     return table
 
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from stedopt_bluesky.reports.live_run import plain_text
+from stedopt_bluesky.reports.live_run import plain_text, reasons_in_short
 from tests.records.lookers import model_of, run_documents
 
 DOCUMENTS = run_documents(6)
@@ -122,3 +122,16 @@ def test_values_that_are_no_numbers_are_none():
 )
 def test_texts_of_documents_give_no_orders_to_a_terminal(value, shown):
     assert plain_text(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ("", ""),
+        ("snr: no foreground", "snr: no foreground"),
+        ("snr: no foreground; frc: too dark", "snr: no foreground; frc: too dark"),
+        ("snr: not rated: it ended; frc: not rated: it ended", "not rated: it ended"),
+    ],
+)
+def test_a_reason_that_all_objectives_have_is_told_once(told, says):
+    assert reasons_in_short(told) == says

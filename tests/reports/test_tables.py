@@ -90,6 +90,22 @@ def test_the_demonstrations_table_folds_no_word(make_report):
     assert words.count("-0.0123") == 4
 
 
+def test_why_an_image_is_invalid_stands_below(make_report):
+    why = "discarded by AD: \x1b[31mdrift"
+    nothing = {"snr": NAN, "frc": NAN}
+    row = ImageRow(7, 6, {"line_steps": 3.0}, nothing, NAN, f"snr: {why}; frc: {why}")
+    report = make_report(
+        [],
+        rows=(row,),
+        objectives=tuple(Objective(n, "", "maximise", (0, 1)) for n in ("snr", "frc")),
+        parameter_units={"line_steps": "lines"},
+    )
+    best, last = (printed(table) for table in images_tables(report))
+    assert last[-1].strip() == "image 7: discarded by AD: [31mdrift"
+    assert "discarded" not in " ".join(best)
+    assert report.as_json()["images"][0]["invalid_because"] == row.invalid_because
+
+
 def test_one_objective_and_one_parameter(make_report):
     report = make_report(
         [],

@@ -109,7 +109,7 @@ class NowView:
         state = "" if self._desk.controls is None else self._desk.controls.state
         followed = self._desk.followed
         if state == "ended" and followed is not None:
-            return f"The run is over. {progress(followed.run).capitalize()}. {_OVER}"
+            return f"The run is over: {progress(followed.run)}. {_OVER}"
         return _PAUSED if state == "paused" else _NOTHING
 
     def _waiting(self) -> QuestionView[Any] | None:

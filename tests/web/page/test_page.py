@@ -136,7 +136,7 @@ def test_a_run_is_done_by_keys_and_clicks(tmp_path, chromium):
             asked(chromium, image)
             chromium.execute_script("document.activeElement.blur()")
             press(chromium, Keys.ARROW_LEFT, Keys.ENTER)
-        says(chromium, "The run is over. Image 10 of 10: ended: success. The lasers are off")
+        says(chromium, "The run is over: image 10 of 10: ended: success. The lasers are off")
         run.ended()
         decisions = run.decisions()
     assert [d["decision_chosen_by"] for d in decisions] == [HOSTILE] * 10
